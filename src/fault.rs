@@ -1,0 +1,18 @@
+//! Named fail points, for the tests that kill or starve recon at every step. Without the feature `faults` they are empty.
+
+/// Stops the process as `kill -9` would where `RECON_FAULT` is `name`, or `name:N` at the Nth time it is passed.
+#[cfg(feature = "faults")]
+pub fn point(name: &str) {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    let Ok(wanted) = std::env::var("RECON_FAULT") else { return };
+    let (point, nth) = wanted.split_once(':').map_or((wanted.as_str(), 1), |(p, n)| (p, n.parse().unwrap_or(1)));
+    if point == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+        // SIGKILL cannot be caught: nothing is flushed, no destructor runs.
+        let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);
+    }
+}
+
+/// Does nothing in a build without the feature `faults`.
+#[cfg(not(feature = "faults"))]
+pub fn point(_name: &str) {}

@@ -1,0 +1,7 @@
+//! recon: verifies, drives, repairs and rolls back data migrations from a local ledger.
+pub mod error;
+pub mod value;
+pub mod event;
+pub mod spec;
+pub mod fault;
+pub mod stage;

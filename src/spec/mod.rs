@@ -1,0 +1,225 @@
+//! `recon.toml`: what the two sides are and how they correspond.
+//!
+//! In: the text of a spec file and the environment. Out: a [`Spec`] that was checked once and is trusted from then on.
+//! `raw.rs` holds what serde reads, `check.rs` turns it into what is below.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::value::kind::Type;
+
+/// A checked spec.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// Hex digest of the file's text before interpolation, so that no secret is in it.
+    pub digest: String,
+    /// Datasets by name, in the order of the file.
+    pub datasets: Vec<Dataset>,
+    /// Entities by name, in the order of the file.
+    pub entities: Vec<Entity>,
+}
+
+/// One physical thing that can be staged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// Its name in the spec.
+    pub name: String,
+    /// What it is and where.
+    pub kind: DatasetKind,
+    /// IANA zone or fixed offset of its timestamps that carry none.
+    pub timezone: Option<String>,
+    /// 1-based line of its table in the spec.
+    pub line: usize,
+}
+
+/// What a dataset is and where it lies.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DatasetKind {
+    /// Delimited text files.
+    Csv(CsvOptions),
+    /// JSON lines: a file, a folder or a glob.
+    Jsonl {
+        /// A file, a folder or a glob.
+        uri: String,
+    },
+    /// Parquet files.
+    Parquet {
+        /// A file, a folder or a glob.
+        uri: String,
+    },
+    /// An export of a DynamoDB table to S3, as a folder.
+    DynamodbExport(ExportOptions),
+}
+
+/// Options of a `csv` dataset.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CsvOptions {
+    /// A file, a folder or a glob.
+    pub uri: String,
+    /// The byte between cells.
+    pub delimiter: u8,
+    /// The byte around quoted cells.
+    pub quote: u8,
+    /// Whether the first record of each file names the columns.
+    pub header: bool,
+    /// Column names where there is no header.
+    pub columns: Option<Vec<String>>,
+    /// Unquoted texts that mean NULL, besides the empty one.
+    pub null_tokens: Vec<String>,
+    /// How bytes fields are written.
+    pub encoding: BytesEncoding,
+}
+
+/// How bytes are written in a CSV.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BytesEncoding {
+    /// `\x` and two hex digits a byte.
+    Hex,
+    /// RFC 4648 with padding.
+    Base64,
+}
+
+/// Options of a `dynamodb-export` dataset.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExportOptions {
+    /// The export's folder (the one with the manifests), or a plain folder of data files.
+    pub uri: String,
+    /// The incremental exports that follow the full one, in order.
+    pub increments: Vec<String>,
+    /// Accept a gap or an overlap between the windows of the chain.
+    pub allow_gap: bool,
+}
+
+/// One logical record type.
+#[derive(Clone, Debug)]
+pub struct Entity {
+    /// Its name in the spec.
+    pub name: String,
+    /// The dataset it comes from.
+    pub source: String,
+    /// The dataset it is in afterwards.
+    pub target: String,
+    /// SQL over the source's rows that selects this entity's.
+    pub source_filter: Option<Sql>,
+    /// SQL over the target's rows that selects this entity's.
+    pub target_filter: Option<Sql>,
+    /// Names of the key's fields; empty for an entity without a key (whole rows are compared as a multiset).
+    pub key: Vec<String>,
+    /// Source expressions over which several source rows fold into one record.
+    pub group_by: Vec<Sql>,
+    /// The compared fields in the order of the file; `None`: every column with the same name on both sides.
+    pub fields: Option<Vec<Field>>,
+    /// Declared references to other entities.
+    pub references: Vec<Reference>,
+    /// 1-based line of its table in the spec.
+    pub line: usize,
+}
+
+/// SQL from the spec, with the place where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sql {
+    /// The expression.
+    pub text: String,
+    /// 1-based line of the string in the spec.
+    pub line: usize,
+    /// 1-based column of the string's first character in the spec.
+    pub column: usize,
+}
+
+/// One compared value of a record.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its name, which is the target's column unless `to` says otherwise.
+    pub name: String,
+    /// SQL over the source's attributes (a plain name or path most of the time).
+    pub from: Sql,
+    /// SQL over the target's columns.
+    pub to: Sql,
+    /// The declared type.
+    pub ty: Option<Type>,
+    /// How its values are compared.
+    pub rule: Rule,
+    /// 1-based line in the spec.
+    pub line: usize,
+}
+
+/// How one field is compared. The default compares exactly.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rule {
+    /// Largest accepted |target − source|, inclusive.
+    pub tolerance: Option<Tolerance>,
+    /// Largest accepted |target − source| as a share of max(|source|, |target|): a decimal's text, as in `1e-6`.
+    pub relative: Option<String>,
+    /// Unit to which times are cut before they are compared.
+    pub precision: Option<Precision>,
+    /// Normalisations of text, applied in this order: trim, collapse, casefold, nfc.
+    pub text: TextRule,
+    /// What NULL, absent and the empty string mean; `None`: as the stores can express.
+    pub nulls: Option<Nulls>,
+    /// Compare as JSON documents.
+    pub json: bool,
+    /// Compare without regard to order.
+    pub set: bool,
+    /// Own predicate over `source` and `target`.
+    pub sql: Option<Sql>,
+    /// Not compared, on purpose.
+    pub ignore: bool,
+}
+
+/// An absolute tolerance.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tolerance {
+    /// A non-negative decimal's text.
+    Number(String),
+    /// A duration in nanoseconds.
+    Duration(i128),
+}
+
+/// `precision` and `rounding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Precision {
+    /// The unit in nanoseconds.
+    pub unit_ns: i128,
+    /// Round half away from zero instead of cutting off.
+    pub round: bool,
+}
+
+/// `text = […]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TextRule {
+    /// Cut white space (Unicode White_Space) from both ends.
+    pub trim: bool,
+    /// Turn each run of white space into one space.
+    pub collapse: bool,
+    /// Unicode full case folding.
+    pub casefold: bool,
+    /// Unicode normalisation form C.
+    pub nfc: bool,
+}
+
+/// `nulls = "…"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nulls {
+    /// Absent, NULL and the empty string are three things, even where a store cannot express one.
+    Strict,
+    /// The empty string is NULL.
+    EmptyIsNull,
+    /// Absent is NULL.
+    AbsentIsNull,
+}
+
+/// `user_id = "user.id"` under `[entities.x.references]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The referring fields of this entity.
+    pub fields: Vec<String>,
+    /// The entity referred to.
+    pub entity: String,
+    /// Its fields, as many as `fields`.
+    pub to: Vec<String>,
+}
+
+/// The environment of a spec's `${NAME}` interpolation.
+pub type Environment = BTreeMap<String, String>;

@@ -1,0 +1,301 @@
+//! Where a unit's rows go while it is read: Parquet parts under temporary names, fsynced and renamed when the unit is
+//! whole, and the rows that did not parse beside them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{ArrayRef, StringArray, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Error, Result};
+use crate::event::{self, Progress};
+use crate::fault;
+
+/// Arrow metadata keys by which a document's physical column says which attribute and which type it holds.
+pub const META_ATTRIBUTE: &str = "recon.attribute";
+/// See [`META_ATTRIBUTE`]: the type as DynamoDB writes it (`S`, `N`, `M`, …).
+pub const META_TYPE: &str = "recon.type";
+
+/// A row that could not be read.
+#[derive(Clone, Debug, Default)]
+pub struct Failure {
+    /// 1-based line where the row begins.
+    pub line: Option<u64>,
+    /// The column's name, or its 1-based number where it has none.
+    pub column: Option<String>,
+    /// A stable word of ours, mostly `parse`.
+    pub code: &'static str,
+    /// What is wrong, in words.
+    pub message: String,
+    /// The cells that could be read all the same, so that a readable key still finds its counterpart.
+    pub cells: BTreeMap<String, Option<String>>,
+}
+
+/// A physical column of a unit's parts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PartColumn {
+    /// The column's name in the Parquet parts.
+    pub physical: String,
+    /// The attribute it belongs to, exactly as the source spells it.
+    pub attribute: String,
+    /// For documents, DynamoDB's name of the type it holds; empty for tables.
+    pub tag: String,
+}
+
+/// Receives one unit's rows. Shared by the unit's workers; each takes a [`PartWriter`] of its own.
+pub struct UnitSink {
+    folder: PathBuf,
+    stem: String,
+    progress: Arc<Progress>,
+    limit: Arc<FailureLimit>,
+    parts: Mutex<Vec<Part>>,
+    columns: Mutex<Vec<PartColumn>>,
+    failures: Mutex<Vec<Failure>>,
+    part_count: AtomicU64,
+    rows: AtomicU64,
+}
+
+/// A finished part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its file name in the dataset's folder, or the absolute path of a file that is referenced where it lies.
+    pub file: String,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// `--max-errors`, shared by all units of a run.
+#[derive(Debug, Default)]
+pub struct FailureLimit {
+    /// `None`: no limit.
+    pub max: Option<u64>,
+    seen: AtomicU64,
+}
+
+impl FailureLimit {
+    /// A limit of `max` failures, or none.
+    pub fn new(max: Option<u64>) -> Self {
+        Self { max, seen: AtomicU64::new(0) }
+    }
+
+    /// Counts one failure.
+    ///
+    /// # Errors
+    /// More failures than `--max-errors` allows (exit 4).
+    pub fn count(&self) -> Result<()> {
+        let seen = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
+        match self.max {
+            Some(max) if seen > max => Err(Error::failed(format!("more than {max} rows did not parse (--max-errors)"))
+                .help("see failures.csv of this run; mend the input, or allow more with --max-errors")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a unit became.
+#[derive(Debug)]
+pub struct StagedUnit {
+    /// Its parts in the order they were opened.
+    pub parts: Vec<Part>,
+    /// The union of its parts' columns.
+    pub columns: Vec<PartColumn>,
+    /// Rows in the parts.
+    pub rows: u64,
+    /// Rows that did not parse.
+    pub failures: Vec<Failure>,
+}
+
+impl UnitSink {
+    /// A sink that writes parts called `<stem>-<n>.parquet` into `folder`.
+    pub fn new(folder: &Path, stem: &str, progress: Arc<Progress>, limit: Arc<FailureLimit>) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            stem: stem.to_owned(),
+            progress,
+            limit,
+            parts: Mutex::default(),
+            columns: Mutex::default(),
+            failures: Mutex::default(),
+            part_count: AtomicU64::new(0),
+            rows: AtomicU64::new(0),
+        }
+    }
+
+    /// The run's counters; [`Progress::check`] tells when to stop.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// A writer for one worker.
+    pub fn part(&self) -> PartWriter<'_> {
+        PartWriter { sink: self, open: None }
+    }
+
+    /// Records a row that could not be read.
+    ///
+    /// # Errors
+    /// More failures than `--max-errors` allows.
+    pub fn fail(&self, failure: Failure) -> Result<()> {
+        event::add(&self.progress.failures, 1);
+        self.failures.lock().expect("no worker panics while it holds the failures").push(failure);
+        self.limit.count()
+    }
+
+    /// Adds a file that is referenced where it lies instead of being copied.
+    pub fn reference(&self, file: &Path, rows: u64, columns: Vec<PartColumn>) {
+        let part = Part { file: file.display().to_string(), rows };
+        self.parts.lock().expect("no worker panics while it holds the parts").push(part);
+        self.note_columns(columns);
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        event::add(&self.progress.rows_done, rows);
+    }
+
+    fn note_columns(&self, columns: impl IntoIterator<Item = PartColumn>) {
+        let mut known = self.columns.lock().expect("no worker panics while it holds the columns");
+        for column in columns {
+            if !known.contains(&column) {
+                known.push(column);
+            }
+        }
+    }
+
+    /// Gives every part its final name. Called once, after all writers finished and the unit was verified.
+    ///
+    /// # Errors
+    /// A disk that is full or refuses.
+    pub fn commit(self) -> Result<StagedUnit> {
+        let failures = self.failures.into_inner().expect("no worker panics while it holds the failures");
+        let mut parts = self.parts.into_inner().expect("no worker panics while it holds the parts");
+        parts.sort_by(|a, b| a.file.cmp(&b.file));
+        fault::point("stage.before-rename");
+        for part in parts.iter().filter(|part| !Path::new(&part.file).is_absolute()) {
+            let to = self.folder.join(&part.file);
+            fs::rename(to.with_extension("tmp"), &to).or_failed(|| format!("cannot write {}", to.display()))?;
+        }
+        sync_folder(&self.folder)?;
+        fault::point("stage.after-rename");
+        Ok(StagedUnit {
+            parts,
+            columns: self.columns.into_inner().expect("no worker panics while it holds the columns"),
+            rows: self.rows.into_inner(),
+            failures,
+        })
+    }
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// A disk that refuses.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|f| f.sync_all()).or_failed(|| format!("cannot sync {}", folder.display()))
+}
+
+/// Writes one worker's batches; opens a new part when the schema changes.
+pub struct PartWriter<'a> {
+    sink: &'a UnitSink,
+    open: Option<OpenPart>,
+}
+
+struct OpenPart {
+    schema: SchemaRef,
+    file: String,
+    writer: ArrowWriter<File>,
+    rows: u64,
+}
+
+impl PartWriter<'_> {
+    /// Appends a batch as (part of) a row group.
+    ///
+    /// # Errors
+    /// A disk that is full or refuses; the error names the part.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.sink.progress.check()?;
+        if self.open.as_ref().is_some_and(|open| open.schema != batch.schema()) {
+            self.close()?;
+        }
+        if self.open.is_none() {
+            self.open = Some(self.start(batch.schema())?);
+        }
+        let open = self.open.as_mut().expect("opened above");
+        open.writer.write(batch).or_failed(|| format!("cannot write {}", self.sink.folder.join(&open.file).display()))?;
+        open.rows += batch.num_rows() as u64;
+        event::add(&self.sink.progress.rows_done, batch.num_rows() as u64);
+        fault::point("stage.batch-written");
+        Ok(())
+    }
+
+    /// Closes and fsyncs the last part. A writer that is dropped instead leaves a temporary file that nobody reads.
+    ///
+    /// # Errors
+    /// A disk that is full or refuses.
+    pub fn finish(mut self) -> Result<()> {
+        self.close()
+    }
+
+    fn start(&self, schema: SchemaRef) -> Result<OpenPart> {
+        let n = self.sink.part_count.fetch_add(1, Ordering::Relaxed);
+        let file = format!("{}-{n:04}.parquet", self.sink.stem);
+        let path = self.sink.folder.join(&file).with_extension("tmp");
+        let fail = || format!("cannot write {}", path.display());
+        let writer = ArrowWriter::try_new(File::create(&path).or_failed(fail)?, Arc::clone(&schema), Some(properties()))
+            .or_failed(fail)?;
+        Ok(OpenPart { schema, file, writer, rows: 0 })
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let Some(OpenPart { schema, file, writer, rows }) = self.open.take() else { return Ok(()) };
+        let fail = || format!("cannot write {}", self.sink.folder.join(&file).display());
+        writer.into_inner().or_failed(fail)?.sync_all().or_failed(fail)?;
+        self.sink.note_columns(schema.fields().iter().map(|field| PartColumn {
+            physical: field.name().clone(),
+            attribute: field.metadata().get(META_ATTRIBUTE).unwrap_or(field.name()).clone(),
+            tag: field.metadata().get(META_TYPE).cloned().unwrap_or_default(),
+        }));
+        self.sink.rows.fetch_add(rows, Ordering::Relaxed);
+        self.sink.parts.lock().expect("no worker panics while it holds the parts").push(Part { file, rows });
+        Ok(())
+    }
+}
+
+/// How parts are written: plain pages, since they are read once or twice and then thrown away.
+pub fn properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::LZ4_RAW)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_max_row_group_row_count(Some(131_072))
+        .set_write_batch_size(16_384)
+        .set_data_page_row_count_limit(65_536)
+        .build()
+}
+
+/// The schema of a unit's failures file: one row a failure.
+pub fn failure_batch(failures: &[Failure]) -> Result<RecordBatch> {
+    let schema = Schema::new(vec![
+        Field::new("line", DataType::UInt64, true),
+        Field::new("column", DataType::Utf8, true),
+        Field::new("code", DataType::Utf8, false),
+        Field::new("message", DataType::Utf8, false),
+        Field::new("cells", DataType::Utf8, false),
+    ]);
+    let text = |f: &dyn Fn(&Failure) -> Option<String>| -> ArrayRef {
+        Arc::new(failures.iter().map(f).collect::<StringArray>())
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(failures.iter().map(|f| f.line).collect::<UInt64Array>()),
+        text(&|f| f.column.clone()),
+        text(&|f| Some(f.code.to_owned())),
+        text(&|f| Some(f.message.clone())),
+        text(&|f| Some(serde_json::to_string(&f.cells).expect("a map of texts is always JSON"))),
+    ];
+    RecordBatch::try_new(Arc::new(schema), columns).or_failed(|| "cannot gather the failures".to_owned())
+}
