@@ -4,4 +4,7 @@ pub mod value;
 pub mod event;
 pub mod spec;
 pub mod fault;
+pub mod query;
+pub mod ledger;
+pub mod warehouse;
 pub mod stage;

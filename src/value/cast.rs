@@ -51,6 +51,17 @@ pub enum Class {
     List,
 }
 
+impl Class {
+    /// The name of a class that every store but a text file has a type for: there a string is a value of another type.
+    fn own_type_everywhere(self) -> Option<&'static str> {
+        match self {
+            Self::Int | Self::Number | Self::Decimal(_) | Self::Float32 | Self::Float64 => Some("number"),
+            Self::Bool => Some("bool"),
+            _ => None,
+        }
+    }
+}
+
 /// Which timestamps a field accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Zone {
@@ -67,8 +78,9 @@ pub struct Reading {
     pub timezone: Option<TimeZone>,
     /// How bytes are written as text; `None`: `\x` and hex, else base64.
     pub bytes: Option<BytesText>,
-    /// Whether the spec declared the type, so that a value of another type is converted rather than refused.
-    pub declared: bool,
+    /// Whether values of another type are converted rather than refused: the spec declared the type, or the store knows
+    /// only text.
+    pub free: bool,
 }
 
 /// How bytes are written as text.
@@ -87,6 +99,9 @@ pub enum BytesText {
 pub fn cast<'a>(value: Value<'a>, class: Class, reading: &Reading) -> Result<Value<'a>, String> {
     if value.is_null() {
         return Ok(value);
+    }
+    if let (false, Value::Text(_), Some(wanted)) = (reading.free, &value, class.own_type_everywhere()) {
+        return Err(format!("a string where a {wanted} is expected; give the field a `type` to convert it"));
     }
     match class {
         Class::Any => Ok(value),
@@ -154,7 +169,7 @@ fn only<'a>(value: Value<'a>, wanted: &str, is: fn(&Value<'_>) -> bool) -> Resul
 fn text<'a>(value: Value<'a>, reading: &Reading) -> Result<Value<'a>, String> {
     match value {
         Value::Text(_) => Ok(value),
-        other if reading.declared => {
+        other if reading.free => {
             Ok(Value::Text(Cow::Owned(other.display().expect("neither NULL nor absent").into_owned())))
         }
         other => Err(format!("a {} where a string is expected", other.kind_name())),

@@ -169,6 +169,15 @@ impl Number {
         Self::from_big(self.big() * other.big(), self.exponent + other.exponent)
     }
 
+    /// A non-negative number without its digits after the `scale`th place.
+    #[must_use]
+    pub fn floor_at(&self, scale: u32) -> Self {
+        match u32::try_from(-i64::from(self.exponent) - i64::from(scale)) {
+            Ok(extra) if extra > 0 => Self::from_big(self.big() / BigInt::from(10).pow(extra), -(scale as i32)),
+            _ => self.clone(),
+        }
+    }
+
     /// Appends the canonical bytes: exponent, then the coefficient (16 bytes, or a length and as many).
     pub fn encode(&self, small: u8, big: u8, out: &mut Vec<u8>) {
         match &self.coefficient {

@@ -16,7 +16,7 @@ fn number(t: &str) -> Value<'static> {
 }
 
 fn to(value: Value<'_>, class: Class) -> Result<Value<'_>, String> {
-    cast(value, class, &Reading { declared: true, ..Reading::default() })
+    cast(value, class, &Reading { free: true, ..Reading::default() })
 }
 
 #[test]
@@ -103,6 +103,13 @@ fn numbers_fit_or_fail() {
     assert!(!to(Value::Float64(f64::from(0.1f32)), Class::Number).expect("a number").same(&number("0.1")));
     assert!(cast(number("5"), Class::Text, &Reading::default()).is_err(), "a number is no text unless the spec says so");
     assert!(to(number("5"), Class::Text).expect("declared").same(&text("5")));
+}
+
+#[test]
+fn a_string_is_no_number_unless_the_spec_says_so() {
+    assert!(cast(text("5"), Class::Number, &Reading::default()).is_err());
+    assert!(cast(text("true"), Class::Bool, &Reading::default()).is_err());
+    assert!(cast(text("2024-01-01"), Class::Date, &Reading::default()).is_ok());
 }
 
 #[test]

@@ -1,0 +1,4 @@
+-- The newest generation of a dataset. Parameters: dataset. Columns: generation, definition, state, completed_at, warnings.
+-- Grain: none or one generation.
+select generation, definition, state, completed_at, warnings
+from generations where dataset = ?1 order by generation desc limit 1

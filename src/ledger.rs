@@ -1,0 +1,398 @@
+//! The ledger: the durable truth of a home, and the only owner of SQLite.
+//!
+//! One process at a time may write (a lock on a file and a random epoch, never a process id); any number may read while it
+//! does. Every statement is a file under `queries/ledger/`; the schema is made by numbered migrations that are never edited.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use crate::error::{Context, Error, Result};
+use crate::query::ledger as sql;
+
+/// A home that this process may write to. The lock goes with it.
+#[derive(Debug)]
+pub struct Ledger {
+    conn: Mutex<Connection>,
+    home: PathBuf,
+    epoch: String,
+    _lock: Option<File>,
+}
+
+/// A run as the ledger has it.
+#[derive(Clone, Debug)]
+pub struct RunRow {
+    /// Its id: time, command and a random part.
+    pub run_id: String,
+    /// `stage`, `diff`, …
+    pub command: String,
+    /// `running`, `done`, `failed` or `interrupted`.
+    pub state: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// RFC 3339, UTC.
+    pub ended_at: Option<String>,
+    /// What the process exited with.
+    pub exit_code: Option<i64>,
+    /// Where its reports are.
+    pub folder: Option<String>,
+    /// How it ended, in words.
+    pub message: Option<String>,
+}
+
+/// A staging of a dataset.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// Its number, rising.
+    pub id: i64,
+    /// Digest of what the spec says of the dataset.
+    pub definition: String,
+    /// Whether every unit is staged.
+    pub complete: bool,
+    /// RFC 3339, UTC.
+    pub completed_at: Option<String>,
+    /// What the user was warned of.
+    pub warnings: Vec<String>,
+}
+
+/// A staged unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitRow {
+    /// Its place among the generation's units.
+    pub ordinal: i64,
+    /// The file.
+    pub path: String,
+    /// The file's state when it was read.
+    pub stamp: String,
+    /// Hex XXH3-128 of its bytes.
+    pub digest: String,
+    /// What a manifest said of it, as it was when the unit was verified.
+    pub expected: Option<String>,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Rows in its parts.
+    pub rows: u64,
+    /// Rows that did not parse.
+    pub failures: u64,
+    /// JSON list of its parts.
+    pub parts: String,
+    /// JSON list of its parts' columns.
+    pub columns: String,
+    /// The file, in the dataset's folder, that holds the rows that did not parse.
+    pub failed: Option<String>,
+}
+
+/// How many records of an entity are in a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// The run that decided it.
+    pub run_id: String,
+    /// The entity.
+    pub entity: String,
+    /// `VERIFIED`, `MISMATCHED`, …
+    pub state: String,
+    /// Rows of the source.
+    pub source_records: u64,
+    /// Rows of the target.
+    pub target_records: u64,
+}
+
+/// Now, as the ledger writes times.
+pub fn now() -> String {
+    format!("{:.3}", Timestamp::now())
+}
+
+/// A random text of 16 hex digits.
+pub fn random_id() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    // The standard library seeds each of these from the operating system's randomness.
+    format!("{:016x}", std::hash::RandomState::new().build_hasher().finish())
+}
+
+impl Ledger {
+    /// Takes the home for writing; makes it where there is none.
+    ///
+    /// # Errors
+    /// A home that another run holds, a ledger of a newer version, a disk that is full or refuses (all exit 4).
+    pub fn open(home: &Path, command: &str) -> Result<Self> {
+        let fail = || format!("cannot use {}", home.display());
+        fs::create_dir_all(home).or_failed(fail)?;
+        let epoch = random_id();
+        let lock = take_lock(&home.join("lock"), command, &epoch)?;
+        let mut conn = Connection::open(home.join("ledger.db")).or_failed(fail)?;
+        migrate(&mut conn, home)?;
+        let ledger = Self { conn: Mutex::new(conn), home: home.to_path_buf(), epoch, _lock: Some(lock) };
+        ledger.execute(sql::CLOSE_ABANDONED_RUNS, params![now()])?;
+        Ok(ledger)
+    }
+
+    /// Opens the home for reading, also while another process writes; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read, or of a newer version.
+    pub fn open_reader(home: &Path) -> Result<Option<Self>> {
+        let path = home.join("ledger.db");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let fail = || format!("cannot read {}", path.display());
+        let conn = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).or_failed(fail)?;
+        conn.busy_timeout(Duration::from_secs(5)).or_failed(fail)?;
+        check_version(&conn, home)?;
+        Ok(Some(Self { conn: Mutex::new(conn), home: home.to_path_buf(), epoch: String::new(), _lock: None }))
+    }
+
+    /// The folder.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let conn = self.conn.lock().expect("nobody panics while holding the ledger");
+        work(&conn).or_failed(|| format!("cannot use {}", self.home.join("ledger.db").display()))
+    }
+
+    fn execute(&self, statement: &str, params: impl rusqlite::Params) -> Result<()> {
+        self.with(|conn| conn.execute(statement, params).map(|_| ()))
+    }
+
+    /// Begins a run and returns its id.
+    ///
+    /// # Errors
+    /// A disk that is full or refuses.
+    pub fn begin_run(&self, command: &str, spec_digest: &str) -> Result<String> {
+        let clock = Timestamp::now().strftime("%Y%m%d-%H%M%S%3f").to_string();
+        let run_id = format!("{clock}-{command}-{}", &self.epoch[..4]);
+        self.execute(sql::INSERT_RUN, params![run_id, command, spec_digest, self.epoch, now()])?;
+        Ok(run_id)
+    }
+
+    /// Ends a run.
+    ///
+    /// # Errors
+    /// A disk that is full or refuses.
+    pub fn finish_run(&self, run_id: &str, exit_code: u8, folder: Option<&Path>, message: Option<&str>) -> Result<()> {
+        let state = match exit_code {
+            0 | 1 => "done",
+            3 => "interrupted",
+            _ => "failed",
+        };
+        let state = if exit_code == 3 && message.is_none() { "done" } else { state };
+        let folder = folder.map(|f| f.display().to_string());
+        self.execute(sql::FINISH_RUN, params![run_id, state, now(), exit_code, folder, message])
+    }
+
+    /// The newest runs, newest first.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn runs(&self, limit: u32) -> Result<Vec<RunRow>> {
+        self.with(|conn| {
+            conn.prepare_cached(sql::RUNS)?
+                .query_map([limit], |row| {
+                    Ok(RunRow {
+                        run_id: row.get(0)?,
+                        command: row.get(1)?,
+                        state: row.get(2)?,
+                        started_at: row.get(3)?,
+                        ended_at: row.get(4)?,
+                        exit_code: row.get(5)?,
+                        folder: row.get(6)?,
+                        message: row.get(7)?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// The newest generation of a dataset.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn latest_generation(&self, dataset: &str) -> Result<Option<Generation>> {
+        self.with(|conn| {
+            conn.query_row(sql::LATEST_GENERATION, [dataset], |row| {
+                let warnings: String = row.get(4)?;
+                Ok(Generation {
+                    id: row.get(0)?,
+                    definition: row.get(1)?,
+                    complete: row.get::<_, String>(2)? == "complete",
+                    completed_at: row.get(3)?,
+                    warnings: serde_json::from_str(&warnings).unwrap_or_default(),
+                })
+            })
+            .optional()
+        })
+    }
+
+    /// Begins a generation and returns its number.
+    ///
+    /// # Errors
+    /// A disk that is full or refuses.
+    pub fn begin_generation(&self, dataset: &str, definition: &str, run_id: &str, warnings: &[String]) -> Result<i64> {
+        let warnings = serde_json::to_string(warnings).expect("texts are always JSON");
+        self.with(|conn| {
+            conn.execute(sql::INSERT_GENERATION, params![dataset, definition, run_id, now(), warnings])?;
+            Ok(conn.last_insert_rowid())
+        })
+    }
+
+    /// Marks a generation whole and forgets the dataset's older ones.
+    ///
+    /// # Errors
+    /// A disk that is full or refuses.
+    pub fn complete_generation(&self, dataset: &str, generation: i64) -> Result<()> {
+        self.with(|conn| {
+            let transaction = conn.unchecked_transaction()?;
+            transaction.execute(sql::COMPLETE_GENERATION, params![generation, now()])?;
+            transaction.execute(sql::DELETE_OLD_GENERATIONS, params![dataset, generation])?;
+            transaction.commit()
+        })
+    }
+
+    /// Records a unit. Its parts must be durable.
+    ///
+    /// # Errors
+    /// A disk that is full or refuses.
+    pub fn insert_unit(&self, generation: i64, unit: &UnitRow) -> Result<()> {
+        self.execute(
+            sql::INSERT_UNIT,
+            params![
+                generation, unit.ordinal, unit.path, unit.stamp, unit.digest, unit.expected, unit.bytes as i64,
+                unit.rows as i64, unit.failures as i64, unit.parts, unit.columns, unit.failed
+            ],
+        )
+    }
+
+    /// The units of a generation in their order.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn units(&self, generation: i64) -> Result<Vec<UnitRow>> {
+        self.with(|conn| {
+            conn.prepare_cached(sql::UNITS)?
+                .query_map([generation], |row| {
+                    Ok(UnitRow {
+                        ordinal: row.get(0)?,
+                        path: row.get(1)?,
+                        stamp: row.get(2)?,
+                        digest: row.get(3)?,
+                        expected: row.get(4)?,
+                        bytes: row.get::<_, i64>(5)? as u64,
+                        rows: row.get::<_, i64>(6)? as u64,
+                        failures: row.get::<_, i64>(7)? as u64,
+                        parts: row.get(8)?,
+                        columns: row.get(9)?,
+                        failed: row.get(10)?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// Records the states of an entity's records after a run.
+    ///
+    /// # Errors
+    /// A disk that is full or refuses.
+    pub fn insert_totals(&self, totals: &[Total]) -> Result<()> {
+        self.with(|conn| {
+            let transaction = conn.unchecked_transaction()?;
+            for t in totals {
+                let counts = (t.source_records as i64, t.target_records as i64);
+                transaction.execute(sql::INSERT_TOTAL, params![t.run_id, t.entity, t.state, counts.0, counts.1])?;
+            }
+            transaction.commit()
+        })
+    }
+
+    /// The states of all records after the newest diffs.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn totals(&self) -> Result<Vec<Total>> {
+        self.with(|conn| {
+            conn.prepare_cached(sql::TOTALS)?
+                .query_map([], |row| {
+                    Ok(Total {
+                        run_id: row.get(0)?,
+                        entity: row.get(1)?,
+                        state: row.get(2)?,
+                        source_records: row.get::<_, i64>(3)? as u64,
+                        target_records: row.get::<_, i64>(4)? as u64,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// The seed of this home's row hashes: random once, so that nobody can prepare two rows with one hash.
+    ///
+    /// # Errors
+    /// A disk that is full or refuses.
+    pub fn hash_seed(&self) -> Result<u64> {
+        self.execute(sql::INSERT_SETTING, params!["hash_seed", random_id()])?;
+        let text: String = self.with(|conn| conn.query_row(sql::SETTING, ["hash_seed"], |row| row.get(0)))?;
+        u64::from_str_radix(&text, 16).or_failed(|| "the ledger's hash seed is damaged".to_owned())
+    }
+
+    /// Who holds the home, where somebody does.
+    pub fn holder(home: &Path) -> Option<String> {
+        let file = File::open(home.join("lock")).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => fs::read_to_string(home.join("lock")).ok(),
+            _ => None,
+        }
+    }
+}
+
+fn take_lock(path: &Path, command: &str, epoch: &str) -> Result<File> {
+    let fail = || format!("cannot lock {}", path.display());
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).or_failed(fail)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            return Err(Error::failed(format!("{} is held by another run: {}", path.display(), holder.trim()))
+                .help("wait until it ends (`recon status` shows it), or use another --home"));
+        }
+        Err(TryLockError::Error(e)) => return Err(Error::failed(fail()).caused_by(e)),
+    }
+    file.set_len(0).or_failed(fail)?;
+    file.seek(SeekFrom::Start(0)).or_failed(fail)?;
+    write!(file, "recon {command}, since {}, epoch {epoch}", now()).or_failed(fail)?;
+    Ok(file)
+}
+
+fn check_version(conn: &Connection, home: &Path) -> Result<usize> {
+    let fail = || format!("cannot read {}", home.join("ledger.db").display());
+    let version: i64 = conn.query_row("pragma user_version", [], |row| row.get(0)).or_failed(fail)?;
+    let known = sql::MIGRATIONS.len() as i64;
+    if version > known {
+        return Err(Error::failed(format!(
+            "{} is of version {version}; this recon knows versions up to {known}",
+            home.join("ledger.db").display()
+        ))
+        .help("use the newer recon that made it, or another --home"));
+    }
+    usize::try_from(version).or_failed(fail)
+}
+
+fn migrate(conn: &mut Connection, home: &Path) -> Result<()> {
+    let fail = || format!("cannot prepare {}", home.join("ledger.db").display());
+    conn.busy_timeout(Duration::from_secs(5)).or_failed(fail)?;
+    conn.execute_batch("pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on;").or_failed(fail)?;
+    let done = check_version(conn, home)?;
+    for (i, migration) in sql::MIGRATIONS.iter().enumerate().skip(done) {
+        let transaction = conn.transaction().or_failed(fail)?;
+        transaction.execute_batch(migration).or_failed(fail)?;
+        transaction.pragma_update(None, "user_version", i as i64 + 1).or_failed(fail)?;
+        transaction.commit().or_failed(fail)?;
+    }
+    Ok(())
+}

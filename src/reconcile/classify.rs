@@ -1,0 +1,216 @@
+//! The verdict of every row, decided by the engine on the hashes of both sides.
+
+use std::path::Path;
+
+use super::hash::Hashed;
+use super::plan::EntityPlan;
+use super::rules::{self, tolerance};
+use crate::error::{Error, Result};
+use crate::query::{self, literal, render};
+use crate::value::Number;
+use crate::warehouse::Warehouse;
+
+/// Rows by verdict. Counts are rows, of each side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows of the source.
+    pub source_rows: u64,
+    /// Rows of the target.
+    pub target_rows: u64,
+    /// Pairs that are equal.
+    pub matched: u64,
+    /// Pairs that differ.
+    pub mismatched: u64,
+    /// Source rows without a counterpart.
+    pub missing: u64,
+    /// Target rows without a counterpart.
+    pub extra: u64,
+    /// Source rows whose key occurs more than once on a side.
+    pub duplicate_source: u64,
+    /// Target rows whose key occurs more than once on a side.
+    pub duplicate_target: u64,
+    /// Source rows that could not be compared.
+    pub unchecked: u64,
+    /// Target rows that could not be compared.
+    pub unchecked_target: u64,
+}
+
+impl Counts {
+    /// Holds the sums by verdict against the rows that were read.
+    ///
+    /// # Errors
+    /// Rows that were lost or counted twice: a defect of recon, never to be shown as a result.
+    pub fn check(&self, entity: &str) -> Result<()> {
+        let source = self.matched + self.mismatched + self.missing + self.duplicate_source + self.unchecked;
+        let target = self.matched + self.mismatched + self.extra + self.duplicate_target + self.unchecked_target;
+        if source == self.source_rows && target == self.target_rows {
+            return Ok(());
+        }
+        Err(Error::failed(format!(
+            "the verdicts of entity `{entity}` do not add up: {source} of {} source rows, {target} of {} target rows",
+            self.source_rows, self.target_rows
+        ))
+        .help("this is a defect of recon and no result is given; please report it with the spec"))
+    }
+}
+
+/// What the engine knows of a field beside the verdicts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Matched pairs whose values differ all the same.
+    pub equal_by_rule: u64,
+    /// Largest |target − source| among matched pairs.
+    pub max_delta: Option<Number>,
+}
+
+/// The engine's verdicts.
+pub struct Classified {
+    /// Rows by verdict, before the exact judgement.
+    pub counts: Counts,
+    /// By field of the plan.
+    pub beside: Vec<Beside>,
+    /// Whether some key occurs more than once.
+    pub has_duplicates: bool,
+}
+
+/// Decides the verdicts and writes them to `file`, whole.
+///
+/// # Errors
+/// What the engine says; a disk that is full.
+pub fn classify(
+    plan: &EntityPlan<'_>,
+    warehouse: &Warehouse,
+    source: &Hashed,
+    target: &Hashed,
+    file: &Path,
+) -> Result<Classified> {
+    let parts = |hashed: &Hashed| format!("read_parquet({})", literal(&hashed.parts()));
+    let (source_parts, target_parts) = (parts(source), parts(target));
+    let verdicts = literal(&file.display().to_string());
+    let mut has_duplicates = false;
+    if plan.is_keyless() {
+        let pieces = [("source", source_parts.as_str()), ("target", &target_parts), ("file", &verdicts)];
+        warehouse.execute(&render(include_str!("../../queries/reconcile/classify_whole_rows.sql"), &pieces))?;
+    } else {
+        has_duplicates = find_duplicates(plan, warehouse, &source_parts, &target_parts)?;
+        classify_keyed(plan, warehouse, &source_parts, &target_parts, &verdicts, has_duplicates)?;
+    }
+    let counts = count(warehouse, &verdicts, source.learned.rows, target.learned.rows)?;
+    let beside = statistics(plan, warehouse, &verdicts)?;
+    Ok(Classified { counts, beside, has_duplicates })
+}
+
+fn find_duplicates(plan: &EntityPlan<'_>, warehouse: &Warehouse, source: &str, target: &str) -> Result<bool> {
+    let beside = plan.fields.iter().enumerate().flat_map(|(i, field)| {
+        let tolerant = field.tolerant_scale().map(|_| format!("t{i}, w{i}"));
+        let predicate = (field.is_compared() && field.rule.sql.is_some()).then(|| format!("s{i}"));
+        tolerant.into_iter().chain(predicate)
+    });
+    let columns: Vec<String> = ["r1".to_owned(), "r2".to_owned()].into_iter().chain(beside).collect();
+    let image = format!("row({})", columns.join(", "));
+    let pieces = [("source", source), ("target", target), ("image", &image)];
+    warehouse.execute(&render(include_str!("../../queries/reconcile/duplicate_keys.sql"), &pieces))?;
+    Ok(warehouse.integers("select count(*) from duplicate_keys")?[0][0] != Some(0))
+}
+
+fn classify_keyed(
+    plan: &EntityPlan<'_>,
+    warehouse: &Warehouse,
+    source: &str,
+    target: &str,
+    verdicts: &str,
+    has_duplicates: bool,
+) -> Result<()> {
+    let (mut equal, mut beside, mut no_beside) = (String::new(), String::new(), String::new());
+    for (i, field) in plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
+        if let Some(scale) = field.tolerant_scale() {
+            equal.push_str(&format!("and {}", tolerance::predicate(&field.rule, i, scale)));
+            beside.push_str(&format!(", t.t{i} - s.t{i} as d{i}"));
+            no_beside.push_str(", null");
+        }
+        if let Some(sql) = &field.rule.sql {
+            equal.push_str(&format!("and {}", own_predicate(&sql.text, &format!("s.s{i}"), &format!("t.s{i}"))));
+        }
+        if rules::has_own_forms(&field.rule) {
+            beside.push_str(&format!(", s.x{i} <> t.x{i} as x{i}"));
+            no_beside.push_str(", null");
+        }
+    }
+    let (except, duplicates) = match has_duplicates {
+        false => ("", String::new()),
+        true => {
+            let template = include_str!("../../queries/reconcile/duplicate_rows.sql");
+            let rows = render(template, &[("source", source), ("target", target), ("no_beside", &no_beside)]);
+            ("anti join duplicate_keys using (k1, k2)", rows)
+        }
+    };
+    let pieces = [
+        ("source", source),
+        ("target", target),
+        ("except", except),
+        ("equal", &equal),
+        ("beside", &beside),
+        ("duplicates", &duplicates),
+        ("file", verdicts),
+    ];
+    warehouse.execute(&render(include_str!("../../queries/reconcile/classify.sql"), &pieces))
+}
+
+/// The spec's predicate with `source` and `target` replaced; NULL and an error are unequal.
+pub fn own_predicate(text: &str, source: &str, target: &str) -> String {
+    let mut sql = text.to_owned();
+    for path in query::paths(text).unwrap_or_default().iter().rev().filter(|path| !path.call) {
+        let replacement = match path.parts[0].to_lowercase().as_str() {
+            "source" => source,
+            "target" => target,
+            _ => continue,
+        };
+        let first = path.range.start..path.range.start + path.parts[0].len();
+        sql.replace_range(first, replacement);
+    }
+    format!("coalesce(try(({sql}\n)), false)")
+}
+
+fn count(warehouse: &Warehouse, verdicts: &str, source_rows: u64, target_rows: u64) -> Result<Counts> {
+    let mut counts = Counts { source_rows, target_rows, ..Counts::default() };
+    let template = include_str!("../../queries/reconcile/count_verdicts.sql");
+    for row in warehouse.integers(&render(template, &[("verdicts", verdicts)]))? {
+        let n = |i: usize| row[i].unwrap_or(0) as u64;
+        match n(0) {
+            0 => counts.matched = n(1),
+            1 => counts.mismatched = n(1),
+            2 => counts.missing = n(2),
+            3 => counts.extra = n(3),
+            4 => (counts.unchecked, counts.unchecked_target) = (n(2), n(3)),
+            _ => (counts.duplicate_source, counts.duplicate_target) = (n(2), n(3)),
+        }
+    }
+    Ok(counts)
+}
+
+fn statistics(plan: &EntityPlan<'_>, warehouse: &Warehouse, verdicts: &str) -> Result<Vec<Beside>> {
+    let mut selects = Vec::new();
+    let mut asked = Vec::new();
+    for (i, field) in plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
+        if field.tolerant_scale().is_some() {
+            selects.push(format!("count(*) filter (d{i} <> 0)::varchar, max(abs(d{i}))::varchar"));
+            asked.push(i);
+        } else if rules::has_own_forms(&field.rule) && !plan.is_keyless() {
+            selects.push(format!("count(*) filter (x{i})::varchar, null::varchar"));
+            asked.push(i);
+        }
+    }
+    let mut beside = vec![Beside::default(); plan.fields.len()];
+    if selects.is_empty() {
+        return Ok(beside);
+    }
+    let sql = format!("select {} from {verdicts} where verdict = 0", selects.join(", "));
+    let row = warehouse.texts(&sql)?.pop().unwrap_or_default();
+    for (pair, i) in row.chunks(2).zip(asked) {
+        beside[i] = Beside {
+            equal_by_rule: pair[0].as_deref().and_then(|n| n.parse().ok()).unwrap_or(0),
+            max_delta: pair[1].as_deref().and_then(|text| Number::parse(text).ok()),
+        };
+    }
+    Ok(beside)
+}

@@ -1,0 +1,281 @@
+//! `recon diff` of one entity: plan, hash both sides, classify, judge what differs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::classify::{Beside, Counts, classify};
+use super::failed::{self, Unparsed};
+use super::hash::{Hashed, Learned, hash_side};
+use super::judge::{FieldFindings, Judged, judge};
+use super::plan::{EntityPlan, FieldPlan, Override, Side, Status};
+use super::rules;
+use super::side::Staged;
+use crate::error::{Context, Error, Result};
+use crate::event::Progress;
+use crate::spec::{Entity, Spec};
+use crate::value::Number;
+use crate::value::cast::{Class, Zone};
+use crate::warehouse::Warehouse;
+
+/// What a diff works with.
+pub struct Bench<'a> {
+    /// The spec.
+    pub spec: &'a Spec,
+    /// The engine.
+    pub warehouse: &'a Warehouse,
+    /// The home.
+    pub home: &'a Path,
+    /// Seed of the row hashes.
+    pub seed: u64,
+    /// Worker threads.
+    pub threads: usize,
+    /// Counters.
+    pub progress: &'a Progress,
+}
+
+/// What is known of a field after a diff.
+#[derive(Clone, Debug)]
+pub struct FieldResult {
+    /// Its name.
+    pub name: String,
+    /// The spec's word for its rule.
+    pub rule: &'static str,
+    /// `compared`, `ignored` or `not_compared`.
+    pub status: &'static str,
+    /// Why it was not compared, or what there is to say of how it was.
+    pub reason: Option<String>,
+    /// Pairs that were compared.
+    pub compared: u64,
+    /// Pairs that differ.
+    pub unequal: u64,
+    /// Pairs that differ and are equal by the rule.
+    pub equal_by_rule: u64,
+    /// Of the unequal, pairs with exactly one value.
+    pub null_mismatch: u64,
+    /// Largest |target − source|.
+    pub max_delta: Option<Number>,
+    /// What the mismatches have in common.
+    pub concentration: Option<Concentration>,
+}
+
+/// "98 % of them have mime_type = image/gif".
+#[derive(Clone, Debug, PartialEq)]
+pub struct Concentration {
+    /// The other field.
+    pub field: String,
+    /// Its value in the source.
+    pub value: String,
+    /// Share of the mismatches that have it, 0 to 1.
+    pub share: f64,
+}
+
+/// The result of one entity.
+pub struct EntityResult {
+    /// Its name.
+    pub name: String,
+    /// The key's fields.
+    pub key: Vec<String>,
+    /// Rows by verdict.
+    pub counts: Counts,
+    /// In the order of the plan.
+    pub fields: Vec<FieldResult>,
+    /// Columns that no field uses.
+    pub unmapped: Vec<String>,
+    /// Names and numbers of what should be looked at.
+    pub warnings: Vec<(String, u64)>,
+    /// Remarks of the staging.
+    pub remarks: Vec<String>,
+    /// Rows of a shared dataset that did not parse, on both sides.
+    pub unassigned: u64,
+    /// Whether the rows that did not parse belong to this entity: nobody else reads their dataset.
+    pub owns_unparsed: [bool; 2],
+    /// Where the findings lie.
+    pub judged: Judged,
+    /// The rows that did not parse, in the order of their files.
+    pub unparsed: Vec<(Side, Unparsed)>,
+    /// The staged sides, for the places of rows that do not cast.
+    pub sides: [Staged; 2],
+}
+
+/// Compares one entity.
+///
+/// # Errors
+/// A spec that does not fit the stores (exit 2); stores, engine or disk that fail (exit 4).
+pub fn diff_entity(bench: &Bench<'_>, entity: &Entity, source: &Staged, target: &Staged) -> Result<EntityResult> {
+    let folder = bench.home.join("stage").join("diff").join(safe_name(&entity.name));
+    let mut overrides: Vec<Override> = Vec::new();
+    // A field's values may show only while they are read that one side is zoned and the other is not.
+    let (plan, hashed) = loop {
+        let plan = EntityPlan::new(bench.spec, bench.warehouse, entity, source, target, &overrides)?;
+        plan.check_predicates(bench.spec, bench.warehouse)?;
+        let hashed = [hash(bench, &plan, Side::Source, &folder)?, hash(bench, &plan, Side::Target, &folder)?];
+        let found = zone_conflicts(bench.spec, &plan, &hashed[0].learned, &hashed[1].learned)?;
+        if found.is_empty() {
+            break (plan, hashed);
+        }
+        overrides.extend(found);
+    };
+    let fail = || format!("cannot write {}", folder.display());
+    let verdicts = folder.join("verdicts.parquet");
+    let classified = classify(&plan, bench.warehouse, &hashed[0], &hashed[1], &verdicts)?;
+    let findings = folder.join("findings");
+    if findings.exists() {
+        fs::remove_dir_all(&findings).or_failed(fail)?;
+    }
+    fs::create_dir_all(&findings).or_failed(fail)?;
+    let both = [&hashed[0], &hashed[1]];
+    let judged =
+        judge(&plan, bench.warehouse, &classified, both, &verdicts, &findings, bench.threads, bench.progress)?;
+    let mut counts = classified.counts;
+    counts.matched += judged.findings.settled_equal;
+    counts.mismatched -= judged.findings.settled_equal;
+    counts.check(&entity.name)?;
+    let mut unparsed = Vec::new();
+    for side in [Side::Source, Side::Target] {
+        failed::unparsed(&plan, side, bench.warehouse, |row| {
+            unparsed.push((side, row));
+            Ok(())
+        })?;
+    }
+    Ok(EntityResult {
+        name: entity.name.clone(),
+        key: entity.key.clone(),
+        fields: field_results(&plan, &counts, &classified.beside, &judged.findings.fields),
+        unmapped: plan.unmapped.clone(),
+        warnings: warnings(&hashed),
+        remarks: source.warnings.iter().chain(&target.warnings).cloned().collect(),
+        unassigned: unassigned(&plan),
+        owns_unparsed: [!plan.source_is_shared, !plan.target_is_shared],
+        counts,
+        judged,
+        unparsed,
+        sides: [source.clone(), target.clone()],
+    })
+}
+
+/// A name as a folder's name.
+fn safe_name(name: &str) -> String {
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if plain { name.to_owned() } else { format!("{:032x}", xxh3_128(name.as_bytes())) }
+}
+
+fn unassigned(plan: &EntityPlan<'_>) -> u64 {
+    let of = |staged: &Staged, shared: bool| match shared {
+        true => staged.failures.iter().map(|f| f.rows).sum(),
+        false => 0,
+    };
+    of(plan.source, plan.source_is_shared) + of(plan.target, plan.target_is_shared)
+}
+
+fn warnings(hashed: &[Hashed; 2]) -> Vec<(String, u64)> {
+    let [s, t] = [&hashed[0].learned, &hashed[1].learned];
+    let all = [
+        ("null_keys", s.null_keys + t.null_keys),
+        ("json_duplicate_keys", s.json_duplicate_keys + t.json_duplicate_keys),
+    ];
+    all.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect()
+}
+
+/// Hashes a side, unless that was done for these generations, this mapping and these rules.
+fn hash(bench: &Bench<'_>, plan: &EntityPlan<'_>, side: Side, folder: &Path) -> Result<Hashed> {
+    let mapping: Vec<String> = plan
+        .fields
+        .iter()
+        .map(|f| format!("{}{}{:?}{:?}", f.name, f.is_key, f.status, plan.normaliser(f, side)))
+        .collect();
+    let staged = plan.staged(side);
+    let identity = format!("{} {} {} {mapping:?}", env!("CARGO_PKG_VERSION"), staged.generation, plan.query(side));
+    let digest = xxh3_128(identity.as_bytes());
+    let own: PathBuf = folder.join(format!("{}-{digest:032x}", side.word()));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(side.word()) && entry.path() != own {
+            let _ = fs::remove_dir_all(entry.path()); // older hashes; a leftover costs space, not truth
+        }
+    }
+    hash_side(plan, side, bench.warehouse, &own, bench.seed, bench.threads, bench.progress)
+}
+
+/// Fields whose values turn out to be zoned on one side only, and what is to be done with them.
+fn zone_conflicts(spec: &Spec, plan: &EntityPlan<'_>, source: &Learned, target: &Learned) -> Result<Vec<Override>> {
+    let mut found = Vec::new();
+    for (i, field) in plan.fields.iter().enumerate() {
+        let Status::Compared { class: Class::Timestamp(Zone::Either), .. } = field.status else { continue };
+        let (s, t) = (source.zones[i], target.zones[i]);
+        let zoned = s.0 + t.0 > 0;
+        let naive = s.1 + t.1 > 0;
+        if !(zoned && naive) {
+            continue;
+        }
+        let one_side_is_naive = (s.0 == 0 && s.1 > 0) || (t.0 == 0 && t.1 > 0);
+        let reason = "timestamps with an offset against timestamps without one; give the dataset a `timezone`";
+        if one_side_is_naive && field.is_key {
+            return Err(Error::usage(format!(
+                "{}: entity `{}`, key field `{}`: {reason}",
+                spec.path.display(),
+                plan.entity.name,
+                field.name
+            )));
+        }
+        found.push(match one_side_is_naive {
+            true => Override { field: field.name.clone(), not_compared: Some(reason.to_owned()) },
+            false => Override { field: field.name.clone(), not_compared: None },
+        });
+    }
+    Ok(found)
+}
+
+fn field_results(
+    plan: &EntityPlan<'_>,
+    counts: &Counts,
+    beside: &[Beside],
+    findings: &[FieldFindings],
+) -> Vec<FieldResult> {
+    plan.fields
+        .iter()
+        .enumerate()
+        .map(|(i, field)| {
+            let (status, reason) = match &field.status {
+                Status::Compared { .. } => ("compared", field.note.clone()),
+                Status::Ignored => ("ignored", Some("the spec leaves it out".to_owned())),
+                Status::NotCompared(reason) => ("not_compared", Some(reason.clone())),
+            };
+            let (known, found) = (&beside[i], &findings[i]);
+            FieldResult {
+                name: field.name.clone(),
+                rule: rules::word(&field.rule),
+                status,
+                reason,
+                compared: if field.is_compared() { counts.matched + counts.mismatched } else { 0 },
+                unequal: found.unequal,
+                equal_by_rule: known.equal_by_rule + found.equal_by_rule,
+                null_mismatch: found.null_mismatch,
+                max_delta: known.max_delta.iter().chain(&found.max_delta).max().cloned(),
+                concentration: concentration(&plan.fields, found),
+            }
+        })
+        .collect()
+}
+
+/// The value that most of a field's mismatches have beside them, where it stands out.
+fn concentration(fields: &[FieldPlan], found: &FieldFindings) -> Option<Concentration> {
+    const SAMPLED_MIN: u64 = 5;
+    const SHARE_MIN: f64 = 0.8;
+    if found.sampled < SAMPLED_MIN {
+        return None;
+    }
+    let mut best: Option<(u64, usize, &str)> = None;
+    for (index, counts) in &found.beside {
+        for (value, n) in counts.iter().flatten() {
+            let better = (*n, std::cmp::Reverse((*index, value.as_str())));
+            if best.is_none_or(|(m, i, v)| better > (m, std::cmp::Reverse((i, v)))) {
+                best = Some((*n, *index, value));
+            }
+        }
+    }
+    let (n, index, value) = best?;
+    let share = n as f64 / found.sampled as f64;
+    (share >= SHARE_MIN).then(|| Concentration { field: fields[index].name.clone(), value: value.to_owned(), share })
+}

@@ -1,0 +1,199 @@
+//! Rows that could not be compared: those that did not parse when they were staged, and those that do not cast.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt64Type};
+use arrow::record_batch::RecordBatch;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use super::access::{self, Access};
+use super::hash::{Learned, Output, Rows, UNPARSED};
+use super::plan::{EntityPlan, FieldPlan, Side};
+use crate::error::{Context, Result};
+use crate::query::{identifier, literal, render};
+use crate::spec::DatasetKind;
+use crate::value::Value;
+use crate::warehouse::Warehouse;
+
+/// A row that could not be compared.
+#[derive(Clone, Debug)]
+pub(crate) struct Failed {
+    pos: i64,
+    field: i64,
+    code: &'static str,
+    message: String,
+}
+
+impl Failed {
+    pub(crate) fn cast(field: usize, message: String) -> Self {
+        Self { pos: 0, field: field as i64, code: "cast", message }
+    }
+
+    pub(crate) fn null_key(field: usize) -> Self {
+        Self { pos: 0, field: field as i64, code: "null_key", message: "an item without its key".to_owned() }
+    }
+
+    pub(crate) fn at(mut self, pos: i64) -> Self {
+        self.pos = pos;
+        self
+    }
+}
+
+/// Columns: pos, field (index in the plan, or -1), code, message.
+pub(crate) fn batch(rows: &[Failed]) -> Result<RecordBatch> {
+    let schema = Schema::new(vec![
+        Field::new("pos", DataType::Int64, false),
+        Field::new("field", DataType::Int64, false),
+        Field::new("code", DataType::Utf8, false),
+        Field::new("message", DataType::Utf8, false),
+    ]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(rows.iter().map(|f| Some(f.pos)).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(|f| Some(f.field)).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(|f| Some(f.code)).collect::<StringArray>()),
+        Arc::new(rows.iter().map(|f| Some(f.message.as_str())).collect::<StringArray>()),
+    ];
+    RecordBatch::try_new(Arc::new(schema), columns).or_failed(|| "cannot gather the failures".to_owned())
+}
+
+/// A row that did not parse, with its key where that could be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Unparsed {
+    pub(crate) unit: String,
+    pub(crate) line: Option<u64>,
+    pub(crate) column: Option<String>,
+    pub(crate) code: String,
+    pub(crate) message: String,
+    /// Whether the row surely is one of the entity's.
+    pub(crate) belongs: bool,
+    /// The key's normalised values; empty where one of them could not be read.
+    pub(crate) key: Vec<Value<'static>>,
+}
+
+/// The rows of a side's dataset that did not parse, in the order of its units.
+pub(crate) fn unparsed(
+    plan: &EntityPlan<'_>,
+    side: Side,
+    warehouse: &Warehouse,
+    mut each: impl FnMut(Unparsed) -> Result<()>,
+) -> Result<()> {
+    let staged = plan.staged(side);
+    let has_cells = matches!(staged.dataset.kind, DatasetKind::Csv(_));
+    let keys: Vec<(&FieldPlan, &Access)> = match has_cells {
+        true => plan.key().iter().filter_map(|f| f.access(side).map(|a| (f, a))).collect(),
+        false => Vec::new(),
+    };
+    let selects: String = keys.iter().flat_map(|(_, a)| a.select()).map(|sql| format!(", {sql}")).collect();
+    let cells: String = staged
+        .columns
+        .iter()
+        .filter(|_| has_cells)
+        .map(|c| {
+            let pointer = access::pointer(std::slice::from_ref(&c.name), None);
+            format!(", json_extract_string(cells, {}) as {}", literal(&pointer), identifier(&c.sql_name))
+        })
+        .collect();
+    let filter = match (side, has_cells) {
+        (_, false) => None,
+        (Side::Source, _) => plan.entity.source_filter.as_ref(),
+        (Side::Target, _) => plan.entity.target_filter.as_ref(),
+    };
+    let filter = filter.map_or_else(|| has_cells.to_string(), |sql| format!("({}\n)", sql.text));
+    for failures in &staged.failures {
+        let file = literal(&failures.path.display().to_string());
+        let pieces = [("keys", selects.as_str()), ("cells", &cells), ("file", &file), ("filter", &filter)];
+        let sql = render(include_str!("../../queries/reconcile/failed_rows.sql"), &pieces);
+        warehouse.stream(&sql, |batch| {
+            for row in 0..batch.num_rows() {
+                let text = |i: usize| {
+                    let column = batch.column(i).as_string::<i32>();
+                    column.is_valid(row).then(|| column.value(row).to_owned())
+                };
+                let lines = batch.column(0).as_primitive::<UInt64Type>();
+                each(Unparsed {
+                    unit: failures.unit.clone(),
+                    line: lines.is_valid(row).then(|| lines.value(row)),
+                    column: text(1),
+                    code: text(2).unwrap_or_default(),
+                    message: text(3).unwrap_or_default(),
+                    belongs: batch.column(4).as_boolean().value(row),
+                    key: key_of(plan, side, &keys, &batch, row),
+                })?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn key_of(
+    plan: &EntityPlan<'_>,
+    side: Side,
+    keys: &[(&FieldPlan, &Access)],
+    batch: &RecordBatch,
+    row: usize,
+) -> Vec<Value<'static>> {
+    let cells = access::cells(batch);
+    let values: Option<Vec<Value<'static>>> = keys
+        .iter()
+        .enumerate()
+        .map(|(i, (field, access))| {
+            let value = access.value(&cells, 5 + i, row).ok()?;
+            let value = plan.normaliser(field, side)?.normal_only(value).ok()?;
+            (!value.is_null()).then(|| value.into_owned())
+        })
+        .collect();
+    values.unwrap_or_default()
+}
+
+/// Adds the rows that did not parse to a side's hashes: with the key's hash where it could be read, so that the counterpart is
+/// not taken for missing. In a dataset that several entities share such a row belongs to none; it then only marks its
+/// counterpart (with a negative position, which is not counted).
+pub(crate) fn hash_unparsed(
+    plan: &EntityPlan<'_>,
+    side: Side,
+    warehouse: &Warehouse,
+    folder: &Path,
+    schema: &Arc<Schema>,
+    seed: u64,
+    learned: &mut Learned,
+) -> Result<()> {
+    if plan.staged(side).failures.is_empty() {
+        return Ok(());
+    }
+    let shared = match side {
+        Side::Source => plan.source_is_shared,
+        Side::Target => plan.target_is_shared,
+    };
+    let mut output = Output::create(folder, "unparsed", schema)?;
+    let mut next = UNPARSED;
+    let mut bytes = Vec::new();
+    unparsed(plan, side, warehouse, |row| {
+        if shared && (row.key.is_empty() || !row.belongs) {
+            return Ok(());
+        }
+        bytes.clear();
+        row.key.iter().for_each(|value| value.encode(&mut bytes));
+        let rows = Rows {
+            key: vec![(!row.key.is_empty()).then(|| xxh3_128_with_seed(&bytes, seed))],
+            row: vec![0],
+            pos: vec![if shared { -1 - (next - UNPARSED) } else { next }],
+            failed: vec![true],
+            ..Rows::default()
+        };
+        next += 1;
+        if !shared {
+            learned.rows += 1;
+            learned.failed += 1;
+        }
+        output.write(&rows.batch(schema, Vec::new())?, &[])
+    })?;
+    output.finish()
+}
+
+/// The positions of a batch's first column.
+pub(crate) fn positions(batch: &RecordBatch, column: usize) -> Vec<Option<i64>> {
+    batch.column(column).as_primitive::<Int64Type>().iter().collect()
+}

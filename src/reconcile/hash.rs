@@ -1,0 +1,464 @@
+//! The hash pass: streams one side of an entity once and writes, for each row, a hash of its key, a hash of its other
+//! fields, its position, and beside them the values of tolerant fields.
+//!
+//! Hashes are XXH3-128 (<https://github.com/Cyan4973/xxHash>) of canonical bytes, seeded at random once a home: two different
+//! rows have one hash with a chance of 2^-128, and nobody can prepare a pair that does.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array, StringArray, UInt64Array,
+};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+
+use super::access::{self, Access};
+use super::failed;
+use super::pipeline::fan_out;
+use super::plan::{EntityPlan, Side};
+use super::rules::normal::Normaliser;
+use super::rules::{self, tolerance};
+use crate::error::{Context, Result};
+use crate::event::{self, Progress};
+use crate::fault;
+use crate::value::arrow::Cells;
+use crate::value::{Value, json};
+use crate::warehouse::Warehouse;
+
+/// Position of the first row that did not parse; those rows are in no part.
+pub const UNPARSED: i64 = 1 << 62;
+
+/// What the pass learned beside the hashes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// Rows of this side.
+    pub rows: u64,
+    /// Rows that did not parse or cast.
+    pub failed: u64,
+    /// Rows with a NULL in the key.
+    pub null_keys: u64,
+    /// Values that are JSON documents with a name twice.
+    pub json_duplicate_keys: u64,
+    /// By field: timestamps with an offset and without one.
+    pub zones: Vec<(u64, u64)>,
+}
+
+/// Where a side's hashes lie.
+#[derive(Clone, Debug)]
+pub struct Hashed {
+    /// `*.parquet` with the hashes, `failures-*.parquet` with the rows that did not cast.
+    pub folder: PathBuf,
+    /// What was learned.
+    pub learned: Learned,
+}
+
+impl Hashed {
+    /// A glob of the hash parts.
+    pub fn parts(&self) -> String {
+        self.folder.join("hash-*.parquet").display().to_string()
+    }
+
+    /// A glob of the rows that did not parse or cast.
+    pub fn failures(&self) -> String {
+        self.folder.join("failed-*.parquet").display().to_string()
+    }
+}
+
+/// One field's part in the pass.
+struct Reader<'a> {
+    access: &'a Access,
+    normaliser: Normaliser,
+    first: usize,
+    is_key: bool,
+    is_sql: bool,
+    tolerant_scale: Option<u32>,
+    has_own_forms: bool,
+    index: usize,
+}
+
+/// Hashes a side, or finds that it is hashed already.
+///
+/// # Errors
+/// What the engine says while it reads; a disk that is full or refuses.
+pub fn hash_side(
+    plan: &EntityPlan<'_>,
+    side: Side,
+    warehouse: &Warehouse,
+    folder: &Path,
+    seed: u64,
+    threads: usize,
+    progress: &Progress,
+) -> Result<Hashed> {
+    let done = folder.join("done.json");
+    if let Some(learned) = fs::read(&done).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        return Ok(Hashed { folder: folder.to_path_buf(), learned });
+    }
+    let fail = || format!("cannot write {}", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(folder).or_failed(fail)?;
+    }
+    fs::create_dir_all(folder).or_failed(fail)?;
+    let learned = pass(plan, side, warehouse, folder, seed, threads, progress)?;
+    fault::point("diff.before-hash-done");
+    let text = serde_json::to_vec(&learned).expect("numbers are always JSON");
+    fs::write(folder.join("done.tmp"), text).or_failed(fail)?;
+    fs::rename(folder.join("done.tmp"), &done).or_failed(fail)?;
+    Ok(Hashed { folder: folder.to_path_buf(), learned })
+}
+
+fn pass(
+    plan: &EntityPlan<'_>,
+    side: Side,
+    warehouse: &Warehouse,
+    folder: &Path,
+    seed: u64,
+    threads: usize,
+    progress: &Progress,
+) -> Result<Learned> {
+    let readers = readers(plan, side);
+    let schema = Arc::new(schema(plan, side, warehouse)?);
+    let nothing = || Learned { zones: vec![(0, 0); plan.fields.len()], ..Learned::default() };
+    let start = |n| Ok(Worker {
+        output: Output::create(folder, &format!("{n:02}"), &schema)?,
+        learned: nothing(),
+        scratch: Scratch::default(),
+    });
+    let needs_key = match side {
+        Side::Source => plan.source_needs_key,
+        Side::Target => plan.target_needs_key,
+    };
+    let each = |worker: &mut Worker, batch: &RecordBatch| {
+        event::add(&progress.rows_done, batch.num_rows() as u64);
+        worker.hash(&readers, batch, &schema, seed, needs_key)
+    };
+    let end = |worker: Worker| worker.output.finish().map(|()| worker.learned);
+    let parts = fan_out(warehouse, plan.query(side), threads, progress, start, each, end)?;
+    let mut learned = parts.iter().fold(nothing(), |mut sum, part| {
+        sum.add(part);
+        sum
+    });
+    failed::hash_unparsed(plan, side, warehouse, folder, &schema, seed, &mut learned)?;
+    Ok(learned)
+}
+
+fn readers<'a>(plan: &'a EntityPlan<'_>, side: Side) -> Vec<Reader<'a>> {
+    let mut first = 1; // after the position
+    let mut readers = Vec::new();
+    for (index, field) in plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
+        let access = field.access(side).expect("a compared field has both sides");
+        readers.push(Reader {
+            access,
+            normaliser: plan.normaliser(field, side).expect("a compared field has a class"),
+            first,
+            is_key: field.is_key || plan.is_keyless(),
+            is_sql: field.rule.sql.is_some(),
+            tolerant_scale: field.tolerant_scale(),
+            has_own_forms: rules::has_own_forms(&field.rule),
+            index,
+        });
+        first += access.select().len();
+    }
+    readers
+}
+
+/// The columns of a hash part: key hash, row hash, position, whether the row failed; per tolerant field `t<i>` and `w<i>`, per
+/// field with forms of its own `x<i>`, per field with a predicate `s<i>`.
+fn schema(plan: &EntityPlan<'_>, side: Side, warehouse: &Warehouse) -> Result<Schema> {
+    let mut fields = vec![
+        Field::new("k1", DataType::UInt64, true),
+        Field::new("k2", DataType::UInt64, true),
+        Field::new("r1", DataType::UInt64, false),
+        Field::new("r2", DataType::UInt64, false),
+        Field::new("pos", DataType::Int64, false),
+        Field::new("failed", DataType::Boolean, false),
+    ];
+    let mut predicates = Vec::new();
+    for (i, field) in plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
+        if let Some(scale) = field.tolerant_scale() {
+            fields.push(Field::new(format!("t{i}"), DataType::Decimal128(38, scale as i8), true));
+            fields.push(Field::new(format!("w{i}"), DataType::Utf8, true));
+        }
+        if rules::has_own_forms(&field.rule) {
+            fields.push(Field::new(format!("x{i}"), DataType::UInt64, false));
+        }
+        if field.rule.sql.is_some() {
+            predicates.push(format!("s{i}"));
+        }
+    }
+    if !predicates.is_empty() {
+        let found = warehouse.schema_of(&format!("select * from ({}\n) limit 0", plan.query(side)))?;
+        for name in predicates {
+            let field = found.field_with_name(&name).or_failed(|| "a column went missing".to_owned())?;
+            fields.push(field.clone().with_nullable(true));
+        }
+    }
+    Ok(Schema::new(fields))
+}
+
+/// How hash parts are written: they are read once or a few times, and hashes do not compress.
+pub(crate) fn properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::UNCOMPRESSED)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_max_row_group_row_count(Some(122_880))
+        .build()
+}
+
+/// Writes hash parts and the failures beside them.
+pub(crate) struct Output {
+    hashes: ArrowWriter<File>,
+    failures: Option<ArrowWriter<File>>,
+    folder: PathBuf,
+    name: String,
+}
+
+impl Output {
+    pub(crate) fn create(folder: &Path, name: &str, schema: &Arc<Schema>) -> Result<Self> {
+        let path = folder.join(format!("hash-{name}.parquet"));
+        let fail = || format!("cannot write {}", path.display());
+        let file = File::create(&path).or_failed(fail)?;
+        let hashes = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties())).or_failed(fail)?;
+        Ok(Self { hashes, failures: None, folder: folder.to_path_buf(), name: name.to_owned() })
+    }
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch, failures: &[failed::Failed]) -> Result<()> {
+        let fail = || format!("cannot write to {}", self.folder.display());
+        self.hashes.write(batch).or_failed(fail)?;
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let batch = failed::batch(failures)?;
+        if self.failures.is_none() {
+            let path = self.folder.join(format!("failed-{}.parquet", self.name));
+            let file = File::create(&path).or_failed(fail)?;
+            self.failures = Some(ArrowWriter::try_new(file, batch.schema(), Some(properties())).or_failed(fail)?);
+        }
+        self.failures.as_mut().expect("opened above").write(&batch).or_failed(fail)
+    }
+
+    pub(crate) fn finish(self) -> Result<()> {
+        let fail = || format!("cannot write to {}", self.folder.display());
+        self.hashes.close().or_failed(fail)?;
+        self.failures.map(ArrowWriter::close).transpose().or_failed(fail)?;
+        Ok(())
+    }
+}
+
+/// The columns of one output batch.
+#[derive(Default)]
+pub(crate) struct Rows {
+    pub(crate) key: Vec<Option<u128>>,
+    pub(crate) row: Vec<u128>,
+    pub(crate) pos: Vec<i64>,
+    pub(crate) failed: Vec<bool>,
+    tolerant: Vec<(Vec<Option<i128>>, Vec<Option<String>>)>,
+    forms: Vec<Vec<u64>>,
+}
+
+impl Rows {
+    /// As a batch of the schema; columns of which nothing is known are filled with NULL.
+    pub(crate) fn batch(self, schema: &Arc<Schema>, predicates: Vec<ArrayRef>) -> Result<RecordBatch> {
+        let (mut tolerant, mut forms, mut predicates) =
+            (self.tolerant.into_iter(), self.forms.into_iter(), predicates.into_iter());
+        let rows = self.pos.len();
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.key.iter().map(|k| k.map(|k| (k >> 64) as u64)).collect::<UInt64Array>()),
+            Arc::new(self.key.iter().map(|k| k.map(|k| k as u64)).collect::<UInt64Array>()),
+            Arc::new(self.row.iter().map(|r| Some((r >> 64) as u64)).collect::<UInt64Array>()),
+            Arc::new(self.row.iter().map(|r| Some(*r as u64)).collect::<UInt64Array>()),
+            Arc::new(Int64Array::from(self.pos)),
+            Arc::new(BooleanArray::from(self.failed)),
+        ];
+        let mut wide: Option<Vec<Option<String>>> = None;
+        for field in &schema.fields()[columns.len()..] {
+            let kind = &field.name()[..1];
+            columns.push(match (kind, field.data_type()) {
+                ("t", DataType::Decimal128(precision, scale)) => {
+                    let (scaled, texts) = tolerant.next().unwrap_or((vec![None; rows], vec![None; rows]));
+                    wide = Some(texts);
+                    let array = Decimal128Array::from(scaled).with_precision_and_scale(*precision, *scale);
+                    Arc::new(array.or_failed(|| "a tolerant value does not fit".to_owned())?)
+                }
+                ("w", _) => Arc::new(StringArray::from(wide.take().unwrap_or(vec![None; rows]))),
+                ("x", _) => Arc::new(UInt64Array::from(forms.next().unwrap_or(vec![0; rows]))),
+                (_, other) => predicates.next().unwrap_or_else(|| arrow::array::new_null_array(other, rows)),
+            });
+        }
+        RecordBatch::try_new(Arc::clone(schema), columns).or_failed(|| "cannot gather the hashes".to_owned())
+    }
+}
+
+/// One worker's state.
+struct Worker {
+    output: Output,
+    learned: Learned,
+    scratch: Scratch,
+}
+
+impl Worker {
+    fn hash(
+        &mut self,
+        readers: &[Reader<'_>],
+        batch: &RecordBatch,
+        schema: &Arc<Schema>,
+        seed: u64,
+        needs_key: bool,
+    ) -> Result<()> {
+        let cells = access::cells(batch);
+        let mut failures = Vec::new();
+        let mut rows = Rows {
+            tolerant: readers.iter().filter(|r| r.tolerant_scale.is_some()).map(|_| Default::default()).collect(),
+            forms: readers.iter().filter(|r| r.has_own_forms).map(|_| Vec::new()).collect(),
+            ..Rows::default()
+        };
+        let positions: &Int64Array = batch.column(0).as_primitive();
+        for row in 0..batch.num_rows() {
+            let (scratch, learned) = (&mut self.scratch, &mut self.learned);
+            let failure = hash_row(readers, &cells, row, seed, needs_key, scratch, &mut rows, learned);
+            rows.pos.push(positions.value(row));
+            rows.failed.push(failure.is_some());
+            failures.extend(failure.map(|f| f.at(positions.value(row))));
+        }
+        self.learned.rows += batch.num_rows() as u64;
+        self.learned.failed += failures.len() as u64;
+        let predicates = batch.columns()[batch.num_columns() - predicate_count(readers)..].to_vec();
+        self.output.write(&rows.batch(schema, predicates)?, &failures)
+    }
+}
+
+fn predicate_count(readers: &[Reader<'_>]) -> usize {
+    readers.iter().filter(|r| r.is_sql).count()
+}
+
+impl Learned {
+    fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.failed += other.failed;
+        self.null_keys += other.null_keys;
+        self.json_duplicate_keys += other.json_duplicate_keys;
+        for (mine, theirs) in self.zones.iter_mut().zip(&other.zones) {
+            mine.0 += theirs.0;
+            mine.1 += theirs.1;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Scratch {
+    key: Vec<u8>,
+    row: Vec<u8>,
+    form: Vec<u8>,
+}
+
+/// Hashes one row into `rows`; a row that does not cast gets no row hash, and no key hash either where it is the key that
+/// fails.
+#[expect(clippy::too_many_arguments, reason = "one row's inputs and outputs, in the hottest loop")]
+fn hash_row(
+    readers: &[Reader<'_>],
+    cells: &[Cells<'_>],
+    row: usize,
+    seed: u64,
+    needs_key: bool,
+    scratch: &mut Scratch,
+    rows: &mut Rows,
+    learned: &mut Learned,
+) -> Option<failed::Failed> {
+    scratch.key.clear();
+    scratch.row.clear();
+    let (mut tolerant, mut form) = (0, 0);
+    let (mut failure, mut key_failed, mut key_null) = (None, false, false);
+    for reader in readers {
+        let value = match see(reader, cells, row, seed, scratch, rows, &mut tolerant, &mut form) {
+            Ok(value) => value,
+            Err(message) => {
+                key_failed |= reader.is_key;
+                failure.get_or_insert_with(|| failed::Failed::cast(reader.index, message));
+                continue;
+            }
+        };
+        learned.look_at(reader, &value);
+        key_null |= reader.is_key && value.is_null();
+    }
+    let (all_rows, all_key) = (rows.pos.len() + 1, key_null && readers.iter().any(|r| r.is_key));
+    for (scaled, wide) in &mut rows.tolerant {
+        scaled.resize(all_rows, None);
+        wide.resize(all_rows, None);
+    }
+    rows.forms.iter_mut().for_each(|f| f.resize(all_rows, 0));
+    learned.null_keys += u64::from(all_key && !key_failed);
+    if all_key && needs_key && !key_failed {
+        failure = Some(failed::Failed::null_key(readers.iter().position(|r| r.is_key).unwrap_or(0)));
+        key_failed = true;
+    }
+    rows.key.push((!key_failed).then(|| xxh3_128_with_seed(&scratch.key, seed)));
+    rows.row.push(if failure.is_some() { 0 } else { xxh3_128_with_seed(&scratch.row, seed) });
+    failure
+}
+
+/// Reads one value and adds it where it belongs: to the key's bytes, the row's, or beside them.
+#[expect(clippy::too_many_arguments, reason = "one value's inputs and outputs, in the hottest loop")]
+fn see<'a>(
+    reader: &Reader<'_>,
+    cells: &[Cells<'a>],
+    row: usize,
+    seed: u64,
+    scratch: &mut Scratch,
+    rows: &mut Rows,
+    tolerant: &mut usize,
+    form: &mut usize,
+) -> Result<Value<'a>, String> {
+    let value = reader.access.value(cells, reader.first, row);
+    let (tolerant_at, form_at) = (*tolerant, *form);
+    *tolerant += usize::from(reader.tolerant_scale.is_some());
+    *form += usize::from(reader.has_own_forms);
+    let value = value?;
+    let normal = if reader.has_own_forms {
+        let seen = reader.normaliser.see(value)?;
+        scratch.form.clear();
+        seen.raw.encode(&mut scratch.form);
+        rows.forms[form_at].push(xxh3_64_with_seed(&scratch.form, seed));
+        seen.normal
+    } else {
+        reader.normaliser.normal_only(value)?
+    };
+    if reader.is_sql {
+        return Ok(normal);
+    }
+    match (reader.is_key, reader.tolerant_scale) {
+        (true, _) => normal.encode(&mut scratch.key),
+        (false, None) => normal.encode(&mut scratch.row),
+        (false, Some(scale)) => {
+            // Only whether there is a value is hashed; which one is compared beside the hash.
+            scratch.row.push(match normal {
+                Value::Absent => 2,
+                Value::Null => 1,
+                _ => 0,
+            });
+            let beside = tolerance::beside(&normal, scale);
+            rows.tolerant[tolerant_at].0.push(beside.scaled);
+            rows.tolerant[tolerant_at].1.push(beside.wide);
+        }
+    }
+    Ok(normal)
+}
+
+impl Learned {
+    fn look_at(&mut self, reader: &Reader<'_>, value: &Value<'_>) {
+        match value {
+            Value::Timestamp { zoned: true, .. } => self.zones[reader.index].0 += 1,
+            Value::Timestamp { zoned: false, .. } => self.zones[reader.index].1 += 1,
+            Value::Map(_) | Value::List(_) => {
+                self.json_duplicate_keys += u64::from(json::has_duplicate_keys(value));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! The exact judgement: fetches the values of the rows that are not surely equal, looks at every field of them, and keeps what
+//! the reports show as Parquet files, so that memory stays bounded however much differs.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+
+use super::access;
+use super::classify::{Classified, own_predicate};
+use super::hash::{Hashed, properties};
+use super::pipeline::fan_out;
+use super::plan::{EntityPlan, FieldPlan, Side};
+use super::rules::normal::Normaliser;
+use super::rules::{self, Judgement, Seen};
+use crate::error::{Context, Result};
+use crate::event::Progress;
+use crate::query::{literal, render};
+use crate::value::arrow::Cells;
+use crate::value::{Number, Value};
+use crate::warehouse::Warehouse;
+
+/// Columns of `wanted` before the values.
+const WANTED_COLUMNS: usize = 9;
+/// At most so many mismatched cells of a field are looked at for what they have in common.
+const SAMPLE_CELLS_MAX: u64 = 100_000;
+/// A column with more different values than this says nothing about where mismatches concentrate.
+const SAMPLE_VALUES_MAX: usize = 1_000;
+
+/// What the judgement of a field's candidate pairs found.
+#[derive(Clone, Debug, Default)]
+pub struct FieldFindings {
+    /// Pairs whose values differ.
+    pub unequal: u64,
+    /// Of these, pairs with exactly one value.
+    pub null_mismatch: u64,
+    /// Pairs that differ and are equal by the rule.
+    pub equal_by_rule: u64,
+    /// Largest |target − source|.
+    pub max_delta: Option<Number>,
+    /// Mismatched cells that were sampled.
+    pub sampled: u64,
+    /// By index of another field: how often each source value stood beside a mismatch of this one; `None` where there were
+    /// too many different ones.
+    pub beside: HashMap<usize, Option<HashMap<String, u64>>>,
+}
+
+/// Everything the judgement found.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// By field of the plan.
+    pub fields: Vec<FieldFindings>,
+    /// Pairs that the hashes could not call equal and that are.
+    pub settled_equal: u64,
+}
+
+/// Where the findings lie.
+pub struct Judged {
+    /// What was found.
+    pub findings: Findings,
+    /// Glob of the differing cells.
+    pub cells: String,
+    /// Glob of missing, extra and duplicate records, and of rows that do not cast.
+    pub records: String,
+}
+
+/// One field as both sides are read for the judgement.
+struct FieldReader<'a> {
+    index: usize,
+    field: &'a FieldPlan,
+    source: (usize, Normaliser),
+    target: (usize, Normaliser),
+    predicate: Option<usize>,
+}
+
+/// Judges an entity's candidates and writes what was found into `folder`.
+///
+/// # Errors
+/// What the engine says; a disk that is full.
+pub fn judge(
+    plan: &EntityPlan<'_>,
+    warehouse: &Warehouse,
+    classified: &Classified,
+    hashed: [&Hashed; 2],
+    verdicts: &Path,
+    folder: &Path,
+    threads: usize,
+    progress: &Progress,
+) -> Result<Judged> {
+    fetch(plan, warehouse, classified, hashed, verdicts)?;
+    let (predicates, readers) = readers(plan);
+    let sql = render(include_str!("../../queries/reconcile/findings.sql"), &[("predicates", &predicates)]);
+    let start = |n: usize| Ok(Worker {
+        cells: Writer::new(folder.join(format!("cells-{n:02}.parquet")), cell_schema(plan)),
+        records: Writer::new(folder.join(format!("records-{n:02}.parquet")), record_schema(plan)),
+        findings: Findings { fields: vec![FieldFindings::default(); plan.fields.len()], settled_equal: 0 },
+    });
+    let each = |worker: &mut Worker, batch: &RecordBatch| worker.judge(plan, &readers, batch);
+    let end = |worker: Worker| {
+        worker.cells.finish()?;
+        worker.records.finish()?;
+        Ok(worker.findings)
+    };
+    let parts = fan_out(warehouse, &sql, threads, progress, start, each, end)?;
+    let nothing = Findings { fields: vec![FieldFindings::default(); plan.fields.len()], settled_equal: 0 };
+    let findings = parts.into_iter().fold(nothing, Findings::plus);
+    warehouse.execute("drop table wanted; drop table source_values; drop table target_values")?;
+    let glob = |name: &str| folder.join(name).display().to_string();
+    Ok(Judged { findings, cells: glob("cells-*.parquet"), records: glob("records-*.parquet") })
+}
+
+/// Gathers the wanted rows and both sides' values of them in temporary tables.
+fn fetch(
+    plan: &EntityPlan<'_>,
+    warehouse: &Warehouse,
+    classified: &Classified,
+    hashed: [&Hashed; 2],
+    verdicts: &Path,
+) -> Result<()> {
+    let mut more = String::new();
+    if classified.has_duplicates {
+        more.push_str(
+            "union all select 5, source_pos, target_pos, source_count, target_count, equal, null, null, null \
+             from duplicate_keys ",
+        );
+    }
+    for (hashed, positions) in hashed.iter().zip(["pos, null", "null, pos"]) {
+        if glob::glob(&hashed.failures()).is_ok_and(|mut files| files.next().is_some()) {
+            more.push_str(&format!(
+                "union all select 4, {positions}, null, null, null, field, code, message from read_parquet({}) ",
+                literal(&hashed.failures())
+            ));
+        }
+    }
+    let verdicts = literal(&verdicts.display().to_string());
+    let wanted = include_str!("../../queries/reconcile/wanted.sql");
+    warehouse.execute(&render(wanted, &[("verdicts", &verdicts), ("more", &more)]))?;
+    let values = include_str!("../../queries/reconcile/wanted_values.sql");
+    for (side, name, position) in
+        [(Side::Source, "source_values", "source_pos"), (Side::Target, "target_values", "target_pos")]
+    {
+        let pieces = [("name", name), ("query", plan.query(side)), ("position", position)];
+        warehouse.execute(&render(values, &pieces))?;
+    }
+    Ok(())
+}
+
+fn readers<'a>(plan: &'a EntityPlan<'_>) -> (String, Vec<FieldReader<'a>>) {
+    let compared: Vec<(usize, &FieldPlan)> = plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()).collect();
+    let with_sql = compared.iter().filter(|(_, f)| f.rule.sql.is_some()).count();
+    let width = |side| compared.iter().filter_map(|(_, f)| f.access(side)).map(|a| a.select().len()).sum::<usize>();
+    let mut predicates = String::new();
+    let mut next_predicate = WANTED_COLUMNS;
+    let mut source_at = WANTED_COLUMNS + with_sql + 1;
+    let mut target_at = source_at + width(Side::Source) + with_sql + 1;
+    let mut readers = Vec::new();
+    for (index, field) in compared {
+        let normaliser = |side| plan.normaliser(field, side).expect("a compared field has a class");
+        let access = |side| field.access(side).expect("a compared field has both sides");
+        let predicate = field.rule.sql.as_ref().map(|sql| {
+            let own = own_predicate(&sql.text, &format!("s.s{index}"), &format!("t.s{index}"));
+            predicates.push_str(&format!(", {own} as p{index}"));
+            next_predicate += 1;
+            next_predicate - 1
+        });
+        readers.push(FieldReader {
+            index,
+            field,
+            source: (source_at, normaliser(Side::Source)),
+            target: (target_at, normaliser(Side::Target)),
+            predicate,
+        });
+        source_at += access(Side::Source).select().len();
+        target_at += access(Side::Target).select().len();
+    }
+    (predicates, readers)
+}
+
+impl FieldReader<'_> {
+    fn see<'c>(&self, side: Side, cells: &[Cells<'c>], row: usize) -> Result<Seen<'c>, String> {
+        let (first, normaliser) = match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        };
+        let access = self.field.access(side).expect("a compared field has both sides");
+        normaliser.see(access.value(cells, *first, row)?)
+    }
+
+    /// The value as it is shown: before the rule's normalisations; what does not cast is shown as it lies there.
+    fn shown(&self, side: Side, cells: &[Cells<'_>], row: usize) -> Option<String> {
+        let (first, _) = match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        };
+        let access = self.field.access(side).expect("a compared field has both sides");
+        let value = match self.see(side, cells, row) {
+            Ok(seen) => seen.raw,
+            Err(_) => access.value(cells, *first, row).unwrap_or(Value::Null),
+        };
+        value.display().map(|text| text.into_owned())
+    }
+}
+
+/// Columns: sort, seq, the key's fields, field, rule, source, target, delta.
+fn cell_schema(plan: &EntityPlan<'_>) -> Schema {
+    let mut fields = vec![Field::new("sort", DataType::Binary, false), Field::new("seq", DataType::Int64, false)];
+    fields.extend(plan.key().iter().enumerate().map(|(i, _)| Field::new(format!("key{i}"), DataType::Utf8, true)));
+    for name in ["field", "rule", "source", "target", "delta"] {
+        fields.push(Field::new(name, DataType::Utf8, true));
+    }
+    Schema::new(fields)
+}
+
+/// Columns: verdict, pos, sort, every field's text, source_count, target_count, equal, field, code, message.
+fn record_schema(plan: &EntityPlan<'_>) -> Schema {
+    let mut fields = vec![
+        Field::new("verdict", DataType::Int64, false),
+        Field::new("on_target", DataType::Boolean, false),
+        Field::new("pos", DataType::Int64, true),
+        Field::new("sort", DataType::Binary, false),
+    ];
+    fields.extend(plan.fields.iter().enumerate().map(|(i, _)| Field::new(format!("f{i}"), DataType::Utf8, true)));
+    for name in ["source_count", "target_count", "failed_field"] {
+        fields.push(Field::new(name, DataType::Int64, true));
+    }
+    fields.push(Field::new("equal", DataType::Boolean, true));
+    fields.push(Field::new("code", DataType::Utf8, true));
+    fields.push(Field::new("message", DataType::Utf8, true));
+    Schema::new(fields)
+}
+
+/// A Parquet file that is made with its first batch.
+struct Writer {
+    path: PathBuf,
+    schema: Arc<Schema>,
+    open: Option<ArrowWriter<File>>,
+}
+
+impl Writer {
+    fn new(path: PathBuf, schema: Schema) -> Self {
+        Self { path, schema: Arc::new(schema), open: None }
+    }
+
+    fn write(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
+        let fail = || format!("cannot write {}", self.path.display());
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).or_failed(fail)?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let writer = match &mut self.open {
+            Some(writer) => writer,
+            closed => {
+                let file = File::create(&self.path).or_failed(fail)?;
+                let schema = Arc::clone(&self.schema);
+                closed.insert(ArrowWriter::try_new(file, schema, Some(properties())).or_failed(fail)?)
+            }
+        };
+        writer.write(&batch).or_failed(fail)
+    }
+
+    fn finish(self) -> Result<()> {
+        self.open.map(ArrowWriter::close).transpose().or_failed(|| format!("cannot write {}", self.path.display()))?;
+        Ok(())
+    }
+}
+
+struct Worker {
+    cells: Writer,
+    records: Writer,
+    findings: Findings,
+}
+
+/// A differing cell as it is written.
+struct Cell {
+    sort: Vec<u8>,
+    seq: i64,
+    key: Vec<Option<String>>,
+    texts: [Option<String>; 5],
+}
+
+/// A record as it is written.
+struct Record {
+    verdict: i64,
+    on_target: bool,
+    pos: Option<i64>,
+    sort: Vec<u8>,
+    fields: Vec<Option<String>>,
+    numbers: [Option<i64>; 3],
+    equal: Option<bool>,
+    texts: [Option<String>; 2],
+}
+
+impl Worker {
+    fn judge(&mut self, plan: &EntityPlan<'_>, readers: &[FieldReader<'_>], batch: &RecordBatch) -> Result<()> {
+        let cells = access::cells(batch);
+        let verdicts = batch.column(0).as_primitive::<Int64Type>();
+        let (mut differing, mut records) = (Vec::new(), Vec::new());
+        for row in 0..batch.num_rows() {
+            match verdicts.value(row) {
+                1 => self.pair(plan, readers, batch, &cells, row, &mut differing),
+                verdict => records.push(record(plan, readers, batch, &cells, row, verdict)),
+            }
+        }
+        self.cells.write(cell_columns(plan, &differing))?;
+        self.records.write(record_columns(plan, &records))
+    }
+
+    fn pair(
+        &mut self,
+        plan: &EntityPlan<'_>,
+        readers: &[FieldReader<'_>],
+        batch: &RecordBatch,
+        cells: &[Cells<'_>],
+        row: usize,
+        out: &mut Vec<Cell>,
+    ) {
+        let (mut unequal, mut sort, mut key) = (Vec::new(), Vec::new(), Vec::new());
+        let mut source_texts: Vec<(usize, Option<String>)> = Vec::new();
+        for reader in readers {
+            // Both cast: a row of which one did not is unchecked and never comes here.
+            let (Ok(source), Ok(target)) =
+                (reader.see(Side::Source, cells, row), reader.see(Side::Target, cells, row))
+            else {
+                continue;
+            };
+            if reader.field.is_key {
+                source.normal.sort_key(&mut sort);
+                key.push(source.raw.display().map(|text| text.into_owned()));
+                continue;
+            }
+            let own = reader.predicate.map(|at| batch.column(at).as_boolean().value(row));
+            let judgement = rules::judge(&reader.field.rule, &source, &target, own);
+            source_texts.push((reader.index, source.raw.display().map(|text| text.into_owned())));
+            let found = &mut self.findings.fields[reader.index];
+            let delta = match judgement {
+                Judgement::Equal => continue,
+                Judgement::EqualByRule { delta } => {
+                    found.equal_by_rule += 1;
+                    found.see_delta(delta.as_ref());
+                    continue;
+                }
+                Judgement::Unequal { delta, null_mismatch } => {
+                    found.unequal += 1;
+                    found.null_mismatch += u64::from(null_mismatch);
+                    found.see_delta(delta.as_ref());
+                    delta
+                }
+            };
+            let text = |seen: &Seen<'_>| seen.raw.display().map(|text| text.into_owned());
+            unequal.push((reader, text(&source), text(&target), delta.map(|d| d.to_string())));
+        }
+        if unequal.is_empty() {
+            self.findings.settled_equal += 1;
+        }
+        for (reader, source, target, delta) in unequal {
+            self.findings.fields[reader.index].sample(reader.index, &source_texts);
+            let (name, rule) = (reader.field.name.clone(), rules::word(&reader.field.rule).to_owned());
+            let texts = [Some(name), Some(rule), source, target, delta];
+            let seq = plan.fields.iter().position(|f| f.name == reader.field.name).unwrap_or(0) as i64;
+            out.push(Cell { sort: sort.clone(), seq, key: key.clone(), texts });
+        }
+    }
+}
+
+fn record(
+    plan: &EntityPlan<'_>,
+    readers: &[FieldReader<'_>],
+    batch: &RecordBatch,
+    cells: &[Cells<'_>],
+    row: usize,
+    verdict: i64,
+) -> Record {
+    let integer = |column: usize| match cells[column].value(row) {
+        Ok(Value::Number(n)) => n.to_scaled(0).and_then(|n| i64::try_from(n).ok()),
+        _ => None,
+    };
+    let text = |column: usize| match cells[column].value(row) {
+        Ok(Value::Text(text)) => Some(text.into_owned()),
+        _ => None,
+    };
+    let (source_pos, target_pos) = (integer(1), integer(2));
+    let side = if source_pos.is_some() { Side::Source } else { Side::Target };
+    let (mut fields, mut sort) = (vec![None; plan.fields.len()], Vec::new());
+    for reader in readers {
+        fields[reader.index] = reader.shown(side, cells, row);
+        if reader.field.is_key || plan.is_keyless() {
+            match reader.see(side, cells, row) {
+                Ok(seen) => seen.normal.sort_key(&mut sort),
+                Err(_) => Value::Null.sort_key(&mut sort),
+            }
+        }
+    }
+    let equal = batch.column(5).as_boolean();
+    Record {
+        verdict,
+        on_target: side == Side::Target,
+        pos: source_pos.or(target_pos),
+        sort,
+        fields,
+        numbers: [integer(3), integer(4), integer(6)],
+        equal: (verdict == 5).then(|| equal.value(row)),
+        texts: [text(7), text(8)],
+    }
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a Option<String>>) -> ArrayRef {
+    Arc::new(values.map(Option::as_deref).collect::<StringArray>())
+}
+
+fn cell_columns(plan: &EntityPlan<'_>, cells: &[Cell]) -> Vec<ArrayRef> {
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(BinaryArray::from_iter_values(cells.iter().map(|c| &c.sort))),
+        Arc::new(cells.iter().map(|c| Some(c.seq)).collect::<Int64Array>()),
+    ];
+    columns.extend((0..plan.key().len()).map(|i| texts(cells.iter().map(|c| &c.key[i]))));
+    columns.extend((0..5).map(|i| texts(cells.iter().map(|c| &c.texts[i]))));
+    columns
+}
+
+fn record_columns(plan: &EntityPlan<'_>, records: &[Record]) -> Vec<ArrayRef> {
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(records.iter().map(|r| Some(r.verdict)).collect::<Int64Array>()),
+        Arc::new(records.iter().map(|r| Some(r.on_target)).collect::<BooleanArray>()),
+        Arc::new(records.iter().map(|r| r.pos).collect::<Int64Array>()),
+        Arc::new(BinaryArray::from_iter_values(records.iter().map(|r| &r.sort))),
+    ];
+    columns.extend((0..plan.fields.len()).map(|i| texts(records.iter().map(|r| &r.fields[i]))));
+    for i in 0..3 {
+        columns.push(Arc::new(records.iter().map(|r| r.numbers[i]).collect::<Int64Array>()));
+    }
+    columns.push(Arc::new(records.iter().map(|r| r.equal).collect::<BooleanArray>()));
+    columns.extend((0..2).map(|i| texts(records.iter().map(|r| &r.texts[i]))));
+    columns
+}
+
+impl FieldFindings {
+    fn see_delta(&mut self, delta: Option<&Number>) {
+        if let Some(delta) = delta.map(Number::abs)
+            && self.max_delta.as_ref().is_none_or(|max| delta > *max)
+        {
+            self.max_delta = Some(delta);
+        }
+    }
+
+    fn sample(&mut self, own: usize, source: &[(usize, Option<String>)]) {
+        if self.sampled >= SAMPLE_CELLS_MAX {
+            return;
+        }
+        self.sampled += 1;
+        for (index, text) in source.iter().filter(|(index, _)| *index != own) {
+            let slot = self.beside.entry(*index).or_insert_with(|| Some(HashMap::new()));
+            let (Some(counts), Some(text)) = (slot.as_mut(), text) else { continue };
+            *counts.entry(text.clone()).or_default() += 1;
+            if counts.len() > SAMPLE_VALUES_MAX {
+                *slot = None;
+            }
+        }
+    }
+
+    fn plus(mut self, other: Self) -> Self {
+        self.unequal += other.unequal;
+        self.null_mismatch += other.null_mismatch;
+        self.equal_by_rule += other.equal_by_rule;
+        self.see_delta(other.max_delta.as_ref());
+        self.sampled += other.sampled;
+        for (index, counts) in other.beside {
+            let slot = self.beside.entry(index).or_insert_with(|| Some(HashMap::new()));
+            match (slot.as_mut(), counts) {
+                (Some(mine), Some(theirs)) => {
+                    theirs.into_iter().for_each(|(text, n)| *mine.entry(text).or_default() += n);
+                }
+                _ => *slot = None,
+            }
+        }
+        self
+    }
+}
+
+impl Findings {
+    fn plus(self, other: Self) -> Self {
+        let fields = self.fields.into_iter().zip(other.fields).map(|(a, b)| a.plus(b)).collect();
+        Self { fields, settled_equal: self.settled_equal + other.settled_equal }
+    }
+}

@@ -1,0 +1,277 @@
+//! The names that the spec's SQL may use on one side, and what its expressions are bound to.
+//!
+//! A dataset's columns go by their exact names. For documents a dotted path (`attributes.price`) is a name too: it becomes a
+//! column of its own, of the type that is found there.
+
+use super::access::{Access, path_sql, pointer};
+use super::resolve::StoreType;
+use super::side::{Column, Staged, document_sql};
+use crate::error::{Error, Result};
+use crate::query::{self, identifier, literal, render};
+use crate::spec::{Spec, Sql};
+use crate::warehouse::Warehouse;
+
+/// The largest decimal that the engine holds.
+const DECIMAL_DIGITS_MAX: i64 = 38;
+
+/// One side's names.
+pub struct Names<'a> {
+    spec: &'a Spec,
+    warehouse: &'a Warehouse,
+    /// The side.
+    pub staged: &'a Staged,
+    logical: Vec<(String, String)>,
+}
+
+impl<'a> Names<'a> {
+    /// Gathers the names that these expressions need.
+    ///
+    /// # Errors
+    /// What the engine says of the staged rows.
+    pub fn new(spec: &'a Spec, warehouse: &'a Warehouse, staged: &'a Staged, used: &[&Sql]) -> Result<Self> {
+        let mut names = Self { spec, warehouse, staged, logical: Vec::new() };
+        let expressions: Vec<&Sql> = used.iter().copied().filter(|sql| names.plain(sql).is_none()).collect();
+        let paths: Vec<Vec<String>> = expressions
+            .iter()
+            .flat_map(|sql| query::paths(&sql.text).unwrap_or_default())
+            .filter(|path| !path.call)
+            .map(|path| path.parts)
+            .collect();
+        let sizes = names.number_sizes(&paths)?;
+        for column in &staged.columns {
+            let sql = match &column.store {
+                StoreType::Document { .. } => document_sql(column, sizes_of(&sizes, &[column.name.clone()])),
+                _ => identifier(&column.physical[0].1),
+            };
+            names.logical.push((column.sql_name.clone(), sql));
+        }
+        for path in paths.iter().filter(|path| path.len() > 1) {
+            names.add_path(path, &sizes)?;
+        }
+        Ok(names)
+    }
+
+    /// The attribute and path that an expression plainly is.
+    fn plain(&self, sql: &Sql) -> Option<(&'a Column, Vec<String>)> {
+        let mut parts = query::single_path(&sql.text)?;
+        let column = self.staged.column(&parts[0])?;
+        let path = parts.split_off(1);
+        (path.is_empty() || self.staged.is_schemaless()).then_some((column, path))
+    }
+
+    /// Binds an expression.
+    ///
+    /// # Errors
+    /// SQL that does not parse or bind, an unknown column: exit 2 with the place in the spec.
+    pub fn access(&self, sql: &Sql, optional: bool) -> Result<Access> {
+        if let Some((column, path)) = self.plain(sql) {
+            return Ok(match &column.store {
+                StoreType::Document { dynamodb, .. } => {
+                    let store = match path.is_empty() {
+                        true => column.store.clone(),
+                        false => StoreType::Document { dynamodb: *dynamodb, tags: self.path_tags(column, &path)? },
+                    };
+                    let root_map = |tag: &str| path.is_empty() || tag == "M";
+                    let physical = column.physical.iter().filter(|(tag, _)| root_map(tag)).cloned().collect();
+                    Access::Document { physical, path, store }
+                }
+                store => Access::Column { sql: identifier(&column.sql_name), store: store.clone() },
+            });
+        }
+        let nowhere = || Access::Document {
+            physical: Vec::new(),
+            path: Vec::new(),
+            store: StoreType::Document { dynamodb: true, tags: Vec::new() },
+        };
+        if self.staged.is_schemaless() && self.staged.columns.is_empty() {
+            return Ok(nowhere());
+        }
+        if optional && self.staged.is_schemaless() && query::single_path(&sql.text).is_some() {
+            return Ok(nowhere());
+        }
+        let store = self.bind(sql)?;
+        Ok(Access::Expression { sql: self.rewrite(sql), store })
+    }
+
+    /// The expression with each path replaced by the column that stands for it.
+    pub fn rewrite(&self, sql: &Sql) -> String {
+        let mut text = sql.text.clone();
+        for path in query::paths(&sql.text).unwrap_or_default().iter().rev().filter(|p| !p.call && p.parts.len() > 1) {
+            let name = path.parts.join(".");
+            if self.staged.is_schemaless() && self.logical.iter().any(|(logical, _)| *logical == name) {
+                text.replace_range(path.range.clone(), &identifier(&name));
+            }
+        }
+        text
+    }
+
+    /// The select list that gives the names their columns, as a continuation of a list.
+    pub fn logical_sql(&self) -> String {
+        let mut out = String::new();
+        for (name, sql) in &self.logical {
+            out.push_str(&format!(", {sql} as {}", identifier(name)));
+        }
+        if self.staged.is_schemaless() {
+            // A field that is plainly an attribute is read from the physical columns themselves.
+            for (_, physical) in self.staged.columns.iter().flat_map(|c| &c.physical) {
+                out.push_str(&format!(", {}", identifier(physical)));
+            }
+        }
+        out
+    }
+
+    /// The type of an expression over this side's names.
+    ///
+    /// # Errors
+    /// SQL that does not parse or bind, with its place in the spec.
+    pub fn bind(&self, sql: &Sql) -> Result<StoreType> {
+        self.check_syntax(sql)?;
+        let expression = self.rewrite(sql);
+        let query = format!(
+            "select ({expression}\n) as v from (select __recon_pos {} from ({}) as staged) as r",
+            self.logical_sql(),
+            self.staged.rows_sql()
+        );
+        match self.warehouse.describe(&query) {
+            Ok(columns) => Ok(StoreType::from_duckdb(&columns[0].ty)),
+            Err(message) => Err(self.binding_error(sql, &message)),
+        }
+    }
+
+    fn check_syntax(&self, sql: &Sql) -> Result<()> {
+        let probe = format!("select json_serialize_sql({})", literal(&format!("select ({}\n)", sql.text)));
+        let answer = self.warehouse.texts(&probe)?;
+        let json = answer.first().and_then(|row| row[0].clone()).unwrap_or_default();
+        let answer: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
+        if answer["error"] != serde_json::Value::Bool(true) {
+            return Ok(());
+        }
+        let position: usize = answer["position"].as_str().and_then(|p| p.parse().ok()).unwrap_or(8);
+        let offset = position.saturating_sub("select (".len()).min(sql.text.len());
+        let message = answer["error_message"].as_str().unwrap_or("it does not parse").to_owned();
+        Err(self.at(sql, offset, &format!("SQL that does not parse: {message}"), None))
+    }
+
+    fn binding_error(&self, sql: &Sql, message: &str) -> Error {
+        let unknown = message.split("column \"").nth(1).and_then(|rest| rest.split('"').next());
+        let Some(name) = unknown.filter(|_| message.contains("not found")) else {
+            let first = message.lines().next().unwrap_or(message);
+            return self.at(sql, 0, &format!("SQL that cannot be used here: {first}"), None);
+        };
+        let place = query::paths(&sql.text).unwrap_or_default().into_iter().find(|p| p.parts.iter().any(|x| x == name));
+        let mut near: Vec<_> = self
+            .logical
+            .iter()
+            .map(|(known, _)| (strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase()), known))
+            .filter(|(likeness, _)| *likeness > 0.7)
+            .collect();
+        near.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let near: Vec<String> = near.iter().take(3).map(|(_, known)| format!("`{known}`")).collect();
+        let help = match near.is_empty() {
+            false => format!("did you mean {}?", near.join(", ")),
+            true => {
+                let all: Vec<String> = self.logical.iter().take(12).map(|(name, _)| format!("`{name}`")).collect();
+                format!("its columns are {}", all.join(", "))
+            }
+        };
+        let message = format!("unknown column `{name}` in dataset `{}`", self.staged.dataset.name);
+        self.at(sql, place.map_or(0, |p| p.range.start), &message, Some(help))
+    }
+
+    /// An error at a byte offset inside a piece of the spec's SQL.
+    fn at(&self, sql: &Sql, offset: usize, message: &str, help: Option<String>) -> Error {
+        let before = &sql.text[..offset.min(sql.text.len())];
+        let line = sql.line + before.matches('\n').count();
+        let column = match before.rfind('\n') {
+            Some(newline) => before[newline + 1..].chars().count() + 1,
+            None => sql.column + before.chars().count(),
+        };
+        let place = format!("{}:{line}:{column}", self.spec.path.display());
+        let shown: String = sql.text.lines().collect::<Vec<_>>().join(" ");
+        let error = Error::usage(format!("{place}: {message}\n  in: {shown}"));
+        match help {
+            Some(help) => error.help(help),
+            None => error.help("`recon check` shows the columns that SQL can use"),
+        }
+    }
+
+    fn path_tags(&self, column: &Column, path: &[String]) -> Result<Vec<String>> {
+        let Some((_, root)) = column.physical.iter().find(|(tag, _)| tag == "M") else { return Ok(Vec::new()) };
+        let sql = render(
+            include_str!("../../queries/reconcile/path_types.sql"),
+            &[
+                ("value", &identifier(root)),
+                ("pointer", &literal(&pointer(path, None))),
+                ("rows", &self.staged.rows_sql()),
+            ],
+        );
+        let tags = self.warehouse.texts(&sql)?;
+        Ok(tags.into_iter().filter_map(|mut row| row.remove(0)).filter(|tag| tag != "NULL").collect())
+    }
+
+    fn add_path(&mut self, parts: &[String], sizes: &[(Vec<String>, (u32, u32))]) -> Result<()> {
+        let name = parts.join(".");
+        let known = self.logical.iter().any(|(logical, _)| *logical == name);
+        let Some(column) = self.staged.column(&parts[0]).filter(|_| !known && self.staged.is_schemaless()) else {
+            return Ok(());
+        };
+        let path = &parts[1..];
+        let tags = self.path_tags(column, path)?;
+        let sql = match tags.as_slice() {
+            [] => "null::varchar".to_owned(),
+            [tag] => {
+                let text = path_sql(&column.physical, path, tag);
+                match (tag.as_str(), sizes_of(sizes, parts)) {
+                    ("N", Some((precision, scale))) => format!("cast({text} as decimal({precision}, {scale}))"),
+                    ("BOOL", _) => format!("cast({text} as boolean)"),
+                    ("B", _) => format!("from_base64({text})"),
+                    _ => text,
+                }
+            }
+            _ => {
+                let root = column.physical.iter().find(|(tag, _)| tag == "M").map(|(_, name)| identifier(name));
+                format!("json_extract({}, {})", root.unwrap_or_default(), literal(&pointer(path, None)))
+            }
+        };
+        self.logical.push((name, sql));
+        Ok(())
+    }
+
+    /// How wide the numbers are that these names stand for.
+    fn number_sizes(&self, paths: &[Vec<String>]) -> Result<Vec<(Vec<String>, (u32, u32))>> {
+        let mut wanted: Vec<(Vec<String>, String)> = Vec::new();
+        for parts in paths {
+            let Some(column) = self.staged.column(&parts[0]) else { continue };
+            let StoreType::Document { tags, .. } = &column.store else { continue };
+            let key: Vec<String> = if parts.len() == 1 { vec![column.name.clone()] } else { parts.clone() };
+            if wanted.iter().any(|(known, _)| *known == key) {
+                continue;
+            }
+            if parts.len() == 1 && tags.as_slice() == ["N"] {
+                let (_, name) = column.physical.iter().find(|(tag, _)| tag == "N").expect("its only type is N");
+                wanted.push((key, identifier(name)));
+            } else if parts.len() > 1 && tags.iter().any(|tag| tag == "M") {
+                wanted.push((key, path_sql(&column.physical, &parts[1..], "N")));
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let size = include_str!("../../queries/reconcile/number_size.sql");
+        let sizes: Vec<String> = wanted.iter().map(|(_, number)| render(size, &[("number", number)])).collect();
+        let template = include_str!("../../queries/reconcile/number_sizes.sql");
+        let sql = render(template, &[("sizes", &sizes.join(",\n")), ("rows", &self.staged.rows_sql())]);
+        let row = self.warehouse.integers(&sql)?.pop().unwrap_or_default();
+        let sizes = row.chunks(2).map(|pair| (pair[0].unwrap_or(1).max(1), pair[1].unwrap_or(0)));
+        Ok(wanted
+            .into_iter()
+            .zip(sizes)
+            .filter(|(_, (before, after))| before + after <= DECIMAL_DIGITS_MAX)
+            .map(|((key, _), (before, after))| (key, ((before + after) as u32, after as u32)))
+            .collect())
+    }
+}
+
+fn sizes_of(sizes: &[(Vec<String>, (u32, u32))], key: &[String]) -> Option<(u32, u32)> {
+    sizes.iter().find(|(known, _)| known == key).map(|(_, size)| *size)
+}

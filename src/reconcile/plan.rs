@@ -1,0 +1,520 @@
+//! An entity's plan: for each field how both sides are read, in which class it is compared and by which rule.
+
+use jiff::tz::TimeZone;
+
+use super::access::Access;
+use super::classify::own_predicate;
+use super::names::Names;
+use super::resolve::{StoreType, resolve};
+use super::rules::normal::Normaliser;
+use super::rules::{self, tolerance};
+use super::side::Staged;
+use crate::error::{Error, Result};
+use crate::query::{identifier, render};
+use crate::spec::{BytesEncoding, DatasetKind, Entity, Field, Nulls, Rule, Spec, Sql};
+use crate::value::cast::{BytesText, Class, Reading, Zone};
+use crate::value::kind::Type;
+use crate::warehouse::Warehouse;
+
+/// One side of every field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What was there first.
+    Source,
+    /// What should equal it.
+    Target,
+}
+
+impl Side {
+    /// The word for messages and file names.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        }
+    }
+}
+
+/// How a field is compared on both sides.
+#[derive(Clone, Debug)]
+pub struct FieldPlan {
+    /// Its name.
+    pub name: String,
+    /// Its rule.
+    pub rule: Rule,
+    /// Whether it is one of the key's.
+    pub is_key: bool,
+    /// How it is compared, or why it is not.
+    pub status: Status,
+    /// A remark for the report.
+    pub note: Option<String>,
+    /// How the source is read.
+    pub source: Option<Access>,
+    /// How the target is read.
+    pub target: Option<Access>,
+}
+
+/// Whether and how a field is compared.
+#[derive(Clone, Debug)]
+pub enum Status {
+    /// It is.
+    Compared {
+        /// The class of its values.
+        class: Class,
+        /// Scale of a tolerant field's values beside the hash.
+        scale: u32,
+    },
+    /// Left out by the spec.
+    Ignored,
+    /// It cannot be, for this reason.
+    NotCompared(String),
+}
+
+/// What the values of a field showed while they were read: it is planned again with this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The field.
+    pub field: String,
+    /// Why it cannot be compared; `None`: its timestamps must carry an offset.
+    pub not_compared: Option<String>,
+}
+
+/// Everything that is needed to compare an entity.
+pub struct EntityPlan<'a> {
+    /// The entity.
+    pub entity: &'a Entity,
+    /// The staged source.
+    pub source: &'a Staged,
+    /// The staged target.
+    pub target: &'a Staged,
+    /// The key's fields first, in the key's order, then the others in the order of the spec.
+    pub fields: Vec<FieldPlan>,
+    /// Columns of either side that no field uses.
+    pub unmapped: Vec<String>,
+    /// The query of the source, with the fields' columns in their order.
+    pub source_query: String,
+    /// The query of the target.
+    pub target_query: String,
+    /// Whether another entity reads the source's dataset too, so that a row that does not parse belongs to none.
+    pub source_is_shared: bool,
+    /// The same for the target's dataset.
+    pub target_is_shared: bool,
+    /// Whether a NULL in the key means an item without its key.
+    pub source_needs_key: bool,
+    /// The same for the target.
+    pub target_needs_key: bool,
+}
+
+impl FieldPlan {
+    /// Whether its values go into the comparison.
+    pub fn is_compared(&self) -> bool {
+        matches!(self.status, Status::Compared { .. })
+    }
+
+    /// Whether its values stay beside the hash, and at which scale.
+    pub fn tolerant_scale(&self) -> Option<u32> {
+        match self.status {
+            Status::Compared { scale, .. } if rules::is_tolerant(&self.rule) => Some(scale),
+            _ => None,
+        }
+    }
+
+    /// Its access on a side.
+    pub fn access(&self, side: Side) -> Option<&Access> {
+        match side {
+            Side::Source => self.source.as_ref(),
+            Side::Target => self.target.as_ref(),
+        }
+    }
+}
+
+impl<'a> EntityPlan<'a> {
+    /// Plans an entity over two staged datasets.
+    ///
+    /// # Errors
+    /// Unknown columns, SQL that does not parse, rules that do not fit the types (exit 2, with the place).
+    pub fn new(
+        spec: &'a Spec,
+        warehouse: &'a Warehouse,
+        entity: &'a Entity,
+        source: &'a Staged,
+        target: &'a Staged,
+        overrides: &[Override],
+    ) -> Result<Self> {
+        let fields = match &entity.fields {
+            Some(fields) => fields.clone(),
+            None => same_names(source, target),
+        };
+        check_key(spec, entity, &fields, source, target)?;
+        let group_error = "`group_by` is read, but folding rows is not part of this version";
+        if let Some(first) = entity.group_by.first() {
+            return Err(Error::usage(format!("{}:{}:{}: {group_error}", spec.path.display(), first.line, first.column)));
+        }
+        let used = |pick: fn(&Field) -> &Sql, filter: &'a Option<Sql>| -> Vec<Sql> {
+            let live = fields.iter().filter(|f| !f.rule.ignore);
+            live.map(|f| pick(f).clone()).chain(filter.clone()).collect()
+        };
+        let (from, to) = (used(|f| &f.from, &entity.source_filter), used(|f| &f.to, &entity.target_filter));
+        let source_names = Names::new(spec, warehouse, source, &from.iter().collect::<Vec<_>>())?;
+        let target_names = Names::new(spec, warehouse, target, &to.iter().collect::<Vec<_>>())?;
+        let mut plans: Vec<FieldPlan> = Vec::new();
+        for field in &fields {
+            let mut plan = plan_field(spec, entity, field, &source_names, &target_names)?;
+            if let Some(found) = overrides.iter().find(|o| o.field == field.name) {
+                plan.status = match &found.not_compared {
+                    Some(reason) => Status::NotCompared(reason.clone()),
+                    None => {
+                        Status::Compared { class: Class::Timestamp(Zone::Instant), scale: tolerance::TIME_SCALE }
+                    }
+                };
+            }
+            plans.push(plan);
+        }
+        let position = |f: &FieldPlan| entity.key.iter().position(|k| *k == f.name).unwrap_or(entity.key.len());
+        plans.sort_by_key(position);
+        let shared = |dataset: &str| {
+            spec.entities.iter().filter(|e| e.source == dataset || e.target == dataset).map(|e| &e.name).count() > 1
+        };
+        let plan = Self {
+            entity,
+            source,
+            target,
+            unmapped: unmapped(entity, &fields, source, target),
+            source_query: query(&plans, Side::Source, &source_names, entity.source_filter.as_ref())?,
+            target_query: query(&plans, Side::Target, &target_names, entity.target_filter.as_ref())?,
+            source_is_shared: shared(&entity.source),
+            target_is_shared: shared(&entity.target),
+            source_needs_key: needs_key(source),
+            target_needs_key: needs_key(target),
+            fields: plans,
+        };
+        plan.check_tolerances(spec)?;
+        Ok(plan)
+    }
+
+    /// The key's fields.
+    pub fn key(&self) -> &[FieldPlan] {
+        &self.fields[..self.entity.key.len()]
+    }
+
+    /// Whether whole rows are compared as a multiset.
+    pub fn is_keyless(&self) -> bool {
+        self.entity.key.is_empty()
+    }
+
+    /// The query of a side.
+    pub fn query(&self, side: Side) -> &str {
+        match side {
+            Side::Source => &self.source_query,
+            Side::Target => &self.target_query,
+        }
+    }
+
+    /// The staged dataset of a side.
+    pub fn staged(&self, side: Side) -> &'a Staged {
+        match side {
+            Side::Source => self.source,
+            Side::Target => self.target,
+        }
+    }
+
+    /// How a field's values of one side are brought to the form that is compared.
+    pub fn normaliser(&self, field: &FieldPlan, side: Side) -> Option<Normaliser> {
+        let Status::Compared { class, .. } = field.status else { return None };
+        let (source, target) = (field.source.as_ref()?, field.target.as_ref()?);
+        let staged = self.staged(side);
+        let both_express = source.expresses_absence() && target.expresses_absence();
+        let declared = self.entity.fields.iter().flatten().any(|f| f.name == field.name && f.ty.is_some());
+        Some(Normaliser {
+            class,
+            reading: Reading {
+                timezone: staged.dataset.timezone.as_deref().and_then(timezone),
+                bytes: match &staged.dataset.kind {
+                    DatasetKind::Csv(options) => Some(match options.encoding {
+                        BytesEncoding::Hex => BytesText::Hex,
+                        BytesEncoding::Base64 => BytesText::Base64,
+                    }),
+                    _ => None,
+                },
+                free: declared || *field.access(side)?.store() == StoreType::Untyped,
+            },
+            rule: field.rule.clone(),
+            absent_is_null: !both_express && field.rule.nulls != Some(Nulls::Strict),
+        })
+    }
+
+    /// Binds the spec's own predicates to the types of both sides.
+    ///
+    /// # Errors
+    /// SQL that does not parse or bind (exit 2, with the place).
+    pub fn check_predicates(&self, spec: &Spec, warehouse: &Warehouse) -> Result<()> {
+        for (i, field) in self.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
+            let Some(sql) = &field.rule.sql else { continue };
+            let predicate = own_predicate(&sql.text, &format!("s.s{i}"), &format!("t.s{i}"));
+            let query = format!(
+                "select {predicate} from ({}\n) as s, ({}\n) as t",
+                self.source_query, self.target_query
+            );
+            if let Err(message) = warehouse.describe(&query) {
+                let first = message.lines().next().unwrap_or_default();
+                return Err(Error::usage(format!(
+                    "{}:{}:{}: field `{}`: {first}\n  in: {}",
+                    spec.path.display(),
+                    sql.line,
+                    sql.column,
+                    field.name,
+                    sql.text
+                ))
+                .help("the predicate sees the two values as `source` and `target`"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_tolerances(&self, spec: &Spec) -> Result<()> {
+        for field in self.fields.iter().filter(|f| rules::is_tolerant(&f.rule)) {
+            let Status::Compared { class, .. } = field.status else { continue };
+            let number = matches!(
+                class,
+                Class::Int | Class::Number | Class::Decimal(_) | Class::Float32 | Class::Float64
+            );
+            let time = matches!(
+                class,
+                Class::Timestamp(_) | Class::Date | Class::Time | Class::TimeTz | Class::Interval
+            );
+            let duration = matches!(field.rule.tolerance, Some(crate::spec::Tolerance::Duration(_)));
+            let wrong = if !number && !time {
+                "a tolerance on a field that is neither number nor time"
+            } else if time && (field.rule.relative.is_some() || !duration) {
+                "a tolerance on a time must be a duration, as in \"1s\""
+            } else if number && duration {
+                "a tolerance on a number must be a number"
+            } else if self.is_keyless() {
+                "a tolerance in an entity without a key"
+            } else {
+                continue;
+            };
+            return Err(Error::usage(format!(
+                "{}: entity `{}`, field `{}`: {wrong}",
+                spec.path.display(),
+                self.entity.name,
+                field.name
+            ))
+            .help("change the rule, or give the field a `type`"));
+        }
+        Ok(())
+    }
+}
+
+/// The zone that a spec's `timezone` names; the spec was checked.
+fn timezone(name: &str) -> Option<TimeZone> {
+    TimeZone::get(name).ok().or_else(|| {
+        let offset = crate::value::time::parse_time(&format!("00:00{name}"))?.1?;
+        Some(TimeZone::fixed(jiff::tz::Offset::from_seconds(offset).ok()?))
+    })
+}
+
+/// DynamoDB tables have a key, so an item whose key is not there is damaged.
+fn needs_key(staged: &Staged) -> bool {
+    matches!(staged.dataset.kind, DatasetKind::DynamodbExport(_))
+}
+
+/// A field for every column, as if the spec had named each one.
+fn same_names(source: &Staged, target: &Staged) -> Vec<Field> {
+    let extra = target.columns.iter().filter(|t| source.columns.iter().all(|s| s.name != t.name));
+    let name = |sql_name: &str| Sql { text: identifier(sql_name), line: 0, column: 0 };
+    source
+        .columns
+        .iter()
+        .chain(extra)
+        .map(|column| {
+            let of = |staged: &Staged| staged.columns.iter().find(|c| c.name == column.name).map(|c| name(&c.sql_name));
+            Field {
+                name: column.name.clone(),
+                from: of(source).unwrap_or_else(|| name(&column.name)),
+                to: of(target).unwrap_or_else(|| name(&column.name)),
+                ty: None,
+                rule: Rule::default(),
+                line: 0,
+            }
+        })
+        .collect()
+}
+
+fn check_key(spec: &Spec, entity: &Entity, fields: &[Field], source: &Staged, target: &Staged) -> Result<()> {
+    for key in &entity.key {
+        let on = |staged: &Staged| staged.columns.iter().any(|c| c.name == *key) || staged.columns.is_empty();
+        let known = fields.iter().any(|f| f.name == *key);
+        let missing = match (known, entity.fields.is_some()) {
+            (true, true) => continue,
+            _ if on(source) && on(target) && entity.fields.is_none() => continue,
+            _ if !on(source) => &source.dataset.name,
+            _ => &target.dataset.name,
+        };
+        let near = fields.iter().map(|f| &f.name).max_by(|a, b| {
+            strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key))
+        });
+        let hint = near.map_or_else(String::new, |name| format!("did you mean `{name}`? "));
+        return Err(Error::usage(format!(
+            "{}:{}: entity `{}` has the key field `{key}`, which dataset `{missing}` does not have",
+            spec.path.display(),
+            entity.line,
+            entity.name
+        ))
+        .help(format!("{hint}say where it comes from under [entities.{}.fields]", entity.name)));
+    }
+    Ok(())
+}
+
+fn plan_field(
+    spec: &Spec,
+    entity: &Entity,
+    field: &Field,
+    source: &Names<'_>,
+    target: &Names<'_>,
+) -> Result<FieldPlan> {
+    let is_key = entity.key.contains(&field.name);
+    let mut plan = FieldPlan {
+        name: field.name.clone(),
+        rule: field.rule.clone(),
+        is_key,
+        status: Status::Ignored,
+        note: None,
+        source: None,
+        target: None,
+    };
+    if field.rule.ignore {
+        return Ok(plan);
+    }
+    if entity.fields.is_none() {
+        let has = |names: &Names<'_>| names.staged.columns.iter().any(|c| c.name == field.name);
+        let empty = |names: &Names<'_>| names.staged.is_schemaless() && names.staged.columns.is_empty();
+        for (names, other, word) in [(source, target, "source"), (target, source, "target")] {
+            if has(names) && !has(other) && !empty(other) {
+                let reason = format!("only in the {word}; map it or ignore it in the spec");
+                plan.status = Status::NotCompared(reason);
+                return Ok(plan);
+            }
+        }
+    }
+    let defaulted = field.to.text == identifier(&field.name);
+    let (from, to) = (source.access(&field.from, false)?, target.access(&field.to, defaulted)?);
+    plan.status = match resolve(from.store(), to.store(), field.ty, &field.rule) {
+        Ok(resolved) => {
+            plan.note = resolved.note;
+            Status::Compared { class: resolved.class, scale: scale(resolved.class, [from.store(), to.store()], field.ty) }
+        }
+        Err(_) if field.rule.sql.is_some() => Status::Compared { class: Class::Any, scale: 0 },
+        Err(reason) if is_key => {
+            return Err(Error::usage(format!(
+                "{}: entity `{}`, key field `{}`: {reason}",
+                spec.path.display(),
+                entity.name,
+                field.name
+            )));
+        }
+        Err(reason) => Status::NotCompared(reason),
+    };
+    (plan.source, plan.target) = (Some(from), Some(to));
+    Ok(plan)
+}
+
+fn scale(class: Class, stores: [&StoreType; 2], declared: Option<Type>) -> u32 {
+    match (class, declared) {
+        (_, Some(Type::Decimal(Some(size)))) => size.scale,
+        (Class::Int, _) => 0,
+        (Class::Timestamp(_) | Class::Date | Class::Time | Class::TimeTz | Class::Interval, _) => tolerance::TIME_SCALE,
+        _ => stores
+            .iter()
+            .map(|store| match store {
+                StoreType::Int => 0,
+                StoreType::Decimal(size) => size.scale,
+                _ => tolerance::OPEN_SCALE,
+            })
+            .max()
+            .unwrap_or(tolerance::OPEN_SCALE),
+    }
+}
+
+fn unmapped(entity: &Entity, fields: &[Field], source: &Staged, target: &Staged) -> Vec<String> {
+    if entity.fields.is_none() {
+        return Vec::new();
+    }
+    let mut names: Vec<String> = Vec::new();
+    for (staged, pick) in [(source, (|f: &Field| &f.from) as fn(&Field) -> &Sql), (target, |f: &Field| &f.to)] {
+        let used: Vec<String> = fields
+            .iter()
+            .flat_map(|f| crate::query::paths(&pick(f).text).unwrap_or_default())
+            .filter_map(|path| staged.column(&path.parts[0]).map(|c| c.name.clone()))
+            .collect();
+        names.extend(staged.columns.iter().map(|c| c.name.clone()).filter(|name| !used.contains(name)));
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The query of a side: its position, then each compared field's columns.
+fn query(plans: &[FieldPlan], side: Side, names: &Names<'_>, filter: Option<&Sql>) -> Result<String> {
+    let mut columns = String::new();
+    let mut n = 0;
+    for access in plans.iter().filter(|p| p.is_compared()).filter_map(|p| p.access(side)) {
+        for sql in access.select() {
+            columns.push_str(&format!(", {sql} as c{n}"));
+            n += 1;
+        }
+    }
+    for (i, plan) in plans.iter().enumerate().filter(|(_, p)| p.is_compared() && p.rule.sql.is_some()) {
+        let access = plan.access(side).expect("a compared field has both sides");
+        let column = match access {
+            Access::Document { .. } => names.staged.columns.iter().find(|c| access_is(access, c)),
+            _ => None,
+        };
+        columns.push_str(&format!(", {} as s{i}", access.predicate_sql(column)));
+    }
+    let filter = match filter {
+        None => "true".to_owned(),
+        Some(sql) => {
+            names.bind(sql)?;
+            keep(&names.rewrite(sql), plans, side, names)
+        }
+    };
+    Ok(render(
+        include_str!("../../queries/reconcile/project.sql"),
+        &[
+            ("columns", &columns),
+            ("logical", &names.logical_sql()),
+            ("rows", &names.staged.rows_sql()),
+            ("filter", &filter),
+        ],
+    ))
+}
+
+fn access_is(access: &Access, column: &super::side::Column) -> bool {
+    matches!(access, Access::Document { physical, path, .. } if path.is_empty() && *physical == column.physical)
+}
+
+/// The filter. An item without its key, of which the filter cannot say whether it belongs here, is kept, and then fails by
+/// name instead of vanishing.
+fn keep(filter: &str, plans: &[FieldPlan], side: Side, names: &Names<'_>) -> String {
+    let plain = format!("({filter}\n)");
+    if !needs_key(names.staged) {
+        return plain;
+    }
+    let keys: Vec<String> = plans
+        .iter()
+        .filter(|p| p.is_key)
+        .filter_map(|p| p.access(side))
+        .map(|access| match access {
+            Access::Document { .. } => {
+                let parts: Vec<String> = access.select().into_iter().map(|c| format!("{c} is null")).collect();
+                if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") }
+            }
+            _ => format!("({}) is null", access.predicate_sql(None)),
+        })
+        .collect();
+    if keys.is_empty() {
+        return plain;
+    }
+    format!("({plain} or ({plain} is null and {}))", keys.join(" and "))
+}

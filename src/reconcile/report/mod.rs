@@ -1,0 +1,285 @@
+//! Reports: the CSV files, `summary.json`, and the summary on the terminal. All are made from an [`EntityResult`] and the
+//! findings that it points to; each appears only when it is whole.
+
+pub mod csv;
+pub mod summary;
+pub mod terminal;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int64Type;
+use arrow::record_batch::RecordBatch;
+
+use super::diff::EntityResult;
+use super::plan::Side;
+use crate::error::Result;
+use crate::query::{literal, render};
+use crate::warehouse::Warehouse;
+use csv::{CsvFile, Style};
+
+/// A differing cell, for the terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// The entity.
+    pub entity: String,
+    /// The key's values.
+    pub key: Vec<Option<String>>,
+    /// The field.
+    pub field: String,
+    /// The source's value.
+    pub source: Option<String>,
+    /// The target's value.
+    pub target: Option<String>,
+}
+
+/// How many differing cells the terminal shows.
+const EXAMPLES_MAX: usize = 5;
+
+/// Writes `mismatches.csv`, `missing.csv`, `extra.csv`, `duplicates.csv` and `failures.csv` into a folder and returns the
+/// first differences.
+///
+/// # Errors
+/// What the engine says; a disk that is full.
+pub fn write_csvs(
+    results: &[EntityResult],
+    warehouse: &Warehouse,
+    folder: &Path,
+    style: &Style,
+) -> Result<Vec<Example>> {
+    let layout = Layout::new(results);
+    let examples = mismatches(results, warehouse, folder, style, &layout)?;
+    records(results, warehouse, folder, style, &layout, "missing.csv", 2)?;
+    records(results, warehouse, folder, style, &layout, "extra.csv", 3)?;
+    duplicates(results, warehouse, folder, style, &layout)?;
+    failures(results, warehouse, folder, style, &layout)?;
+    Ok(examples)
+}
+
+/// The columns that several entities share in one file: keys by position, fields by name.
+struct Layout {
+    keys: Vec<String>,
+    fields: Vec<String>,
+}
+
+impl Layout {
+    fn new(results: &[EntityResult]) -> Self {
+        let width = results.iter().map(|r| r.key.len()).max().unwrap_or(0);
+        let keys = (0..width)
+            .map(|i| {
+                let mut names: Vec<&str> = results.iter().filter_map(|r| r.key.get(i)).map(String::as_str).collect();
+                names.dedup();
+                names.join("/")
+            })
+            .collect();
+        let mut fields: Vec<String> = Vec::new();
+        for name in results.iter().flat_map(|r| r.fields[r.key.len()..].iter().map(|f| &f.name)) {
+            if !fields.contains(name) {
+                fields.push(name.clone());
+            }
+        }
+        Self { keys, fields }
+    }
+
+    fn header<'a>(&'a self, rest: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+        std::iter::once("entity").chain(self.keys.iter().map(String::as_str)).chain(rest).collect()
+    }
+
+    /// A record's key cells, shown in the style and padded to the file's width.
+    fn key(&self, result: &EntityResult, style: &Style, texts: &[Option<String>]) -> Vec<Option<String>> {
+        let shown = result.key.iter().zip(texts).map(|(name, text)| style.shown(name, text.as_deref()));
+        let mut cells: Vec<_> = shown.collect();
+        cells.resize(self.keys.len(), None);
+        cells
+    }
+}
+
+fn files_exist(pattern: &str) -> bool {
+    glob::glob(pattern).is_ok_and(|mut files| files.next().is_some())
+}
+
+fn text(batch: &RecordBatch, column: usize, row: usize) -> Option<String> {
+    let array = batch.column(column).as_string::<i32>();
+    array.is_valid(row).then(|| array.value(row).to_owned())
+}
+
+fn number(batch: &RecordBatch, name: &str, row: usize) -> Option<i64> {
+    let array = batch.column_by_name(name)?.as_primitive::<Int64Type>();
+    array.is_valid(row).then(|| array.value(row))
+}
+
+fn write(file: &mut CsvFile, cells: &[Option<String>]) -> Result<()> {
+    file.row(cells.iter().map(Option::as_deref))
+}
+
+fn mismatches(
+    results: &[EntityResult],
+    warehouse: &Warehouse,
+    folder: &Path,
+    style: &Style,
+    layout: &Layout,
+) -> Result<Vec<Example>> {
+    let header = layout.header(["field", "rule", "source_value", "target_value", "delta"]);
+    let mut file = CsvFile::create(&folder.join("mismatches.csv"), style, header)?;
+    let mut examples = Vec::new();
+    for result in results.iter().filter(|r| files_exist(&r.judged.cells)) {
+        let template = include_str!("../../../queries/reconcile/report_cells.sql");
+        let sql = render(template, &[("cells", &literal(&result.judged.cells))]);
+        warehouse.stream(&sql, |batch| {
+            for row in 0..batch.num_rows() {
+                let width = result.key.len();
+                let key: Vec<_> = (0..width).map(|i| text(&batch, i, row)).collect();
+                let field = text(&batch, width, row).unwrap_or_default();
+                let redacted = style.redact.contains(&field);
+                let source = style.shown(&field, text(&batch, width + 2, row).as_deref());
+                let target = style.shown(&field, text(&batch, width + 3, row).as_deref());
+                let delta = text(&batch, width + 4, row).filter(|_| !redacted);
+                let mut cells = vec![Some(result.name.clone())];
+                cells.extend(layout.key(result, style, &key));
+                cells.extend([Some(field.clone()), text(&batch, width + 1, row), source.clone(), target.clone(), delta]);
+                write(&mut file, &cells)?;
+                if examples.len() < EXAMPLES_MAX {
+                    let key = cells[1..=width].to_vec();
+                    examples.push(Example { entity: result.name.clone(), key, field, source, target });
+                }
+            }
+            Ok(())
+        })?;
+    }
+    file.finish()?;
+    Ok(examples)
+}
+
+/// Streams an entity's records of one verdict in the report's order.
+fn each_record(
+    result: &EntityResult,
+    warehouse: &Warehouse,
+    verdict: i64,
+    mut each: impl FnMut(&RecordBatch, usize) -> Result<()>,
+) -> Result<()> {
+    if !files_exist(&result.judged.records) {
+        return Ok(());
+    }
+    let records = literal(&result.judged.records);
+    let mut places = vec!["select null::bigint as pos, false as on_target, null::bigint as line where false".to_owned()];
+    for (staged, on_target) in result.sides.iter().zip(["false", "true"]) {
+        if staged.has_lines && verdict == 4 {
+            let pieces = [("rows", staged.rows_sql()), ("on_target", on_target.to_owned()), ("records", records.clone())];
+            let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
+            places.push(render(include_str!("../../../queries/reconcile/report_places.sql"), &pieces));
+        }
+    }
+    let (places, verdict) = (places.join("\nunion all\n"), verdict.to_string());
+    let pieces = [("records", records.as_str()), ("places", &places), ("verdict", &verdict)];
+    let sql = render(include_str!("../../../queries/reconcile/report_records.sql"), &pieces);
+    warehouse.stream(&sql, |batch| (0..batch.num_rows()).try_for_each(|row| each(&batch, row)))
+}
+
+/// A record's text of every field of the plan; the columns come after verdict, on_target and pos.
+fn field_texts(result: &EntityResult, batch: &RecordBatch, row: usize) -> Vec<Option<String>> {
+    (0..result.fields.len()).map(|i| text(batch, 3 + i, row)).collect()
+}
+
+fn records(
+    results: &[EntityResult],
+    warehouse: &Warehouse,
+    folder: &Path,
+    style: &Style,
+    layout: &Layout,
+    name: &str,
+    verdict: i64,
+) -> Result<()> {
+    let header = layout.header(layout.fields.iter().map(String::as_str));
+    let mut file = CsvFile::create(&folder.join(name), style, header)?;
+    for result in results {
+        each_record(result, warehouse, verdict, |batch, row| {
+            let texts = field_texts(result, batch, row);
+            let mut cells = vec![Some(result.name.clone())];
+            cells.extend(layout.key(result, style, &texts));
+            for field in &layout.fields {
+                let own = result.fields.iter().position(|f| f.name == *field).and_then(|i| texts[i].as_deref());
+                cells.push(style.shown(field, own));
+            }
+            write(&mut file, &cells)
+        })?;
+    }
+    file.finish()
+}
+
+fn duplicates(
+    results: &[EntityResult],
+    warehouse: &Warehouse,
+    folder: &Path,
+    style: &Style,
+    layout: &Layout,
+) -> Result<()> {
+    let header = layout.header(["source_count", "target_count", "equal"]);
+    let mut file = CsvFile::create(&folder.join("duplicates.csv"), style, header)?;
+    for result in results {
+        each_record(result, warehouse, 5, |batch, row| {
+            let texts = field_texts(result, batch, row);
+            let equal = batch.column_by_name("equal").is_some_and(|c| c.as_boolean().value(row));
+            let mut cells = vec![Some(result.name.clone())];
+            cells.extend(layout.key(result, style, &texts));
+            cells.push(number(batch, "source_count", row).map(|n| n.to_string()));
+            cells.push(number(batch, "target_count", row).map(|n| n.to_string()));
+            cells.push(Some(equal.to_string()));
+            write(&mut file, &cells)
+        })?;
+    }
+    file.finish()
+}
+
+fn failures(
+    results: &[EntityResult],
+    warehouse: &Warehouse,
+    folder: &Path,
+    style: &Style,
+    layout: &Layout,
+) -> Result<()> {
+    let header = layout.header(["stage", "class", "code", "column", "message", "attempts"]);
+    let mut file = CsvFile::create(&folder.join("failures.csv"), style, header)?;
+    let fixed = |code: &str, column: Option<String>, message: String| {
+        let texts = ["stage", "permanent", code].map(|text| Some(text.to_owned()));
+        texts.into_iter().chain([column, Some(message), Some("1".to_owned())]).collect::<Vec<_>>()
+    };
+    // A row of a dataset that several entities share is reported once.
+    let mut seen = BTreeSet::new();
+    for result in results {
+        for (side, row) in &result.unparsed {
+            let owned = result.owns_unparsed[usize::from(*side == Side::Target)];
+            if !owned && !seen.insert((row.unit.clone(), row.line, row.message.clone())) {
+                continue;
+            }
+            let texts: Vec<_> = row.key.iter().map(|v| v.display().map(|t| t.into_owned())).collect();
+            let mut key = if owned { layout.key(result, style, &texts) } else { Vec::new() };
+            key.resize(layout.keys.len(), None);
+            let place = row.line.map_or_else(|| row.unit.clone(), |line| format!("{}:{line}", row.unit));
+            let mut cells = vec![Some(if owned { result.name.clone() } else { String::new() }).filter(|n| !n.is_empty())];
+            cells.extend(key);
+            cells.extend(fixed(&row.code, row.column.clone(), format!("{place}: {}", row.message)));
+            write(&mut file, &cells)?;
+        }
+        each_record(result, warehouse, 4, |batch, row| {
+            let texts = field_texts(result, batch, row);
+            let on_target = batch.column(1).as_boolean().value(row);
+            let staged = &result.sides[usize::from(on_target)];
+            let pos = number(batch, "pos", row).unwrap_or(0);
+            let unit = staged.parts.get((pos >> 40) as usize).map_or("", |part| part.unit.as_str());
+            let line = number(batch, "line", row).map_or_else(
+                || format!("row {}", (pos & ((1 << 40) - 1)) + 1),
+                |line| line.to_string(),
+            );
+            let code = batch.column_by_name("code").map(|c| c.as_string::<i32>().value(row).to_owned());
+            let message = batch.column_by_name("message").map(|c| c.as_string::<i32>().value(row).to_owned());
+            let field = number(batch, "failed_field", row).and_then(|i| result.fields.get(i as usize));
+            let mut cells = vec![Some(result.name.clone())];
+            cells.extend(layout.key(result, style, &texts));
+            let message = format!("{unit}:{line}: {}", message.unwrap_or_default());
+            cells.extend(fixed(&code.unwrap_or_default(), field.map(|f| f.name.clone()), message));
+            write(&mut file, &cells)
+        })?;
+    }
+    file.finish()
+}

@@ -1,0 +1,162 @@
+//! The summary on the terminal: verdicts, what differs, the first differences, and the next command.
+
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::super::diff::EntityResult;
+use super::Example;
+
+/// Longest value shown of a difference.
+const VALUE_CHARS_MAX: usize = 60;
+
+/// The summary of a diff.
+pub fn summary(results: &[EntityResult], examples: &[Example], folder: &str, exit_code: u8) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{}", verdicts(results));
+    for result in results {
+        fields(result, &mut out);
+    }
+    if !examples.is_empty() {
+        let _ = writeln!(out, "\nfirst differences");
+        for example in examples {
+            let key: Vec<&str> = example.key.iter().map(|k| k.as_deref().unwrap_or("NULL")).collect();
+            let _ = writeln!(out, "  {} {}  {}", example.entity, key.join(" "), example.field);
+            let _ = writeln!(out, "    source  {}", shown(example.source.as_deref()));
+            let _ = writeln!(out, "    target  {}", shown(example.target.as_deref()));
+            if let Some((source, target)) = look_alike(example) {
+                let _ = writeln!(out, "    they look alike: {source} against {target}");
+            }
+        }
+    }
+    let verdict = match exit_code {
+        0 => "equal",
+        1 => "different",
+        _ => "incomplete: not everything could be compared",
+    };
+    let _ = writeln!(out, "\n{verdict}; reports in {folder}");
+    if let Some(example) = examples.first() {
+        let key: Vec<String> = example.key.iter().map(|k| shell(k.as_deref().unwrap_or_default())).collect();
+        let _ = writeln!(out, "next: recon show -e {} {}", example.entity, key.join(" "));
+    } else if exit_code == 3 {
+        let _ = writeln!(out, "next: see failures.csv and the fields that were not compared, then mend the spec or the data");
+    }
+    out
+}
+
+fn verdicts(results: &[EntityResult]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let header = ["entity", "source", "target", "matched", "mismatched", "missing", "extra", "duplicate", "unchecked"];
+    table.set_header(header);
+    for r in results {
+        let c = &r.counts;
+        table.add_row([
+            r.name.clone(),
+            thousands(c.source_rows),
+            thousands(c.target_rows),
+            thousands(c.matched),
+            thousands(c.mismatched),
+            thousands(c.missing),
+            thousands(c.extra),
+            pair(c.duplicate_source, c.duplicate_target),
+            pair(c.unchecked, c.unchecked_target),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn fields(result: &EntityResult, out: &mut String) {
+    for f in &result.fields {
+        match f.status {
+            "not_compared" => {
+                let reason = f.reason.as_deref().unwrap_or_default();
+                let _ = writeln!(out, "  {}.{}  not compared: {reason}", result.name, f.name);
+            }
+            _ if f.unequal > 0 => {
+                let _ = write!(out, "  {}.{}  {} unequal", result.name, f.name, thousands(f.unequal));
+                if f.null_mismatch > 0 {
+                    let _ = write!(out, ", {} of them against NULL", thousands(f.null_mismatch));
+                }
+                if let Some(delta) = &f.max_delta {
+                    let _ = write!(out, ", by at most {delta}");
+                }
+                if let Some(c) = &f.concentration {
+                    let _ = write!(out, "; {:.0} % of them have {} = {}", c.share * 100.0, c.field, c.value);
+                }
+                out.push('\n');
+            }
+            _ if f.equal_by_rule > 0 => {
+                let (n, rule) = (thousands(f.equal_by_rule), f.rule);
+                let _ = writeln!(out, "  {}.{}  {n} equal by the rule `{rule}`", result.name, f.name);
+            }
+            _ => {}
+        }
+        if let (true, Some(note)) = (f.status == "compared", &f.reason) {
+            let _ = writeln!(out, "  {}.{}  {note}", result.name, f.name);
+        }
+    }
+    for (name, n) in &result.warnings {
+        let _ = writeln!(out, "  {}  warning: {} {}", result.name, thousands(*n), name.replace('_', " "));
+    }
+    if result.unassigned > 0 {
+        let n = thousands(result.unassigned);
+        let _ = writeln!(out, "  {}  {n} rows of its datasets did not parse and may be its own", result.name);
+    }
+    for remark in &result.remarks {
+        let _ = writeln!(out, "  {}  warning: {remark}", result.name);
+    }
+    if !result.unmapped.is_empty() {
+        let _ = writeln!(out, "  {}  not mapped: {}", result.name, result.unmapped.join(", "));
+    }
+}
+
+fn pair(source: u64, target: u64) -> String {
+    if source == target { thousands(source) } else { format!("{} / {}", thousands(source), thousands(target)) }
+}
+
+/// A number with its thousands apart.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A value on one line; control characters are escaped so that it cannot move the cursor.
+fn shown(value: Option<&str>) -> String {
+    let Some(text) = value else { return "NULL".to_owned() };
+    let short: String = text.chars().take(VALUE_CHARS_MAX).flat_map(|c| match c.is_control() {
+        true => c.escape_default().collect::<Vec<_>>(),
+        false => vec![c],
+    }).collect();
+    let more = text.chars().count().saturating_sub(VALUE_CHARS_MAX);
+    if more > 0 { format!("\"{short}\"… ({more} more)") } else { format!("\"{short}\"") }
+}
+
+/// The code points of two texts that a reader cannot tell apart.
+fn look_alike(example: &Example) -> Option<(String, String)> {
+    use unicode_normalization::UnicodeNormalization;
+    let (source, target) = (example.source.as_deref()?, example.target.as_deref()?);
+    let plain = |text: &str| -> String {
+        text.nfkc().filter(|c| !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}')).collect::<String>().trim().to_owned()
+    };
+    if source == target || plain(source) != plain(target) {
+        return None;
+    }
+    let points = |text: &str| text.chars().take(24).map(|c| format!("U+{:04X}", c as u32)).collect::<Vec<_>>().join(" ");
+    Some((points(source), points(target)))
+}
+
+fn shell(text: &str) -> String {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/@".contains(c));
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}

@@ -1,0 +1,272 @@
+//! A staged dataset as the reconciliation sees it: its parts, its columns by their exact names, and its rows as SQL.
+
+use std::path::{Path, PathBuf};
+
+use super::resolve::StoreType;
+use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::query::{identifier, literal, render};
+use crate::spec::{Dataset, DatasetKind};
+use crate::warehouse::Warehouse;
+
+/// The column of a part that holds the line on which each row began.
+const COLUMN_LINE: &str = "__recon_line";
+
+/// A dataset whose newest generation is whole.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    /// The dataset.
+    pub dataset: Dataset,
+    /// The number of its newest generation.
+    pub generation: i64,
+    /// When it was staged, RFC 3339.
+    pub staged_at: String,
+    /// What the user was warned of.
+    pub warnings: Vec<String>,
+    /// Its parts; a position's upper bits are an index into this.
+    pub parts: Vec<StagedPart>,
+    /// Its columns, in the order in which they were first seen.
+    pub columns: Vec<Column>,
+    /// Rows that did not parse.
+    pub failures: Vec<StagedFailures>,
+    /// Whether each row knows the line on which it began.
+    pub has_lines: bool,
+    /// Whether rows of later windows take the place of earlier ones.
+    pub is_chain: bool,
+}
+
+/// A part and the file that it was read from.
+#[derive(Clone, Debug)]
+pub struct StagedPart {
+    /// The Parquet file.
+    pub path: PathBuf,
+    /// The input file.
+    pub unit: String,
+}
+
+/// The rows of a unit that did not parse.
+#[derive(Clone, Debug)]
+pub struct StagedFailures {
+    /// The Parquet file that holds them.
+    pub path: PathBuf,
+    /// The input file.
+    pub unit: String,
+    /// How many.
+    pub rows: u64,
+}
+
+/// A column by its exact name.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// As the source spells it.
+    pub name: String,
+    /// As SQL must spell it: the same, or with `~2` where another column differs only in case.
+    pub sql_name: String,
+    /// What the store says of it.
+    pub store: StoreType,
+    /// For documents, each type's tag and its physical column, `NULL` included; for tables one entry without a tag.
+    pub physical: Vec<(String, String)>,
+}
+
+/// A physical column as staging recorded it.
+pub(crate) struct Physical {
+    pub(crate) physical: String,
+    pub(crate) attribute: String,
+    pub(crate) tag: String,
+}
+
+impl Staged {
+    /// Looks a dataset's newest generation up.
+    ///
+    /// # Errors
+    /// A dataset that is not staged, or whose staging is not finished.
+    pub fn load(ledger: &Ledger, warehouse: &Warehouse, dataset: &Dataset, definition: &str) -> Result<Self> {
+        let next = "run `recon stage` first";
+        let generation = ledger
+            .latest_generation(&dataset.name)?
+            .ok_or_else(|| Error::failed(format!("dataset `{}` is not staged", dataset.name)).help(next))?;
+        if !generation.complete {
+            return Err(Error::failed(format!("the staging of dataset `{}` is not finished", dataset.name))
+                .help("run `recon stage` again: it goes on from where it stopped"));
+        }
+        if generation.definition != definition {
+            return Err(Error::failed(format!("dataset `{}` changed in the spec since it was staged", dataset.name))
+                .help("run `recon stage` again"));
+        }
+        let folder = ledger.home().join("stage").join(&dataset.name);
+        let (mut parts, mut failures, mut physical) = (Vec::new(), Vec::new(), Vec::new());
+        let mut has_lines = false;
+        for unit in ledger.units(generation.id)? {
+            let damaged = |e: serde_json::Error| Error::failed("the ledger's units are damaged").caused_by(e);
+            let unit_parts: Vec<PartRow> = serde_json::from_str(&unit.parts).map_err(damaged)?;
+            let columns: Vec<ColumnRow> = serde_json::from_str(&unit.columns).map_err(damaged)?;
+            for part in unit_parts {
+                parts.push(StagedPart { path: existing(&folder, &part.file, &dataset.name)?, unit: unit.path.clone() });
+            }
+            if let Some(file) = &unit.failed {
+                let path = existing(&folder, file, &dataset.name)?;
+                failures.push(StagedFailures { path, unit: unit.path.clone(), rows: unit.failures });
+            }
+            for c in columns {
+                has_lines |= c.physical == COLUMN_LINE;
+                if !c.physical.starts_with("__recon_") {
+                    physical.push(Physical { physical: c.physical, attribute: c.attribute, tag: c.tag });
+                }
+            }
+        }
+        let is_chain = matches!(&dataset.kind, DatasetKind::DynamodbExport(o) if !o.increments.is_empty());
+        let mut staged = Self {
+            dataset: dataset.clone(),
+            generation: generation.id,
+            staged_at: generation.completed_at.unwrap_or_default(),
+            warnings: generation.warnings,
+            parts,
+            columns: Vec::new(),
+            failures,
+            has_lines,
+            is_chain,
+        };
+        staged.columns = staged.find_columns(warehouse, physical)?;
+        Ok(staged)
+    }
+
+    /// All staged rows that count, as a query with `__recon_pos`.
+    pub fn rows_sql(&self) -> String {
+        if self.parts.is_empty() {
+            return "select null::bigint as __recon_pos where false".to_owned();
+        }
+        let parts: Vec<String> = self.parts.iter().map(|p| literal(&p.path.display().to_string())).collect();
+        let rows = render(include_str!("../../queries/reconcile/staged_rows.sql"), &[("parts", &parts.join(", "))]);
+        if self.is_chain {
+            return render(include_str!("../../queries/reconcile/live_rows.sql"), &[("rows", &rows)]);
+        }
+        rows
+    }
+
+    /// The column of this exact name, or the only one that differs from it in case alone (as in SQL).
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.name == name).or_else(|| {
+            let mut near = self.columns.iter().filter(|c| c.sql_name.eq_ignore_ascii_case(name));
+            near.next().filter(|_| near.next().is_none())
+        })
+    }
+
+    /// Whether absent and NULL are two things in this dataset.
+    pub fn is_schemaless(&self) -> bool {
+        matches!(self.dataset.kind, DatasetKind::Jsonl { .. } | DatasetKind::DynamodbExport(_))
+    }
+
+    fn find_columns(&self, warehouse: &Warehouse, physical: Vec<Physical>) -> Result<Vec<Column>> {
+        let mut columns: Vec<Column> = Vec::new();
+        for p in physical {
+            let entry = match columns.iter_mut().find(|c| c.name == p.attribute) {
+                Some(column) => column,
+                None => {
+                    let name = p.attribute.clone();
+                    columns.push(Column {
+                        sql_name: name.clone(),
+                        name,
+                        store: StoreType::Untyped,
+                        physical: Vec::new(),
+                    });
+                    columns.last_mut().expect("just pushed")
+                }
+            };
+            if !entry.physical.iter().any(|(tag, _)| *tag == p.tag) {
+                entry.physical.push((p.tag, p.physical));
+            }
+        }
+        self.type_columns(warehouse, &mut columns)?;
+        // Which of two spellings gets the suffix must not depend on which file was read first.
+        let mut order: Vec<usize> = (0..columns.len()).collect();
+        if self.is_schemaless() {
+            order.sort_by(|a, b| columns[*a].name.cmp(&columns[*b].name));
+        }
+        let mut taken: Vec<String> = Vec::new();
+        for i in order {
+            let name = columns[i].name.clone();
+            let mut free = name.clone();
+            let mut n = 2;
+            while taken.contains(&free.to_lowercase()) {
+                free = format!("{name}~{n}");
+                n += 1;
+            }
+            taken.push(free.to_lowercase());
+            columns[i].sql_name = free;
+        }
+        Ok(columns)
+    }
+
+    fn type_columns(&self, warehouse: &Warehouse, columns: &mut [Column]) -> Result<()> {
+        match &self.dataset.kind {
+            DatasetKind::Csv(_) => {}
+            DatasetKind::Parquet { .. } => {
+                let described = warehouse
+                    .describe(&self.rows_sql())
+                    .map_err(|e| Error::failed(format!("cannot read dataset `{}`", self.dataset.name)).caused_by(e))?;
+                for column in columns {
+                    let found = described.iter().find(|d| d.name == column.physical[0].1);
+                    column.store = found.map_or_else(
+                        || StoreType::Other("unknown type".to_owned()),
+                        |d| StoreType::from_duckdb(&d.ty),
+                    );
+                }
+            }
+            kind @ (DatasetKind::Jsonl { .. } | DatasetKind::DynamodbExport(_)) => {
+                let dynamodb = matches!(kind, DatasetKind::DynamodbExport(_));
+                for column in columns {
+                    column.physical.sort();
+                    let tags = column.physical.iter().map(|(tag, _)| tag.clone()).filter(|tag| tag != "NULL").collect();
+                    column.store = StoreType::Document { dynamodb, tags };
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct PartRow {
+    file: String,
+}
+
+#[derive(serde::Deserialize)]
+struct ColumnRow {
+    physical: String,
+    attribute: String,
+    tag: String,
+}
+
+fn existing(folder: &Path, file: &str, dataset: &str) -> Result<PathBuf> {
+    let path = folder.join(file); // an absolute path replaces the folder
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(Error::failed(format!("{} of dataset `{dataset}` is gone", path.display()))
+        .help("run `recon stage` to stage it again"))
+}
+
+/// How a column of a document appears in SQL, by its name: a number is a decimal wide enough, an attribute of several types
+/// is JSON of the typed form.
+pub fn document_sql(column: &Column, decimal: Option<(u32, u32)>) -> String {
+    let physical: Vec<_> = column.physical.iter().filter(|(tag, _)| tag != "NULL").collect();
+    match physical.as_slice() {
+        [] => "null::varchar".to_owned(),
+        [(tag, name)] => match (tag.as_str(), decimal) {
+            ("N", Some((precision, scale))) => format!("cast({} as decimal({precision}, {scale}))", identifier(name)),
+            _ => identifier(name),
+        },
+        several => {
+            let cases = several.iter().map(|(tag, name)| {
+                let name = identifier(name);
+                let value = match tag.as_str() {
+                    "M" | "L" => format!("{name}::json"),
+                    "B" => format!("to_json(to_base64({name}))"),
+                    _ => format!("to_json({name})"),
+                };
+                format!("when {name} is not null then json_object({}, {value})", literal(tag))
+            });
+            format!("(case {} end)", cases.collect::<Vec<_>>().join(" "))
+        }
+    }
+}
