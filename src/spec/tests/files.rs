@@ -170,6 +170,7 @@ fn byte_order_mark_and_windows_line_ends() {
     let text = format!("\u{feff}{}", entity("where = \"n > 1\"").replace('\n', "\r\n"));
     let filter = the_entity(&good(&text)).source_filter.expect("it has a filter");
     assert_eq!((filter.line, filter.column), (12, 10));
+    assert_has(&bad("\u{feff}zz = 1"), &["recon.toml:1:1: ", "1 | zz = 1\n  | ^^\n"]);
     let report = bad(&text.replace("where", "were"));
     assert_has(&report, &["12 | were = \"n > 1\"\n   | ^^^^"]);
 }
