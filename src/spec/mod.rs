@@ -3,10 +3,26 @@
 //! In: the text of a spec file and the environment. Out: a [`Spec`] that was checked once and is trusted from then on.
 //! `raw.rs` holds what serde reads, `check.rs` turns it into what is below.
 
-use std::collections::BTreeMap;
+mod amount;
+mod check;
+mod interpolate;
+mod load;
+mod place;
+mod raw;
+mod schema;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod unknown;
+mod words;
+
 use std::path::PathBuf;
 
+use crate::error::Error;
 use crate::value::kind::Type;
+
+pub use load::{load, parse, time_zone};
+pub use schema::json_schema;
 
 /// A checked spec.
 #[derive(Clone, Debug)]
@@ -19,6 +35,27 @@ pub struct Spec {
     pub datasets: Vec<Dataset>,
     /// Entities by name, in the order of the file.
     pub entities: Vec<Entity>,
+    /// The file's text before interpolation, to show places in it.
+    text: String,
+}
+
+impl Spec {
+    /// The dataset of that name.
+    pub fn dataset(&self, name: &str) -> Option<&Dataset> {
+        self.datasets.iter().find(|dataset| dataset.name == name)
+    }
+
+    /// The entity of that name.
+    pub fn entity(&self, name: &str) -> Option<&Entity> {
+        self.entities.iter().find(|entity| entity.name == name)
+    }
+
+    /// A usage error (exit 2) that shows a place of the spec: `recon.toml:LINE:COLUMN: message`, the line, and a caret.
+    /// Line and column are 1-based, as in [`Sql::place`]; `width` is in characters.
+    pub fn error_at(&self, line: usize, column: usize, width: usize, message: &str) -> Error {
+        let text = place::SpecText { path: &self.path, text: &self.text };
+        Error::usage(text.show(line.max(1), column.max(1), width, message))
+    }
 }
 
 /// One physical thing that can be staged.
@@ -124,8 +161,25 @@ pub struct Sql {
     pub text: String,
     /// 1-based line of the string in the spec.
     pub line: usize,
-    /// 1-based column of the string's first character in the spec.
+    /// 1-based column of the string's first character in the spec, in characters.
     pub column: usize,
+    /// The name itself where the spec gives no SQL and the field's own name stands for it; `text` is then that name as
+    /// a quoted identifier, and the place is the field's key.
+    pub plain_name: Option<String>,
+}
+
+impl Sql {
+    /// Line and column in the spec of a byte offset into `text`. Exact unless the TOML string has escapes before it.
+    pub fn place(&self, offset: usize) -> (usize, usize) {
+        if self.plain_name.is_some() {
+            return (self.line, self.column);
+        }
+        let before = &self.text[..self.text.floor_char_boundary(offset)];
+        match before.rsplit_once('\n') {
+            Some((above, last)) => (self.line + above.matches('\n').count() + 1, last.chars().count() + 1),
+            None => (self.line, self.column + before.chars().count()),
+        }
+    }
 }
 
 /// One compared value of a record.
@@ -220,6 +274,3 @@ pub struct Reference {
     /// Its fields, as many as `fields`.
     pub to: Vec<String>,
 }
-
-/// The environment of a spec's `${NAME}` interpolation.
-pub type Environment = BTreeMap<String, String>;

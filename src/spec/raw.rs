@@ -1,0 +1,334 @@
+//! What serde reads of a spec, before anything is checked.
+//!
+//! The doc comments of these structs are what an editor shows: they become the JSON Schema of [`super::json_schema`].
+//! Words out of a fixed list are plain strings here, so that `check.rs` can say "did you mean".
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use toml::Spanned;
+
+use super::words;
+
+/// A value and the bytes of the file that it was read from.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<T>::deserialize(deserializer)?;
+        Ok(Self { span: spanned.span(), value: spanned.into_inner() })
+    }
+}
+
+/// A place makes no difference to the schema.
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A TOML table whose keys are the user's own names, in the order of the file.
+#[derive(Debug)]
+pub(super) struct Named<T>(pub(super) Vec<(At<String>, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(NamedVisitor(PhantomData))
+    }
+}
+
+struct NamedVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
+    type Value = Named<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Named(entries))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Named<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Named_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
+    }
+}
+
+/// Either a string, which is the short form, or a table with everything.
+#[derive(Debug)]
+pub(super) enum ShortOr<T> {
+    Short(String),
+    Long(Box<T>),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ShortOr<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ShortOrVisitor(PhantomData))
+    }
+}
+
+struct ShortOrVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ShortOrVisitor<T> {
+    type Value = ShortOr<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a table")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(ShortOr::Short(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(|table| ShortOr::Long(Box::new(table)))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for ShortOr<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("string_or_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "string", "minLength": 1 }, generator.subschema_for::<T>()] })
+    }
+}
+
+/// A number as TOML has it, or a string that holds one (or a duration).
+#[derive(Clone, Debug)]
+pub(super) enum RawAmount {
+    Integer(i64),
+    /// Only the file's own text is exact: it is read from the span.
+    Float,
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for RawAmount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AmountVisitor)
+    }
+}
+
+struct AmountVisitor;
+
+impl Visitor<'_> for AmountVisitor {
+    type Value = RawAmount;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number or a string")
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<RawAmount, E> {
+        Ok(RawAmount::Integer(number))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<RawAmount, E> {
+        Ok(RawAmount::Float)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<RawAmount, E> {
+        Ok(RawAmount::Text(text.to_owned()))
+    }
+}
+
+impl JsonSchema for RawAmount {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "number", "minimum": 0 }, { "type": "string", "minLength": 1 }] })
+    }
+}
+
+/// What the two sides of a migration are and how they correspond.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(rename = "Spec", title = "recon.toml")]
+pub(super) struct RawSpec {
+    /// What can be staged, by name: an export, a table, a set of files.
+    #[schemars(required)]
+    pub(super) datasets: Option<Named<RawDataset>>,
+    /// Logical record types, by name: where each is on both sides, its key, its fields.
+    #[schemars(required)]
+    pub(super) entities: Option<Named<RawEntity>>,
+}
+
+/// One physical thing that can be staged. In every string but `kind`, `encoding` and `query`, `${NAME}` stands for an
+/// environment variable and `$${` for a plain `${`.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(rename = "Dataset")]
+#[expect(dead_code, reason = "the options of kinds that this version does not read are only recognised")]
+pub(super) struct RawDataset {
+    /// What it is. This version reads csv, jsonl, parquet and dynamodb-export.
+    #[schemars(required, extend("enum" = words::KINDS))]
+    pub(super) kind: Option<At<String>>,
+    /// A file, a folder or a glob; for dynamodb-export the export's folder. A relative path starts at the spec's folder.
+    pub(super) uri: Option<At<String>>,
+    /// IANA zone (`Europe/Zurich`) or fixed offset (`+02:00`) of the timestamps that carry none.
+    pub(super) timezone: Option<At<String>>,
+    /// csv: the character between cells, `,` if not given.
+    pub(super) delimiter: Option<At<String>>,
+    /// csv: the character around quoted cells, `"` if not given.
+    pub(super) quote: Option<At<String>>,
+    /// csv: whether the first record of each file names the columns. True if not given, unless `columns` is. Without a
+    /// header and without `columns` the columns are called c1, c2, ….
+    pub(super) header: Option<At<bool>>,
+    /// csv: the columns' names where there is no header.
+    pub(super) columns: Option<At<Vec<At<String>>>>,
+    /// csv: unquoted texts that mean NULL, besides the empty one.
+    pub(super) null_tokens: Option<Vec<At<String>>>,
+    /// csv: how bytes fields are written, `hex` (`\x…`) if not given.
+    #[schemars(extend("enum" = words::ENCODINGS))]
+    pub(super) encoding: Option<At<String>>,
+    /// dynamodb-export: the incremental exports that follow the full one, in order.
+    pub(super) increments: Option<Vec<At<String>>>,
+    /// dynamodb-export: accept a gap or an overlap between the windows of the chain; every report then shows it.
+    pub(super) allow_gap: Option<bool>,
+    /// sqlite: the database's file.
+    pub(super) path: Option<At<String>>,
+    /// postgres, mysql: where the database is. Take secrets from the environment: `${DATABASE_URL}`.
+    pub(super) url: Option<At<String>>,
+    /// sqlite, postgres, mysql: a table in SQL identifier syntax (`public."Odd.Name"`). dynamodb: the table's name.
+    pub(super) table: Option<At<String>>,
+    /// sqlite, postgres, mysql: a query in place of a table.
+    pub(super) query: Option<At<String>>,
+    /// sqlite, postgres, mysql: a file with the query.
+    pub(super) query_file: Option<At<String>>,
+    /// dynamodb, object storage: the region.
+    pub(super) region: Option<At<String>>,
+    /// dynamodb, object storage: another endpoint than the region's own.
+    pub(super) endpoint: Option<At<String>>,
+    /// dynamodb: how many segments are scanned in parallel.
+    pub(super) segments: Option<At<u32>>,
+    /// Object storage: the bucket is part of the path, not of the host.
+    pub(super) path_style: Option<At<bool>>,
+    /// Object storage: requests are not signed.
+    pub(super) unsigned: Option<At<bool>>,
+}
+
+/// One logical record type.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(rename = "Entity")]
+pub(super) struct RawEntity {
+    /// The dataset it comes from.
+    #[schemars(required)]
+    pub(super) source: Option<At<String>>,
+    /// The dataset it is in afterwards.
+    #[schemars(required)]
+    pub(super) target: Option<At<String>>,
+    /// SQL over the source's rows that selects this entity's.
+    #[serde(rename = "where")]
+    pub(super) source_filter: Option<At<String>>,
+    /// SQL over the target's rows that selects this entity's.
+    pub(super) target_where: Option<At<String>>,
+    /// The fields that identify a record, in order. Without a key, whole rows are compared.
+    pub(super) key: Option<Vec<At<String>>>,
+    /// SQL over the source's rows: rows that agree in it fold into one record, and `from` may use aggregates.
+    pub(super) group_by: Option<At<Vec<At<String>>>>,
+    /// The compared values: field = SQL over the source's attributes, or a table with more. If not given, all fields with
+    /// the same name on both sides are compared.
+    pub(super) fields: Option<Named<At<ShortOr<RawField>>>>,
+    /// What this entity's fields refer to: field = "entity.field", or a table for a composite key.
+    pub(super) references: Option<Named<At<ShortOr<RawReference>>>>,
+}
+
+/// One compared value of a record and how it is compared: exactly, if no rule is given.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(rename = "Field")]
+pub(super) struct RawField {
+    /// SQL over the source's attributes; the attribute of the field's own name if not given.
+    pub(super) from: Option<At<String>>,
+    /// SQL over the target's columns; the column of the field's own name if not given.
+    pub(super) to: Option<At<String>>,
+    /// Its type, if not the one that the stores say. From CSV it is string unless given.
+    #[serde(rename = "type")]
+    #[schemars(extend("anyOf" = words::type_choices()))]
+    pub(super) ty: Option<At<String>>,
+    /// Largest accepted difference, inclusive: a number, or for times a duration such as "1.5s" (ns, us, ms, s, m, h, d).
+    pub(super) tolerance: Option<At<RawAmount>>,
+    /// Largest accepted difference, inclusive, as a share of the larger of the two absolute values.
+    pub(super) relative: Option<At<RawAmount>>,
+    /// Unit to which times are cut before they are compared.
+    #[schemars(extend("enum" = words::PRECISIONS))]
+    pub(super) precision: Option<At<String>>,
+    /// How `precision` gets there: `truncate`, if not given, or `round` (half away from zero).
+    #[schemars(extend("enum" = words::ROUNDINGS))]
+    pub(super) rounding: Option<At<String>>,
+    /// Normalisations of text: trim, collapse (white space), casefold, nfc.
+    #[schemars(extend("items" = words::text_choices()))]
+    pub(super) text: Option<At<Vec<At<String>>>>,
+    /// What absent, NULL and the empty string mean; if not given, absent equals NULL where a side cannot express absence.
+    #[schemars(extend("enum" = words::NULLS))]
+    pub(super) nulls: Option<At<String>>,
+    /// Compare as JSON documents: key order free, numbers exact, array order kept.
+    pub(super) json: Option<At<bool>>,
+    /// Compare without regard to order.
+    pub(super) set: Option<At<bool>>,
+    /// Own predicate over `source` and `target`; a NULL result is unequal.
+    pub(super) sql: Option<At<String>>,
+    /// Left out of the comparison, on purpose.
+    pub(super) ignore: Option<At<bool>>,
+}
+
+/// A reference over several fields, or one whose names hold dots.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(rename = "Reference")]
+pub(super) struct RawReference {
+    /// The referring fields of this entity; if not given, the field that the reference is named after.
+    pub(super) fields: Option<Vec<At<String>>>,
+    /// The entity referred to.
+    #[schemars(required)]
+    pub(super) entity: Option<At<String>>,
+    /// Its fields, as many as `fields`; its key if not given.
+    pub(super) to: Option<At<Vec<At<String>>>>,
+}
