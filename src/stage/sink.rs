@@ -93,8 +93,10 @@ impl FailureLimit {
     pub fn count(&self) -> Result<()> {
         let seen = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
         match self.max {
-            Some(max) if seen > max => Err(Error::failed(format!("more than {max} rows did not parse (--max-errors)"))
-                .help("see failures.csv of this run; mend the input, or allow more with --max-errors")),
+            Some(max) if seen > max => {
+                Err(Error::failed(format!("more than {max} rows did not parse (--max-errors)"))
+                    .help("see failures.csv of this run; mend the input, or allow more with --max-errors"))
+            }
             _ => Ok(()),
         }
     }
@@ -158,6 +160,11 @@ impl UnitSink {
         event::add(&self.progress.rows_done, rows);
     }
 
+    /// Rows in the parts that are finished.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
     fn note_columns(&self, columns: impl IntoIterator<Item = PartColumn>) {
         let mut known = self.columns.lock().expect("no worker panics while it holds the columns");
         for column in columns {
@@ -178,7 +185,8 @@ impl UnitSink {
         fault::point("stage.before-rename");
         for part in parts.iter().filter(|part| !Path::new(&part.file).is_absolute()) {
             let to = self.folder.join(&part.file);
-            fs::rename(to.with_extension("tmp"), &to).or_failed(|| format!("cannot write {}", to.display()))?;
+            fs::rename(to.with_extension("tmp"), &to)
+                .or_failed(|| format!("cannot write {}", to.display()))?;
         }
         sync_folder(&self.folder)?;
         fault::point("stage.after-rename");
@@ -226,7 +234,9 @@ impl PartWriter<'_> {
             self.open = Some(self.start(batch.schema())?);
         }
         let open = self.open.as_mut().expect("opened above");
-        open.writer.write(batch).or_failed(|| format!("cannot write {}", self.sink.folder.join(&open.file).display()))?;
+        open.writer
+            .write(batch)
+            .or_failed(|| format!("cannot write {}", self.sink.folder.join(&open.file).display()))?;
         open.rows += batch.num_rows() as u64;
         event::add(&self.sink.progress.rows_done, batch.num_rows() as u64);
         fault::point("stage.batch-written");
@@ -246,8 +256,12 @@ impl PartWriter<'_> {
         let file = format!("{}-{n:04}.parquet", self.sink.stem);
         let path = self.sink.folder.join(&file).with_extension("tmp");
         let fail = || format!("cannot write {}", path.display());
-        let writer = ArrowWriter::try_new(File::create(&path).or_failed(fail)?, Arc::clone(&schema), Some(properties()))
-            .or_failed(fail)?;
+        let writer = ArrowWriter::try_new(
+            File::create(&path).or_failed(fail)?,
+            Arc::clone(&schema),
+            Some(properties()),
+        )
+        .or_failed(fail)?;
         Ok(OpenPart { schema, file, writer, rows: 0 })
     }
 
