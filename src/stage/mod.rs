@@ -6,6 +6,7 @@
 pub mod csv;
 pub mod input;
 mod names;
+pub mod parquet;
 pub mod sink;
 
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,6 +24,8 @@ use crate::fault;
 pub const META_ATTRIBUTE: &str = "recon.attribute";
 /// See [`META_ATTRIBUTE`]: the type as DynamoDB writes it (`S`, `N`, `M`, …).
 pub const META_TYPE: &str = "recon.type";
+
+const COPY_BYTES: usize = 1 << 20;
 
 /// A row that could not be read.
 #[derive(Clone, Debug, Default)]
@@ -153,11 +156,47 @@ impl UnitSink {
 
     /// Adds a file that is referenced where it lies instead of being copied.
     pub fn reference(&self, file: &Path, rows: u64, columns: Vec<PartColumn>) {
-        let part = Part { file: file.display().to_string(), rows };
-        self.parts.lock().expect("no worker panics while it holds the parts").push(part);
-        self.note_columns(columns);
-        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.note_part(Part { file: file.display().to_string(), rows }, columns);
         event::add(&self.progress.rows_done, rows);
+    }
+
+    /// Copies a Parquet file's bytes, as they come out of `input`, into a part of its own; `from` names it in errors.
+    ///
+    /// # Errors
+    /// A file that cannot be read; a disk that is full or refuses.
+    pub fn copy(
+        &self,
+        input: &mut impl Read,
+        from: &Path,
+        rows: u64,
+        columns: Vec<PartColumn>,
+    ) -> Result<()> {
+        let file = self.next_name();
+        let path = self.folder.join(&file).with_extension("tmp");
+        let fail = || format!("cannot copy {} to {}", from.display(), path.display());
+        let mut to = File::create(&path).or_failed(fail)?;
+        let mut buffer = vec![0; COPY_BYTES];
+        loop {
+            self.progress.check()?;
+            match input.read(&mut buffer).or_failed(fail)? {
+                0 => break,
+                n => to.write_all(&buffer[..n]).or_failed(fail)?,
+            }
+        }
+        to.sync_all().or_failed(fail)?;
+        self.note_part(Part { file, rows }, columns);
+        event::add(&self.progress.rows_done, rows);
+        Ok(())
+    }
+
+    fn next_name(&self) -> String {
+        format!("{}-{:04}.parquet", self.stem, self.part_count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn note_part(&self, part: Part, columns: impl IntoIterator<Item = PartColumn>) {
+        self.note_columns(columns);
+        self.rows.fetch_add(part.rows, Ordering::Relaxed);
+        self.parts.lock().expect("no worker panics while it holds the parts").push(part);
     }
 
     /// Rows in the parts that are finished.
@@ -252,8 +291,7 @@ impl PartWriter<'_> {
     }
 
     fn start(&self, schema: SchemaRef) -> Result<OpenPart> {
-        let n = self.sink.part_count.fetch_add(1, Ordering::Relaxed);
-        let file = format!("{}-{n:04}.parquet", self.sink.stem);
+        let file = self.sink.next_name();
         let path = self.sink.folder.join(&file).with_extension("tmp");
         let fail = || format!("cannot write {}", path.display());
         let writer = ArrowWriter::try_new(
@@ -269,13 +307,12 @@ impl PartWriter<'_> {
         let Some(OpenPart { schema, file, writer, rows }) = self.open.take() else { return Ok(()) };
         let fail = || format!("cannot write {}", self.sink.folder.join(&file).display());
         writer.into_inner().or_failed(fail)?.sync_all().or_failed(fail)?;
-        self.sink.note_columns(schema.fields().iter().map(|field| PartColumn {
+        let columns = schema.fields().iter().map(|field| PartColumn {
             physical: field.name().clone(),
             attribute: field.metadata().get(META_ATTRIBUTE).unwrap_or(field.name()).clone(),
             tag: field.metadata().get(META_TYPE).cloned().unwrap_or_default(),
-        }));
-        self.sink.rows.fetch_add(rows, Ordering::Relaxed);
-        self.sink.parts.lock().expect("no worker panics while it holds the parts").push(Part { file, rows });
+        });
+        self.sink.note_part(Part { file, rows }, columns);
         Ok(())
     }
 }
