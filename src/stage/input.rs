@@ -11,7 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 use md5::Digest;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 
 const READ_BUFFER_BYTES: usize = 1 << 20;
@@ -29,10 +29,19 @@ impl Stamp {
     pub fn of(path: &Path) -> Result<Self> {
         let m = std::fs::metadata(path).or_failed(|| format!("cannot read {}", path.display()))?;
         let times = (m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec());
-        Ok(Self(format!(
-            "{}:{}:{}.{:09}:{}.{:09}",
-            m.size(), m.ino(), times.0, times.1, times.2, times.3
-        )))
+        Ok(Self(format!("{}:{}:{}.{:09}:{}.{:09}", m.size(), m.ino(), times.0, times.1, times.2, times.3)))
+    }
+
+    /// Makes sure that the file is still what it was when this stamp was taken.
+    ///
+    /// # Errors
+    /// A file that changed or is gone.
+    pub fn unchanged(&self, path: &Path) -> Result<()> {
+        if Self::of(path)? == *self {
+            return Ok(());
+        }
+        Err(Error::failed(format!("{} changed while it was being staged", path.display()))
+            .help("stage again once nobody writes to it"))
     }
 }
 
@@ -88,7 +97,8 @@ impl Input {
     pub fn open(path: &Path, with_md5: bool, progress: &Arc<Progress>) -> Result<Self> {
         let fail = || format!("cannot read {}", path.display());
         let file = File::open(path).or_failed(fail)?;
-        let tally = Arc::new(Mutex::new(Tally { bytes: 0, xxh3: Xxh3::new(), md5: with_md5.then(md5::Md5::new) }));
+        let tally =
+            Arc::new(Mutex::new(Tally { bytes: 0, xxh3: Xxh3::new(), md5: with_md5.then(md5::Md5::new) }));
         let counted = Counted { inner: file, tally: Arc::clone(&tally), progress: Arc::clone(progress) };
         let mut buffered = BufReader::with_capacity(READ_BUFFER_BYTES, counted);
         let magic = buffered.fill_buf().or_failed(fail)?;

@@ -3,7 +3,10 @@
 //! A [`Source`] lists its units and reads one at a time into a [`UnitSink`]; `run.rs` decides which units are left to do,
 //! runs them in parallel, and records each in the ledger once its parts are durable.
 
+pub mod csv;
 pub mod input;
+mod names;
+pub mod parquet;
 pub mod sink;
 
 use std::path::PathBuf;

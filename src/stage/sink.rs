@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,6 +24,8 @@ use crate::fault;
 pub const META_ATTRIBUTE: &str = "recon.attribute";
 /// See [`META_ATTRIBUTE`]: the type as DynamoDB writes it (`S`, `N`, `M`, …).
 pub const META_TYPE: &str = "recon.type";
+
+const COPY_BYTES: usize = 1 << 20;
 
 /// A row that could not be read.
 #[derive(Clone, Debug, Default)]
@@ -93,8 +96,10 @@ impl FailureLimit {
     pub fn count(&self) -> Result<()> {
         let seen = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
         match self.max {
-            Some(max) if seen > max => Err(Error::failed(format!("more than {max} rows did not parse (--max-errors)"))
-                .help("see failures.csv of this run; mend the input, or allow more with --max-errors")),
+            Some(max) if seen > max => {
+                Err(Error::failed(format!("more than {max} rows did not parse (--max-errors)"))
+                    .help("see failures.csv of this run; mend the input, or allow more with --max-errors"))
+            }
             _ => Ok(()),
         }
     }
@@ -151,11 +156,52 @@ impl UnitSink {
 
     /// Adds a file that is referenced where it lies instead of being copied.
     pub fn reference(&self, file: &Path, rows: u64, columns: Vec<PartColumn>) {
-        let part = Part { file: file.display().to_string(), rows };
-        self.parts.lock().expect("no worker panics while it holds the parts").push(part);
-        self.note_columns(columns);
-        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.note_part(Part { file: file.display().to_string(), rows }, columns);
         event::add(&self.progress.rows_done, rows);
+    }
+
+    /// Copies a Parquet file's bytes, as they come out of `input`, into a part of its own; `from` names it in errors.
+    ///
+    /// # Errors
+    /// A file that cannot be read; a disk that is full or refuses.
+    pub fn copy(
+        &self,
+        input: &mut impl Read,
+        from: &Path,
+        rows: u64,
+        columns: Vec<PartColumn>,
+    ) -> Result<()> {
+        let file = self.next_name();
+        let path = self.folder.join(&file).with_extension("tmp");
+        let fail = || format!("cannot copy {} to {}", from.display(), path.display());
+        let mut to = File::create(&path).or_failed(fail)?;
+        let mut buffer = vec![0; COPY_BYTES];
+        loop {
+            self.progress.check()?;
+            match input.read(&mut buffer).or_failed(fail)? {
+                0 => break,
+                n => to.write_all(&buffer[..n]).or_failed(fail)?,
+            }
+        }
+        to.sync_all().or_failed(fail)?;
+        self.note_part(Part { file, rows }, columns);
+        event::add(&self.progress.rows_done, rows);
+        Ok(())
+    }
+
+    fn next_name(&self) -> String {
+        format!("{}-{:04}.parquet", self.stem, self.part_count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn note_part(&self, part: Part, columns: impl IntoIterator<Item = PartColumn>) {
+        self.note_columns(columns);
+        self.rows.fetch_add(part.rows, Ordering::Relaxed);
+        self.parts.lock().expect("no worker panics while it holds the parts").push(part);
+    }
+
+    /// Rows in the parts that are finished.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
     }
 
     fn note_columns(&self, columns: impl IntoIterator<Item = PartColumn>) {
@@ -178,7 +224,8 @@ impl UnitSink {
         fault::point("stage.before-rename");
         for part in parts.iter().filter(|part| !Path::new(&part.file).is_absolute()) {
             let to = self.folder.join(&part.file);
-            fs::rename(to.with_extension("tmp"), &to).or_failed(|| format!("cannot write {}", to.display()))?;
+            fs::rename(to.with_extension("tmp"), &to)
+                .or_failed(|| format!("cannot write {}", to.display()))?;
         }
         sync_folder(&self.folder)?;
         fault::point("stage.after-rename");
@@ -226,7 +273,9 @@ impl PartWriter<'_> {
             self.open = Some(self.start(batch.schema())?);
         }
         let open = self.open.as_mut().expect("opened above");
-        open.writer.write(batch).or_failed(|| format!("cannot write {}", self.sink.folder.join(&open.file).display()))?;
+        open.writer
+            .write(batch)
+            .or_failed(|| format!("cannot write {}", self.sink.folder.join(&open.file).display()))?;
         open.rows += batch.num_rows() as u64;
         event::add(&self.sink.progress.rows_done, batch.num_rows() as u64);
         fault::point("stage.batch-written");
@@ -242,12 +291,15 @@ impl PartWriter<'_> {
     }
 
     fn start(&self, schema: SchemaRef) -> Result<OpenPart> {
-        let n = self.sink.part_count.fetch_add(1, Ordering::Relaxed);
-        let file = format!("{}-{n:04}.parquet", self.sink.stem);
+        let file = self.sink.next_name();
         let path = self.sink.folder.join(&file).with_extension("tmp");
         let fail = || format!("cannot write {}", path.display());
-        let writer = ArrowWriter::try_new(File::create(&path).or_failed(fail)?, Arc::clone(&schema), Some(properties()))
-            .or_failed(fail)?;
+        let writer = ArrowWriter::try_new(
+            File::create(&path).or_failed(fail)?,
+            Arc::clone(&schema),
+            Some(properties()),
+        )
+        .or_failed(fail)?;
         Ok(OpenPart { schema, file, writer, rows: 0 })
     }
 
@@ -255,13 +307,12 @@ impl PartWriter<'_> {
         let Some(OpenPart { schema, file, writer, rows }) = self.open.take() else { return Ok(()) };
         let fail = || format!("cannot write {}", self.sink.folder.join(&file).display());
         writer.into_inner().or_failed(fail)?.sync_all().or_failed(fail)?;
-        self.sink.note_columns(schema.fields().iter().map(|field| PartColumn {
+        let columns = schema.fields().iter().map(|field| PartColumn {
             physical: field.name().clone(),
             attribute: field.metadata().get(META_ATTRIBUTE).unwrap_or(field.name()).clone(),
             tag: field.metadata().get(META_TYPE).cloned().unwrap_or_default(),
-        }));
-        self.sink.rows.fetch_add(rows, Ordering::Relaxed);
-        self.sink.parts.lock().expect("no worker panics while it holds the parts").push(Part { file, rows });
+        });
+        self.sink.note_part(Part { file, rows }, columns);
         Ok(())
     }
 }
