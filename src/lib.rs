@@ -1,10 +1,19 @@
 //! recon: verifies, drives, repairs and rolls back data migrations from a local ledger.
-pub mod error;
-pub mod value;
-pub mod event;
-pub mod spec;
-pub mod fault;
-pub mod query;
+//!
+//! Data flows one way. `spec` says what the two sides are. `stage` reads each side, unit by unit, into typed Parquet parts
+//! and records every unit in the `ledger`. `reconcile` streams both sides out of the `warehouse`, brings every value to its
+//! canonical form (`value`), joins hashes of rows, looks at the values of those that differ, and writes the reports.
+//!
+//! Modules in reading order; imports go downward only, from `cli` to `value` and `error`, and a test holds them to it.
+
+pub mod cli;
+pub mod stage;
+pub mod reconcile;
 pub mod ledger;
 pub mod warehouse;
-pub mod stage;
+pub mod query;
+pub mod spec;
+pub mod event;
+pub mod value;
+pub mod fault;
+pub mod error;

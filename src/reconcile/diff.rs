@@ -99,24 +99,42 @@ pub struct EntityResult {
     pub sides: [Staged; 2],
 }
 
-/// Compares one entity.
+/// Plans an entity and hashes both of its sides, or finds them hashed already.
 ///
 /// # Errors
 /// A spec that does not fit the stores (exit 2); stores, engine or disk that fail (exit 4).
-pub fn diff_entity(bench: &Bench<'_>, entity: &Entity, source: &Staged, target: &Staged) -> Result<EntityResult> {
-    let folder = bench.home.join("stage").join("diff").join(safe_name(&entity.name));
+pub fn prepare<'a>(
+    bench: &Bench<'a>,
+    entity: &'a Entity,
+    source: &'a Staged,
+    target: &'a Staged,
+) -> Result<(EntityPlan<'a>, [Hashed; 2])> {
+    let folder = folder_of(bench, entity);
     let mut overrides: Vec<Override> = Vec::new();
-    // A field's values may show only while they are read that one side is zoned and the other is not.
-    let (plan, hashed) = loop {
+    // That one side is zoned and the other is not may show only while the values are read.
+    loop {
         let plan = EntityPlan::new(bench.spec, bench.warehouse, entity, source, target, &overrides)?;
         plan.check_predicates(bench.spec, bench.warehouse)?;
         let hashed = [hash(bench, &plan, Side::Source, &folder)?, hash(bench, &plan, Side::Target, &folder)?];
         let found = zone_conflicts(bench.spec, &plan, &hashed[0].learned, &hashed[1].learned)?;
         if found.is_empty() {
-            break (plan, hashed);
+            return Ok((plan, hashed));
         }
         overrides.extend(found);
-    };
+    }
+}
+
+fn folder_of(bench: &Bench<'_>, entity: &Entity) -> PathBuf {
+    bench.home.join("stage").join("diff").join(safe_name(&entity.name))
+}
+
+/// Compares one entity.
+///
+/// # Errors
+/// A spec that does not fit the stores (exit 2); stores, engine or disk that fail (exit 4).
+pub fn diff_entity(bench: &Bench<'_>, entity: &Entity, source: &Staged, target: &Staged) -> Result<EntityResult> {
+    let folder = folder_of(bench, entity);
+    let (plan, hashed) = prepare(bench, entity, source, target)?;
     let fail = || format!("cannot write {}", folder.display());
     let verdicts = folder.join("verdicts.parquet");
     let classified = classify(&plan, bench.warehouse, &hashed[0], &hashed[1], &verdicts)?;

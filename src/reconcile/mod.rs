@@ -15,4 +15,5 @@ pub mod plan;
 pub mod report;
 pub mod resolve;
 pub mod rules;
+pub mod show;
 pub mod side;

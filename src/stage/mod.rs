@@ -4,14 +4,22 @@
 //! runs them in parallel, and records each in the ledger once its parts are durable.
 
 pub mod csv;
+pub mod document;
+pub mod dynamodb_export;
 pub mod input;
+pub mod jsonl;
+pub mod listing;
 mod names;
 pub mod parquet;
+pub mod run;
 pub mod sink;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::Result;
+use crate::spec::{Dataset, DatasetKind};
+use document::Names;
 use input::{Digests, Stamp};
 use sink::UnitSink;
 
@@ -56,4 +64,26 @@ pub trait Source: Send + Sync {
     /// Input that is corrupt as a whole (a truncated gzip, a wrong MD5, a quote never closed). A row's own fault goes to
     /// [`UnitSink::fail`] instead.
     fn read(&self, unit: &Unit, sink: &UnitSink, workers: usize) -> Result<Digests>;
+}
+
+/// Opens a dataset: the registry of kinds. Nothing is read yet but the list of files.
+///
+/// # Errors
+/// A location that is missing or empty.
+pub fn open(dataset: &Dataset, names: &Arc<Names>, copy: bool) -> Result<Box<dyn Source>> {
+    let name = dataset.name.as_str();
+    Ok(match &dataset.kind {
+        DatasetKind::Csv(options) => {
+            let units = listing::list_files(&options.uri, &[".csv", ".tsv", ".txt"])?;
+            Box::new(csv::CsvSource::new(name, options.clone(), units))
+        }
+        DatasetKind::Parquet { uri } => {
+            let units = listing::list_files(uri, &[".parquet"])?;
+            Box::new(parquet::ParquetSource::new(name, units, copy))
+        }
+        DatasetKind::Jsonl { uri } => Box::new(jsonl::JsonlSource::new(uri, Arc::clone(names))),
+        DatasetKind::DynamodbExport(options) => {
+            Box::new(dynamodb_export::ExportSource::new(options, Arc::clone(names)))
+        }
+    })
 }

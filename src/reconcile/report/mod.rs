@@ -283,3 +283,39 @@ fn failures(
     }
     file.finish()
 }
+
+/// Writes the `failures.csv` of a staging: every row that did not parse, by file and line. `files` are pairs of input file and
+/// Parquet file with its failures.
+///
+/// # Errors
+/// What the engine says; a disk that is full.
+pub fn stage_failures(
+    files: &[(String, std::path::PathBuf)],
+    warehouse: &Warehouse,
+    path: &Path,
+    style: &Style,
+) -> Result<()> {
+    let header = ["entity", "stage", "class", "code", "column", "message", "attempts"];
+    let mut file = CsvFile::create(path, style, header)?;
+    for (unit, failures) in files {
+        let template = include_str!("../../../queries/reconcile/stage_failures.sql");
+        let sql = render(template, &[("file", &literal(&failures.display().to_string()))]);
+        warehouse.stream(&sql, |batch| {
+            (0..batch.num_rows()).try_for_each(|row| {
+                let place = number(&batch, "line", row).map_or_else(|| unit.clone(), |line| format!("{unit}:{line}"));
+                let message = format!("{place}: {}", text(&batch, 3, row).unwrap_or_default());
+                let (code, column) = (text(&batch, 2, row), text(&batch, 1, row));
+                file.row([
+                    None,
+                    Some("stage"),
+                    Some("permanent"),
+                    code.as_deref(),
+                    column.as_deref(),
+                    Some(message.as_str()),
+                    Some("1"),
+                ])
+            })
+        })?;
+    }
+    file.finish()
+}

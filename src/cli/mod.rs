@@ -1,0 +1,269 @@
+//! The command line: one struct per command, checked once, then run.
+
+mod check;
+mod demo;
+mod diff;
+mod progress;
+mod show;
+mod stage;
+mod status;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::error::{Error, Result};
+use crate::event::Progress;
+use crate::ledger::Ledger;
+use crate::spec::{self, Entity, Spec};
+
+/// Share of `--memory` that DuckDB may use; the rest is for our own buffers and what the allocator keeps.
+const ENGINE_SHARE: f64 = 0.6;
+
+/// Verifies, drives, repairs and rolls back data migrations from a local ledger.
+#[derive(Debug, Parser)]
+#[command(
+    name = "recon",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done and equal, 1 differences, 2 usage or spec wrong, 3 incomplete, 4 could not do it.\n\
+                  Example: recon stage && recon diff"
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Args, Clone, Debug)]
+struct Global {
+    /// The spec file
+    #[arg(long, global = true, value_name = "PATH", default_value = "recon.toml")]
+    spec: PathBuf,
+    /// The folder of ledger, stage and reports [default: .recon beside the spec]
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Only this entity (may be given several times)
+    #[arg(short, long, global = true, value_name = "NAME")]
+    entity: Vec<String>,
+    /// How results are written to stdout
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Say nothing but results and errors
+    #[arg(long, global = true)]
+    quiet: bool,
+    /// Say more on stderr; twice for still more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// No progress bar
+    #[arg(long, global = true)]
+    no_progress: bool,
+    /// Most memory to use, as in 1GB or 800MiB [default: three quarters of the machine's]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
+    memory: Option<u64>,
+    /// Worker threads [default: one per core]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a small project with planted differences and run the whole way on it
+    #[command(after_help = "Example: recon demo /tmp/recon-demo")]
+    Demo(demo::DemoArgs),
+    /// Parse the spec and show what would be read; change nothing
+    #[command(after_help = "Example: recon check --spec recon.toml")]
+    Check,
+    /// Stage one side or both; goes on where an earlier run stopped
+    #[command(after_help = "Example: recon stage source --max-errors 100")]
+    Stage(stage::StageArgs),
+    /// Compare the staged sides, write the reports, and update every record's state
+    #[command(after_help = "Example: recon diff --out reports --format json")]
+    Diff(diff::DiffArgs),
+    /// Everything known of one record: both sides, and each field's verdict
+    #[command(after_help = "Example: recon show 42        a composite key, field by field: recon show eu 42")]
+    Show(show::ShowArgs),
+    /// Where things are; works while a run is going on
+    #[command(after_help = "Example: recon status --format json")]
+    Status,
+    /// The runs of this home, newest first
+    #[command(after_help = "Example: recon runs -n 5")]
+    Runs(status::RunsArgs),
+    /// Print the JSON Schema of recon.toml, for editors
+    #[command(after_help = "Example: recon schema > recon.schema.json")]
+    Schema,
+    /// Forget everything staged and every run of this home, after saying what is lost
+    #[command(after_help = "Example: recon reset --yes")]
+    Reset(status::ResetArgs),
+}
+
+/// Runs the process and returns its exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { 2 } else { 0 };
+        }
+    };
+    start_log(&cli.global);
+    match run(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{}", error.report());
+            error.exit_code()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<u8> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Demo(args) => demo::run(global, args),
+        Command::Check => check::run(global),
+        Command::Stage(args) => stage::run(global, args),
+        Command::Diff(args) => diff::run(global, args),
+        Command::Show(args) => show::run(global, args),
+        Command::Status => status::status(global),
+        Command::Runs(args) => status::runs(global, args),
+        Command::Reset(args) => status::reset(global, args),
+        Command::Schema => print(&spec::json_schema()),
+    }
+}
+
+/// Writes a result to stdout. A reader that went away (`recon … | head`) is no failure of ours.
+fn print(text: &str) -> Result<u8> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::failed("cannot write to stdout").caused_by(e)),
+        _ => Ok(0),
+    }
+}
+
+fn start_log(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (_, 0) => "warn",
+        (_, 1) => "info",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("RECON_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("recon={level}")));
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color).init();
+}
+
+/// `1GB`, `800MiB`, `2g`, or bytes.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1_000,
+        "kib" => 1 << 10,
+        "m" | "mb" => 1_000_000,
+        "mib" => 1 << 20,
+        "g" | "gb" => 1_000_000_000,
+        "gib" => 1 << 30,
+        _ => return Err(format!("`{text}` is no size; write it like 800MB or 1GiB")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no size; write it like 800MB or 1GiB"))?;
+    let bytes = (number * factor as f64) as u64;
+    if bytes < 128 << 20 {
+        return Err("recon needs at least 128MiB".to_owned());
+    }
+    Ok(bytes)
+}
+
+impl Global {
+    fn load_spec(&self) -> Result<Spec> {
+        let spec = spec::load(&self.spec, &|name| std::env::var(name).ok())?;
+        for name in &self.entity {
+            if spec.entity(name).is_none() {
+                let known: Vec<String> = spec.entities.iter().map(|e| format!("`{}`", e.name)).collect();
+                return Err(Error::usage(format!("{} has no entity `{name}`", self.spec.display()))
+                    .help(format!("its entities are {}", known.join(", "))));
+            }
+        }
+        Ok(spec)
+    }
+
+    fn entities<'a>(&self, spec: &'a Spec) -> Vec<&'a Entity> {
+        spec.entities.iter().filter(|e| self.entity.is_empty() || self.entity.contains(&e.name)).collect()
+    }
+
+    fn home(&self) -> PathBuf {
+        self.home.clone().unwrap_or_else(|| {
+            self.spec.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).join(".recon")
+        })
+    }
+
+    fn threads(&self) -> usize {
+        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+
+    fn engine_memory(&self) -> u64 {
+        let all = self.memory.unwrap_or_else(|| machine_memory() / 4 * 3);
+        (all as f64 * ENGINE_SHARE) as u64
+    }
+}
+
+/// The machine's memory as Linux says it; 4 GiB where nobody says.
+fn machine_memory() -> u64 {
+    std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| text.lines().next()?.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .map_or(4 << 30, |kib| kib << 10)
+}
+
+/// A run in the ledger: begun before the work, ended with whatever became of it.
+fn in_run(
+    ledger: &Ledger,
+    command: &str,
+    spec_digest: &str,
+    progress: &Arc<Progress>,
+    work: impl FnOnce(&str) -> Result<(u8, Option<PathBuf>)>,
+) -> Result<u8> {
+    interruptible(progress)?;
+    let run_id = ledger.begin_run(command, spec_digest)?;
+    match work(&run_id) {
+        Ok((code, folder)) => {
+            ledger.finish_run(&run_id, code, folder.as_deref(), None)?;
+            Ok(code)
+        }
+        Err(error) => {
+            // The disk may be full, so that the ledger cannot take this either; the first error is the one to show.
+            let _ = ledger.finish_run(&run_id, error.exit_code(), None, Some(&error.to_string()));
+            Err(error)
+        }
+    }
+}
+
+/// Ctrl-C once asks the workers to stop; twice ends the process at once, which is as safe as a kill.
+fn interruptible(progress: &Arc<Progress>) -> Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
+        .map_err(|e| Error::failed("cannot listen for signals").caused_by(e))?;
+    let progress = Arc::clone(progress);
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if progress.stop_requested() {
+                std::process::exit(3);
+            }
+            progress.request_stop();
+            eprintln!("stopping after the step under way; again to stop at once");
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! `recon stage`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::progress::Bar;
+use super::{Format, Global, in_run, print};
+use crate::error::{Context, Result};
+use crate::event::Progress;
+use crate::ledger::Ledger;
+use crate::reconcile::report::csv::Style;
+use crate::reconcile::report::stage_failures;
+use crate::reconcile::report::terminal::thousands;
+use crate::spec::{Dataset, Spec};
+use crate::stage::run::{Options, Outcome, failure_files, stage};
+use crate::warehouse::Warehouse;
+
+#[derive(Args, Debug)]
+pub(super) struct StageArgs {
+    /// Only this side [default: both]
+    #[arg(value_enum)]
+    side: Option<WhichSide>,
+    /// Stop once more rows than this do not parse
+    #[arg(long, value_name = "N")]
+    max_errors: Option<u64>,
+    /// Copy local Parquet files into the stage instead of reading them where they lie
+    #[arg(long)]
+    copy: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum WhichSide {
+    Source,
+    Target,
+}
+
+pub(super) fn run(global: &Global, args: &StageArgs) -> Result<u8> {
+    let spec = global.load_spec()?;
+    let ledger = Ledger::open(&global.home(), "stage")?;
+    let progress = Arc::new(Progress::default());
+    in_run(&ledger, "stage", &spec.digest, &progress, |run_id| {
+        let datasets = wanted(global, &spec, args.side);
+        let options = Options { threads: global.threads(), copy: args.copy, errors_max: args.max_errors };
+        let bar = Bar::start(global, "staging", &progress);
+        let staged = stage(&datasets, &ledger, run_id, &options, &progress);
+        drop(bar);
+        let folder = ledger.home().join("runs").join(run_id);
+        // Also where the staging failed: the rows that did not parse until then say why.
+        let failed = write_failures(global, &ledger, &datasets, &folder)?;
+        let outcomes = staged?;
+        show(global, run_id, &outcomes, failed.as_deref())?;
+        let code = if outcomes.iter().any(|o| o.failures > 0) { 3 } else { 0 };
+        Ok((code, failed.and_then(|f| f.parent().map(Path::to_path_buf))))
+    })
+}
+
+/// The datasets of the wanted sides, each once, in the order of the spec.
+fn wanted<'a>(global: &Global, spec: &'a Spec, side: Option<WhichSide>) -> Vec<&'a Dataset> {
+    let used = |dataset: &Dataset| {
+        global.entities(spec).iter().any(|e| {
+            (side != Some(WhichSide::Target) && e.source == dataset.name)
+                || (side != Some(WhichSide::Source) && e.target == dataset.name)
+        })
+    };
+    spec.datasets.iter().filter(|d| used(d)).collect()
+}
+
+fn write_failures(global: &Global, ledger: &Ledger, datasets: &[&Dataset], folder: &Path) -> Result<Option<PathBuf>> {
+    let files = failure_files(datasets, ledger)?;
+    if files.is_empty() {
+        return Ok(None);
+    }
+    std::fs::create_dir_all(folder).or_failed(|| format!("cannot write {}", folder.display()))?;
+    let warehouse = Warehouse::in_memory(global.threads(), global.engine_memory())?;
+    let path = folder.join("failures.csv");
+    let files: Vec<(String, PathBuf)> = files.into_iter().map(|f| (f.unit, f.path)).collect();
+    stage_failures(&files, &warehouse, &path, &Style::default())?;
+    Ok(Some(path))
+}
+
+fn show(global: &Global, run_id: &str, outcomes: &[Outcome], failures: Option<&Path>) -> Result<()> {
+    if global.format == Format::Json {
+        let datasets: serde_json::Map<_, _> = outcomes
+            .iter()
+            .map(|o| {
+                let facts = json!({
+                    "units": o.units, "units_read": o.units_read, "rows": o.rows, "failures": o.failures,
+                    "kept": o.kept, "warnings": o.warnings,
+                });
+                (o.dataset.clone(), facts)
+            })
+            .collect();
+        let text = serde_json::to_string_pretty(&json!({ "run_id": run_id, "datasets": datasets }));
+        return print(&text.expect("facts are always JSON")).map(|_| ());
+    }
+    for o in outcomes {
+        for warning in &o.warnings {
+            eprintln!("warning: dataset `{}`: {warning}", o.dataset);
+        }
+        let kept = match (o.kept, o.units_read) {
+            (true, _) => ", unchanged since it was staged".to_owned(),
+            (false, n) if n < o.units => format!(", {n} of them read now"),
+            _ => String::new(),
+        };
+        let failed = if o.failures > 0 { format!(", {} did not parse", thousands(o.failures)) } else { String::new() };
+        let units = if o.units == 1 { "1 unit".to_owned() } else { format!("{} units", o.units) };
+        print(&format!("{}: {} rows from {units}{kept}{failed}", o.dataset, thousands(o.rows)))?;
+    }
+    match failures {
+        Some(path) => print(&format!("rows that did not parse: {}\nnext: mend them and stage again, or go on: recon diff", path.display())),
+        None => print("next: recon diff"),
+    }
+    .map(|_| ())
+}

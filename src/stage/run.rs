@@ -1,0 +1,352 @@
+//! A staging run: which units are left to do, who does them, and when each counts as staged.
+//!
+//! A unit's rows become parts under temporary names; these are fsynced, renamed, and only then does the ledger's row say
+//! "staged". Killed anywhere, the next run keeps what has a row and does the rest again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use parquet::arrow::ArrowWriter;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::document::Names;
+use super::input::{Input, Stamp};
+use super::sink::{FailureLimit, Part, PartColumn, StagedUnit, UnitSink, failure_batch, properties, sync_folder};
+use super::{Source, Unit, open};
+use crate::error::{Context, Error, Result};
+use crate::event::{self, Progress};
+use crate::fault;
+use crate::ledger::{Generation, Ledger, UnitRow};
+use crate::spec::Dataset;
+
+/// A documents' row is nested as deep as its text says.
+const STACK_BYTES: usize = 64 << 20;
+
+/// How a staging goes.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Worker threads.
+    pub threads: usize,
+    /// Copy local Parquet files into the stage instead of referring to them.
+    pub copy: bool,
+    /// Most rows that may fail to parse.
+    pub errors_max: Option<u64>,
+}
+
+/// What became of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The dataset.
+    pub dataset: String,
+    /// Its files.
+    pub units: u64,
+    /// Files that were read in this run.
+    pub units_read: u64,
+    /// Staged rows.
+    pub rows: u64,
+    /// Rows that did not parse.
+    pub failures: u64,
+    /// Whether nothing had changed since it was staged.
+    pub kept: bool,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// A row that did not parse, for the run's `failures.csv`.
+#[derive(Clone, Debug)]
+pub struct FailureFile {
+    /// The dataset.
+    pub dataset: String,
+    /// The input file.
+    pub unit: String,
+    /// Parquet file with its failures.
+    pub path: PathBuf,
+}
+
+/// A dataset's part in the run.
+struct Job<'a> {
+    dataset: &'a Dataset,
+    source: Box<dyn Source>,
+    folder: PathBuf,
+    generation: i64,
+    warnings: Vec<String>,
+    units: Vec<Unit>,
+    /// Rows of units that need not be read again, by ordinal.
+    kept: HashMap<usize, UnitRow>,
+    done: Mutex<Vec<UnitRow>>,
+    unchanged: bool,
+}
+
+/// Digest of what decides how a dataset's rows are staged.
+pub fn definition(dataset: &Dataset, copy: bool) -> String {
+    let kind = format!("{:?} {copy} {}", dataset.kind, env!("CARGO_PKG_VERSION"));
+    format!("{:032x}", xxh3_128(kind.as_bytes()))
+}
+
+/// Stages datasets: lists their units, reads those that are new or changed, and completes their generations.
+///
+/// # Errors
+/// Input that is missing or corrupt, a disk that is full, an interruption. What was finished until then is kept.
+pub fn stage(
+    datasets: &[&Dataset],
+    ledger: &Ledger,
+    run_id: &str,
+    options: &Options,
+    progress: &Arc<Progress>,
+) -> Result<Vec<Outcome>> {
+    let jobs: Vec<Job<'_>> =
+        datasets.iter().map(|dataset| prepare(dataset, ledger, run_id, options)).collect::<Result<_>>()?;
+    let todo: Vec<(usize, usize)> = jobs
+        .iter()
+        .enumerate()
+        .flat_map(|(j, job)| (0..job.units.len()).filter(|u| !job.kept.contains_key(u)).map(move |u| (j, u)))
+        .collect();
+    event::add(&progress.units_total, todo.len() as u64);
+    event::add(&progress.bytes_total, todo.iter().map(|(j, u)| jobs[*j].units[*u].bytes).sum());
+    let limit = Arc::new(FailureLimit::new(options.errors_max));
+    run_units(&jobs, &todo, ledger, options, progress, &limit)?;
+    jobs.into_iter().map(|job| complete(job, ledger)).collect()
+}
+
+/// Lists a dataset's units and finds which are staged already.
+fn prepare<'a>(dataset: &'a Dataset, ledger: &Ledger, run_id: &str, options: &Options) -> Result<Job<'a>> {
+    let folder = ledger.home().join("stage").join(&dataset.name);
+    fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
+    let names = Arc::new(Names::new(&dataset.name));
+    let source = open(dataset, &names, options.copy)?;
+    let (units, warnings) = source.units()?;
+    let definition = definition(dataset, options.copy);
+    let latest = ledger.latest_generation(&dataset.name)?.filter(|g| g.definition == definition);
+    let old = latest.as_ref().map_or(Ok(Vec::new()), |g| ledger.units(g.id))?;
+    let mut kept = HashMap::new();
+    for (ordinal, unit) in units.iter().enumerate() {
+        let key = unit_key(unit);
+        if let Some(row) = old.iter().find(|row| row.path == key)
+            && let Some(row) = still_good(unit, row, &folder)?
+        {
+            kept.insert(ordinal, UnitRow { ordinal: ordinal as i64, ..row });
+        }
+    }
+    let columns: Vec<PartColumn> = kept.values().flat_map(columns_of).collect();
+    names.preload_columns(&columns);
+    let unchanged = latest.as_ref().is_some_and(|g| g.complete)
+        && kept.len() == units.len()
+        && old.len() == units.len()
+        && (0..units.len()).all(|u| kept[&u].stamp == units[u].stamp.0)
+        && old.iter().enumerate().all(|(i, row)| row.path == unit_key(&units[i]));
+    let generation = match latest {
+        Some(Generation { id, complete, .. }) if unchanged || (!complete && old.len() == kept.len()) => id,
+        _ => {
+            let generation = ledger.begin_generation(&dataset.name, &definition, run_id, &warnings)?;
+            kept.values().try_for_each(|row| ledger.insert_unit(generation, row))?;
+            generation
+        }
+    };
+    Ok(Job { dataset, source, folder, generation, warnings, units, kept, done: Mutex::default(), unchanged })
+}
+
+/// A unit's name in the ledger: one file may be in two exports of a chain.
+fn unit_key(unit: &Unit) -> String {
+    match unit.window {
+        0 => unit.path.display().to_string(),
+        window => format!("{window}:{}", unit.path.display()),
+    }
+}
+
+/// A unit's row, where the file is what it was when it was read and its parts are all there. A file that was only touched is
+/// told from a changed one by its digest.
+fn still_good(unit: &Unit, row: &UnitRow, folder: &Path) -> Result<Option<UnitRow>> {
+    let parts: Vec<Part> = serde_json::from_str(&row.parts).unwrap_or_default();
+    let there = parts.iter().map(|p| &p.file).chain(&row.failed).all(|file| folder.join(file).exists());
+    if !there || row.expected != expected_text(unit) || row.bytes != unit.bytes {
+        return Ok(None);
+    }
+    if row.stamp == unit.stamp.0 {
+        return Ok(Some(row.clone()));
+    }
+    let digests = Input::open(&unit.path, false, &Arc::new(Progress::default()))?
+        .finish()
+        .or_failed(|| format!("cannot read {}", unit.path.display()))?;
+    Ok((digests.xxh3 == row.digest).then(|| UnitRow { stamp: unit.stamp.0.clone(), ..row.clone() }))
+}
+
+fn expected_text(unit: &Unit) -> Option<String> {
+    unit.expected.as_ref().map(|e| format!("{} {}", e.md5, e.items))
+}
+
+fn columns_of(row: &UnitRow) -> Vec<PartColumn> {
+    serde_json::from_str(&row.columns).unwrap_or_default()
+}
+
+/// Reads the units that are left, several at a time; where there are fewer units than threads, each gets several.
+fn run_units(
+    jobs: &[Job<'_>],
+    todo: &[(usize, usize)],
+    ledger: &Ledger,
+    options: &Options,
+    progress: &Arc<Progress>,
+    limit: &Arc<FailureLimit>,
+) -> Result<()> {
+    let at_once = options.threads.clamp(1, todo.len().max(1));
+    let workers = (options.threads / todo.len().max(1)).max(1);
+    let next = AtomicUsize::new(0);
+    let first_error: Mutex<Option<Error>> = Mutex::default();
+    let failed = || first_error.lock().expect("no worker panics").is_some();
+    let work = || {
+        while let Some((j, u)) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if failed() {
+                return;
+            }
+            if let Err(error) = read_unit(&jobs[*j], *u, ledger, workers, progress, limit) {
+                first_error.lock().expect("no worker panics").get_or_insert(error);
+                return;
+            }
+            event::add(&progress.units_done, 1);
+        }
+    };
+    std::thread::scope(|scope| -> Result<()> {
+        for _ in 0..at_once {
+            let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
+            builder.spawn_scoped(scope, work).or_failed(|| "cannot start a thread".to_owned())?;
+        }
+        Ok(())
+    })?;
+    first_error.into_inner().expect("no worker panics").map_or(Ok(()), Err)
+}
+
+fn read_unit(
+    job: &Job<'_>,
+    ordinal: usize,
+    ledger: &Ledger,
+    workers: usize,
+    progress: &Arc<Progress>,
+    limit: &Arc<FailureLimit>,
+) -> Result<()> {
+    progress.check()?;
+    let unit = &job.units[ordinal];
+    let stem = format!("{}-{ordinal:06}", job.generation);
+    let sink = UnitSink::new(&job.folder, &stem, Arc::clone(progress), Arc::clone(limit));
+    let digests = job.source.read(unit, &sink, workers)?;
+    let after = Stamp::of(&unit.path)?;
+    if after != unit.stamp {
+        return Err(Error::failed(format!("{} changed while it was being read", unit.path.display()))
+            .help("run `recon stage` again once nobody writes to it"));
+    }
+    let staged = sink.commit()?;
+    let failed = write_failures(&job.folder, &stem, &staged)?;
+    fault::point("stage.before-ledger");
+    let row = UnitRow {
+        ordinal: ordinal as i64,
+        path: unit_key(unit),
+        stamp: unit.stamp.0.clone(),
+        digest: digests.xxh3,
+        expected: expected_text(unit),
+        bytes: unit.bytes,
+        rows: staged.rows,
+        failures: staged.failures.len() as u64,
+        parts: serde_json::to_string(&staged.parts).expect("parts are always JSON"),
+        columns: serde_json::to_string(&staged.columns).expect("columns are always JSON"),
+        failed,
+    };
+    ledger.insert_unit(job.generation, &row)?;
+    fault::point("stage.after-ledger");
+    job.done.lock().expect("no worker panics").push(row);
+    Ok(())
+}
+
+/// Writes the rows that did not parse, durably, and returns the file's name.
+fn write_failures(folder: &Path, stem: &str, staged: &StagedUnit) -> Result<Option<String>> {
+    if staged.failures.is_empty() {
+        return Ok(None);
+    }
+    let name = format!("{stem}-failures.parquet");
+    let path = folder.join(&name);
+    let fail = || format!("cannot write {}", path.display());
+    let mut failures = staged.failures.clone();
+    failures.sort_by_key(|f| f.line);
+    let batch = failure_batch(&failures)?;
+    let file = File::create(path.with_extension("tmp")).or_failed(fail)?;
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties())).or_failed(fail)?;
+    writer.write(&batch).or_failed(fail)?;
+    writer.into_inner().or_failed(fail)?.sync_all().or_failed(fail)?;
+    fs::rename(path.with_extension("tmp"), &path).or_failed(fail)?;
+    sync_folder(folder)?;
+    Ok(Some(name))
+}
+
+/// Marks the generation whole and removes files that it does not need.
+fn complete(job: Job<'_>, ledger: &Ledger) -> Result<Outcome> {
+    let done = job.done.into_inner().expect("no worker panics");
+    let rows: Vec<&UnitRow> = job.kept.values().chain(&done).collect();
+    if !job.unchanged {
+        fault::point("stage.before-complete");
+        ledger.complete_generation(&job.dataset.name, job.generation)?;
+        remove_unused(&job.folder, &rows);
+    }
+    Ok(Outcome {
+        dataset: job.dataset.name.clone(),
+        units: rows.len() as u64,
+        units_read: done.len() as u64,
+        rows: rows.iter().map(|r| r.rows).sum(),
+        failures: rows.iter().map(|r| r.failures).sum(),
+        kept: job.unchanged,
+        warnings: job.warnings,
+    })
+}
+
+/// A leftover costs space, not truth, so a failure to remove one is nobody's concern.
+fn remove_unused(folder: &Path, rows: &[&UnitRow]) {
+    let used: BTreeSet<String> = rows
+        .iter()
+        .flat_map(|row| {
+            let parts: Vec<Part> = serde_json::from_str(&row.parts).unwrap_or_default();
+            parts.into_iter().map(|p| p.file).chain(row.failed.clone())
+        })
+        .collect();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !used.contains(&name) && (name.ends_with(".parquet") || name.ends_with(".tmp")) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The files that hold the rows which did not parse, of the newest generations.
+///
+/// # Errors
+/// A ledger that cannot be read.
+pub fn failure_files(datasets: &[&Dataset], ledger: &Ledger) -> Result<Vec<FailureFile>> {
+    let mut files = Vec::new();
+    for dataset in datasets {
+        let Some(generation) = ledger.latest_generation(&dataset.name)? else { continue };
+        let folder = ledger.home().join("stage").join(&dataset.name);
+        for row in ledger.units(generation.id)? {
+            if let Some(file) = &row.failed {
+                let path = folder.join(file);
+                files.push(FailureFile { dataset: dataset.name.clone(), unit: row.path.clone(), path });
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Holds files that are read where they lie against what they were when they were staged.
+///
+/// # Errors
+/// A file that is gone or was changed since (exit 4).
+pub fn check_references(ledger: &Ledger, dataset: &Dataset) -> Result<()> {
+    let Some(generation) = ledger.latest_generation(&dataset.name)? else { return Ok(()) };
+    for row in ledger.units(generation.id)? {
+        let parts: Vec<Part> = serde_json::from_str(&row.parts).unwrap_or_default();
+        for part in parts.iter().filter(|part| Path::new(&part.file).is_absolute()) {
+            if Stamp::of(Path::new(&part.file))?.0 != row.stamp {
+                return Err(Error::failed(format!("{} changed since it was staged", part.file))
+                    .help("run `recon stage` again; `recon stage --copy` keeps a copy instead"));
+            }
+        }
+    }
+    Ok(())
+}
