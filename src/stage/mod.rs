@@ -3,7 +3,11 @@
 //! A [`Source`] lists its units and reads one at a time into a [`UnitSink`]; `run.rs` decides which units are left to do,
 //! runs them in parallel, and records each in the ledger once its parts are durable.
 
+pub mod document;
+pub mod dynamodb_export;
 pub mod input;
+pub mod jsonl;
+pub mod listing;
 pub mod sink;
 
 use std::path::PathBuf;
