@@ -1,0 +1,176 @@
+//! Data files in DynamoDB JSON: `{"Item":{…}}` a line in full exports, `{"Metadata":…,"Keys":…,"OldImage":…,"NewImage":…}`
+//! in incremental ones.
+//! Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html>
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Context, Error, Result};
+use crate::event::Progress;
+use crate::stage::Unit;
+use crate::stage::document::json_text::Cursor;
+use crate::stage::document::lines::LineReader;
+use crate::stage::document::typed::{KeyValues, each_member, read_item, read_keys, salvage};
+use crate::stage::document::{Change, DocumentBuilder, Stop};
+use crate::stage::input::Input;
+
+use super::keys::{built_key, check_keys, given_key, push_keys};
+
+/// Reads a full export's items.
+pub(super) struct ItemReader<'a> {
+    file: &'a Path,
+    keys: Option<&'a [String]>,
+}
+
+impl<'a> ItemReader<'a> {
+    /// A reader for `file`. `keys`: the table's key attributes, in a chain of exports.
+    pub(super) fn new(file: &'a Path, keys: Option<&'a [String]>) -> Self {
+        Self { file, keys }
+    }
+
+    fn no_item(&self, cursor: &mut Cursor<'_>, name: &str) -> Stop {
+        if matches!(name, "Keys" | "NewImage" | "OldImage" | "Metadata") {
+            return incremental_alone(self.file).into();
+        }
+        match cursor.fault::<()>("expected the member `Item`") {
+            Err(fault) => fault.into(),
+            Ok(()) => Stop::parse("expected the member `Item`"),
+        }
+    }
+}
+
+/// The error for records of an incremental export where a full one's items should be.
+pub(super) fn incremental_alone(file: &Path) -> Error {
+    Error::failed(format!(
+        "{} holds an incremental export's records, which only say what changed",
+        file.display()
+    ))
+    .help("give a full export as `uri`, and the incremental ones, with their manifests, in `increments`")
+}
+
+impl LineReader for ItemReader<'_> {
+    fn read(&mut self, line: &str, builder: &mut DocumentBuilder) -> Result<Option<Change>, Stop> {
+        let mut cursor = Cursor::new(line);
+        cursor.expect(b'{', "expected `{`")?;
+        let name = cursor.name()?;
+        if name.raw != "Item" {
+            return Err(self.no_item(&mut cursor, name.raw));
+        }
+        read_item(&mut cursor, builder)?;
+        cursor.expect(b'}', "expected `}` after the item")?;
+        cursor.end()?;
+        match self.keys {
+            None => Ok(None),
+            Some(keys) => Ok(Some(Change { key: built_key(builder, keys)?, window: 0, deleted: false })),
+        }
+    }
+
+    fn cells(&self, line: &str) -> BTreeMap<String, Option<String>> {
+        let mut cells = BTreeMap::new();
+        let mut cursor = Cursor::new(line);
+        if cursor.accept(b'{') && cursor.name().is_ok_and(|name| name.raw == "Item") {
+            salvage(&mut cursor, &mut cells);
+        }
+        cells
+    }
+}
+
+/// Reads an incremental export's records.
+pub(super) struct ChangeReader<'a> {
+    window: u32,
+    keys: Option<&'a [String]>,
+}
+
+/// The parts of a record that count. The old image is checked, but the chain already holds what it says.
+struct Record<'a> {
+    keys: KeyValues,
+    new_image: Option<Cursor<'a>>,
+}
+
+impl<'a> ChangeReader<'a> {
+    /// A reader for the export at place `window` of the chain. `keys`: the table's key attributes.
+    pub(super) fn new(window: u32, keys: Option<&'a [String]>) -> Self {
+        Self { window, keys }
+    }
+}
+
+fn read_record(line: &str) -> Result<Record<'_>, Stop> {
+    let mut cursor = Cursor::new(line);
+    let (mut keys, mut new_image) = (None, None);
+    each_member(&mut cursor, |cursor, name| {
+        let is_second = match name {
+            "Keys" => keys.replace(read_keys(cursor)?).is_some(),
+            "NewImage" => {
+                let image = cursor.clone();
+                cursor.any()?;
+                new_image.replace(image).is_some()
+            }
+            "OldImage" | "Metadata" => {
+                cursor.any()?;
+                false
+            }
+            _ => {
+                return Err(Stop::parse(
+                    "no record of an incremental export: it has Metadata, Keys and images",
+                ));
+            }
+        };
+        if is_second { Err(Stop::parse(format!("`{name}` occurs twice"))) } else { Ok(()) }
+    })?;
+    cursor.end()?;
+    let keys = keys.ok_or_else(|| Stop::parse("a record without `Keys`"))?;
+    Ok(Record { keys, new_image })
+}
+
+impl LineReader for ChangeReader<'_> {
+    fn read(&mut self, line: &str, builder: &mut DocumentBuilder) -> Result<Option<Change>, Stop> {
+        let record = read_record(line)?;
+        let names = self.keys.unwrap_or_default();
+        check_keys(&record.keys, names)?;
+        let key = given_key(&record.keys);
+        let deleted = record.new_image.is_none();
+        match record.new_image {
+            Some(mut image) => {
+                read_item(&mut image, builder)?;
+                if built_key(builder, names)? != key {
+                    return Err(Stop::parse("the new image has another key than `Keys` says"));
+                }
+            }
+            // A deletion keeps its key's attributes, so that a user can read which item it was.
+            None => push_keys(&record.keys, builder)?,
+        }
+        Ok(Some(Change { key, window: self.window, deleted }))
+    }
+
+    fn cells(&self, line: &str) -> BTreeMap<String, Option<String>> {
+        let mut cells = BTreeMap::new();
+        let _ = each_member(&mut Cursor::new(line), |cursor, name| {
+            let mut inner = cursor.clone();
+            if matches!(name, "Keys" | "NewImage") {
+                salvage(&mut inner, &mut cells);
+            }
+            Ok(cursor.any().map(|_| ())?)
+        });
+        cells
+    }
+}
+
+/// The names of the key attributes in a file's first record that can be read, sorted.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn first_keys(unit: &Unit) -> Result<Option<Vec<String>>> {
+    let fail = || format!("cannot read {}", unit.path.display());
+    let input = Input::open(&unit.path, false, &Arc::new(Progress::default()))?;
+    for line in BufReader::new(input).split(b'\n') {
+        let line = line.or_failed(fail)?;
+        if let Ok(Ok(record)) = std::str::from_utf8(&line).map(read_record)
+            && !record.keys.is_empty()
+        {
+            return Ok(Some(record.keys.into_keys().collect()));
+        }
+    }
+    Ok(None)
+}

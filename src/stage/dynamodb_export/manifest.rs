@@ -1,0 +1,358 @@
+//! One export: where its folder is, what its manifests say, and where its data files lie.
+//! Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html>
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use base64::Engine;
+use jiff::Timestamp;
+use md5::{Digest, Md5};
+use serde::{Deserialize, Deserializer};
+
+use crate::error::{Context, Error, Result};
+use crate::stage::listing::{list_files, not_there, unit};
+use crate::stage::{Expected, Unit};
+
+/// The folder in which DynamoDB puts its exports, below the prefix that the user gave.
+const EXPORTS_FOLDER: &str = "AWSDynamoDB";
+const SUMMARY: &str = "manifest-summary";
+const FILES: &str = "manifest-files";
+const STARTED: &str = "_started";
+/// Versions of the manifest that this reader was written for.
+const VERSIONS: [&str; 2] = ["2020-06-30", "2023-08-01"];
+
+/// How the data files are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// `DYNAMODB_JSON`.
+    Json,
+    /// `ION`.
+    Ion,
+}
+
+impl Format {
+    /// The format that a data file's name says, if it says one.
+    pub(super) fn of_name(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+        let has = |suffix: &str| name.ends_with(suffix) || name.contains(&format!("{suffix}."));
+        if has(".ion") {
+            Some(Self::Ion)
+        } else if has(".json") {
+            Some(Self::Json)
+        } else {
+            None
+        }
+    }
+}
+
+/// What of a table an export holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Every item, as of a time; unknown where there is no manifest.
+    Full(Option<Timestamp>),
+    /// What changed from the first time (inclusive) to the second (exclusive).
+    Incremental(Timestamp, Timestamp),
+}
+
+/// An export whose manifests were checked.
+#[derive(Debug)]
+pub(super) struct Export {
+    /// Its folder, or the plain folder of data files.
+    pub(super) folder: PathBuf,
+    /// What it holds.
+    pub(super) extent: Extent,
+    /// How its data files are written, where the manifest says so.
+    pub(super) format: Option<Format>,
+    /// ARN of the table, where the manifest says so.
+    pub(super) table_arn: Option<String>,
+    /// Id of the table: another one after the table was deleted and made again.
+    pub(super) table_id: Option<String>,
+    /// Its data files, in the manifest's order.
+    pub(super) units: Vec<Unit>,
+    /// What the user should know.
+    pub(super) warnings: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    version: Option<String>,
+    table_arn: Option<String>,
+    table_id: Option<String>,
+    export_type: Option<String>,
+    #[serde(default, deserialize_with = "time")]
+    export_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "time")]
+    export_from_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "time")]
+    export_to_time: Option<Timestamp>,
+    output_format: Option<String>,
+    item_count: Option<u64>,
+}
+
+/// Reads an instant in RFC 3339.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Timestamp>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DataFile {
+    item_count: u64,
+    md5_checksum: String,
+    #[serde(rename = "dataFileS3Key")]
+    key: String,
+}
+
+impl Export {
+    /// Opens the export at `uri`: its own folder, a folder that holds one below `AWSDynamoDB/`, or a folder of data files
+    /// without manifests.
+    ///
+    /// # Errors
+    /// Nothing there; several exports; an export that has not finished; manifests that are damaged, contradict
+    /// themselves or name a file that is not there.
+    pub(super) fn open(uri: &str) -> Result<Self> {
+        let path = Path::new(uri);
+        if !path.exists() && !uri.contains(['*', '?', '[']) {
+            return Err(not_there(uri));
+        }
+        match locate(path)? {
+            Some(folder) => Self::with_manifests(&folder),
+            None => Self::without_manifests(uri),
+        }
+    }
+
+    fn without_manifests(uri: &str) -> Result<Self> {
+        let units = list_files(uri, &[".json", ".ion"])?;
+        let folder = PathBuf::from(uri);
+        let mut warning = format!("{uri} has no manifests: neither checksums nor item counts were verified");
+        if let Some(export) = folder.parent().filter(|parent| has_manifest(parent)) {
+            warning.push_str(&format!("; give {} as `uri` to have them verified", export.display()));
+        }
+        Ok(Self {
+            folder,
+            extent: Extent::Full(None),
+            format: None,
+            table_arn: None,
+            table_id: None,
+            units,
+            warnings: vec![warning],
+        })
+    }
+
+    fn with_manifests(folder: &Path) -> Result<Self> {
+        let text = read_manifest(folder, SUMMARY)?;
+        let path = folder.join(format!("{SUMMARY}.json"));
+        let summary: Summary = serde_json::from_slice(&text)
+            .or_failed(|| format!("{} is no export's summary", path.display()))?;
+        let mut warnings = Vec::new();
+        if let Some(version) = summary.version.as_deref().filter(|version| !VERSIONS.contains(version)) {
+            let known = VERSIONS.join(" and ");
+            warnings.push(format!("{} is of version {version}; this recon knows {known}", path.display()));
+        }
+        let files = data_files(folder)?;
+        let listed: u64 = files.iter().map(|file| file.item_count).sum();
+        if let Some(total) = summary.item_count.filter(|total| *total != listed) {
+            return Err(Error::failed(format!(
+                "the manifests in {} contradict each other: {total} items in {SUMMARY}.json, {listed} in {FILES}.json",
+                folder.display()
+            ))
+            .help("fetch the manifests again from the export's bucket"));
+        }
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            extent: summary.extent(&path)?,
+            format: summary.format(&path)?,
+            table_arn: summary.table_arn,
+            table_id: summary.table_id,
+            units: files.iter().map(|file| data_unit(folder, file)).collect::<Result<_>>()?,
+            warnings,
+        })
+    }
+}
+
+impl Summary {
+    fn extent(&self, path: &Path) -> Result<Extent> {
+        let lacks = |what: &str| Error::failed(format!("{} has no {what}", path.display()));
+        match self.export_type.as_deref() {
+            None | Some("FULL_EXPORT") if self.export_from_time.is_none() => {
+                Ok(Extent::Full(Some(self.export_time.ok_or_else(|| lacks("exportTime"))?)))
+            }
+            None | Some("INCREMENTAL_EXPORT") => {
+                let from = self.export_from_time.ok_or_else(|| lacks("exportFromTime"))?;
+                let to = self.export_to_time.ok_or_else(|| lacks("exportToTime"))?;
+                if from > to {
+                    return Err(Error::failed(format!(
+                        "{}: the window ends before it begins",
+                        path.display()
+                    )));
+                }
+                Ok(Extent::Incremental(from, to))
+            }
+            Some(other) => Err(Error::failed(format!("{}: exportType is `{other}`", path.display()))
+                .help("recon reads FULL_EXPORT and INCREMENTAL_EXPORT")),
+        }
+    }
+
+    fn format(&self, path: &Path) -> Result<Option<Format>> {
+        match self.output_format.as_deref() {
+            None => Ok(None),
+            Some("DYNAMODB_JSON") => Ok(Some(Format::Json)),
+            Some("ION") => Ok(Some(Format::Ion)),
+            Some(other) => Err(Error::failed(format!("{}: outputFormat is `{other}`", path.display()))
+                .help("recon reads DYNAMODB_JSON and ION")),
+        }
+    }
+}
+
+fn has_manifest(folder: &Path) -> bool {
+    [SUMMARY, FILES].iter().any(|name| folder.join(format!("{name}.json")).is_file())
+        || folder.join(STARTED).is_file()
+}
+
+/// The folder with the manifests that `path` means, or none where it holds data files without manifests.
+fn locate(path: &Path) -> Result<Option<PathBuf>> {
+    if has_manifest(path) {
+        return Ok(Some(path.to_path_buf()));
+    }
+    let below = path.join(EXPORTS_FOLDER);
+    let exports_folder = if below.is_dir() {
+        below
+    } else if path.is_dir() && path.file_name().is_some_and(|name| name == EXPORTS_FOLDER) {
+        path.to_path_buf()
+    } else {
+        return Ok(None);
+    };
+    let fail = || format!("cannot list {}", exports_folder.display());
+    let mut exports = Vec::new();
+    for entry in fs::read_dir(&exports_folder).or_failed(fail)? {
+        let folder = entry.or_failed(fail)?.path();
+        if has_manifest(&folder) {
+            exports.push(folder);
+        }
+    }
+    exports.sort();
+    match exports.as_slice() {
+        [one] => Ok(Some(one.clone())),
+        [] => Err(Error::failed(format!("{} holds no export with its manifests", exports_folder.display()))
+            .help("give the folder that has manifest-summary.json as `uri`")),
+        several => {
+            let list: String = several.iter().map(|folder| format!("\n  {}", describe(folder))).collect();
+            Err(Error::failed(format!("{} holds several exports:{list}", exports_folder.display()))
+                .help("give the full one's folder as `uri`, and those of incremental ones as `increments`, in order"))
+        }
+    }
+}
+
+/// An export's folder and, where its summary can be read, what it holds.
+fn describe(folder: &Path) -> String {
+    let path = folder.join(format!("{SUMMARY}.json"));
+    let extent = fs::read(&path)
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Summary>(&text).ok())
+        .and_then(|summary| summary.extent(&path).ok());
+    match extent {
+        Some(Extent::Full(Some(time))) => format!("{} (full, as of {time})", folder.display()),
+        Some(Extent::Incremental(from, to)) => format!("{} (incremental, {from} to {to})", folder.display()),
+        _ => folder.display().to_string(),
+    }
+}
+
+/// Reads a manifest and holds it against its digest. The documentation calls the digest's file `.checksum`, exports in
+/// the wild have `.md5`.
+fn read_manifest(folder: &Path, name: &str) -> Result<Vec<u8>> {
+    let path = folder.join(format!("{name}.json"));
+    if !path.is_file() {
+        let failed = Error::failed(format!("{} is not there", path.display()));
+        return Err(if folder.join(STARTED).is_file() {
+            failed.help("the export has not finished, or was copied before it had; export or copy it again")
+        } else {
+            failed.help("copy the whole export, or give a folder that holds nothing but data files")
+        });
+    }
+    let bytes = fs::read(&path).or_failed(|| format!("cannot read {}", path.display()))?;
+    let found = base64::engine::general_purpose::STANDARD.encode(Md5::digest(&bytes));
+    for suffix in ["md5", "checksum"] {
+        let digest = folder.join(format!("{name}.{suffix}"));
+        if !digest.is_file() {
+            continue;
+        }
+        let said = fs::read_to_string(&digest).or_failed(|| format!("cannot read {}", digest.display()))?;
+        if said.trim() != found {
+            return Err(Error::failed(format!(
+                "{} was changed: its MD5 is {found}, {} says {}",
+                path.display(),
+                digest.display(),
+                said.trim()
+            ))
+            .help("fetch the manifests again from the export's bucket"));
+        }
+    }
+    Ok(bytes)
+}
+
+/// Reads `manifest-files.json`, which is JSON lines.
+fn data_files(folder: &Path) -> Result<Vec<DataFile>> {
+    let text = read_manifest(folder, FILES)?;
+    let path = folder.join(format!("{FILES}.json"));
+    let mut files = Vec::new();
+    let mut seen = BTreeMap::new();
+    for (n, line) in text.split(|b| *b == b'\n').enumerate() {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let line_number = n + 1;
+        let file: DataFile = serde_json::from_slice(line)
+            .or_failed(|| format!("{}:{line_number} does not describe a data file", path.display()))?;
+        if let Some(other) = seen.insert(file.key.clone(), line_number) {
+            return Err(Error::failed(format!(
+                "{}:{line_number} lists {} again (first in line {other})",
+                path.display(),
+                file.key
+            )));
+        }
+        files.push(file);
+    }
+    Ok(files)
+}
+
+fn data_unit(folder: &Path, file: &DataFile) -> Result<Unit> {
+    let places = places(folder, &file.key);
+    let Some(path) = places.iter().find(|path| path.is_file()) else {
+        let tried: String = places.iter().map(|path| format!("\n  {}", path.display())).collect();
+        return Err(Error::failed(format!(
+            "the manifest lists {}, which is not there; looked for{tried}",
+            file.key
+        ))
+        .help("copy the data files too; those of an incremental export lie in AWSDynamoDB/data/"));
+    };
+    let expected = Expected { md5: file.md5_checksum.clone(), items: file.item_count };
+    Ok(Unit { expected: Some(expected), ..unit(path.clone())? })
+}
+
+/// Where a data file may lie. Its key starts at the bucket's root, or behind the prefix; so first the key's end, from
+/// `AWSDynamoDB/` on, beside this export's own `AWSDynamoDB` folder; then, for an export that was copied alone or
+/// renamed, the `data` folders in and beside it, and the folder itself.
+fn places(folder: &Path, key: &str) -> Vec<PathBuf> {
+    // A relative `uri` such as `.` has no visible parents.
+    let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+    let mut places = Vec::new();
+    // Only plain names: a key never leads out of the folders that the user named.
+    let parts: Vec<&str> = key.split('/').filter(|part| !part.is_empty()).collect();
+    let is_plain = |part: &&str| matches!(Path::new(part).components().next(), Some(Component::Normal(_)));
+    let Some(name) = parts.last().filter(|name| is_plain(name)) else { return places };
+    if let (Some(at), Some(root)) =
+        (parts.iter().rposition(|part| *part == EXPORTS_FOLDER), folder.parent().and_then(Path::parent))
+        && parts[at..].iter().all(|part| is_plain(part))
+    {
+        places.push(root.join(parts[at..].join("/")));
+    }
+    places.push(folder.join("data").join(name));
+    if let Some(parent) = folder.parent() {
+        places.push(parent.join("data").join(name));
+    }
+    places.push(folder.join(name));
+    places
+}
