@@ -6,7 +6,8 @@ pub fn point(name: &str) {
     use std::sync::atomic::{AtomicU64, Ordering};
     static PASSED: AtomicU64 = AtomicU64::new(0);
     let Ok(wanted) = std::env::var("RECON_FAULT") else { return };
-    let (point, nth) = wanted.split_once(':').map_or((wanted.as_str(), 1), |(p, n)| (p, n.parse().unwrap_or(1)));
+    let (point, nth) =
+        wanted.split_once(':').map_or((wanted.as_str(), 1), |(p, n)| (p, n.parse().unwrap_or(1)));
     if point == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
         // SIGKILL cannot be caught: nothing is flushed, no destructor runs.
         let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);

@@ -176,7 +176,13 @@ impl Ledger {
     ///
     /// # Errors
     /// A disk that is full or refuses.
-    pub fn finish_run(&self, run_id: &str, exit_code: u8, folder: Option<&Path>, message: Option<&str>) -> Result<()> {
+    pub fn finish_run(
+        &self,
+        run_id: &str,
+        exit_code: u8,
+        folder: Option<&Path>,
+        message: Option<&str>,
+    ) -> Result<()> {
         let state = match exit_code {
             0 | 1 => "done",
             3 => "interrupted",
@@ -234,7 +240,13 @@ impl Ledger {
     ///
     /// # Errors
     /// A disk that is full or refuses.
-    pub fn begin_generation(&self, dataset: &str, definition: &str, run_id: &str, warnings: &[String]) -> Result<i64> {
+    pub fn begin_generation(
+        &self,
+        dataset: &str,
+        definition: &str,
+        run_id: &str,
+        warnings: &[String],
+    ) -> Result<i64> {
         let warnings = serde_json::to_string(warnings).expect("texts are always JSON");
         self.with(|conn| {
             conn.execute(sql::INSERT_GENERATION, params![dataset, definition, run_id, now(), warnings])?;
@@ -263,8 +275,18 @@ impl Ledger {
         self.execute(
             sql::INSERT_UNIT,
             params![
-                generation, unit.ordinal, unit.path, unit.stamp, unit.digest, unit.expected, unit.bytes as i64,
-                unit.rows as i64, unit.failures as i64, unit.parts, unit.columns, unit.failed
+                generation,
+                unit.ordinal,
+                unit.path,
+                unit.stamp,
+                unit.digest,
+                unit.expected,
+                unit.bytes as i64,
+                unit.rows as i64,
+                unit.failures as i64,
+                unit.parts,
+                unit.columns,
+                unit.failed
             ],
         )
     }
@@ -304,7 +326,8 @@ impl Ledger {
             let transaction = conn.unchecked_transaction()?;
             for t in totals {
                 let counts = (t.source_records as i64, t.target_records as i64);
-                transaction.execute(sql::INSERT_TOTAL, params![t.run_id, t.entity, t.state, counts.0, counts.1])?;
+                transaction
+                    .execute(sql::INSERT_TOTAL, params![t.run_id, t.entity, t.state, counts.0, counts.1])?;
             }
             transaction.commit()
         })
@@ -352,14 +375,19 @@ impl Ledger {
 
 fn take_lock(path: &Path, command: &str, epoch: &str) -> Result<File> {
     let fail = || format!("cannot lock {}", path.display());
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).or_failed(fail)?;
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(false).open(path).or_failed(fail)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);
-            return Err(Error::failed(format!("{} is held by another run: {}", path.display(), holder.trim()))
-                .help("wait until it ends (`recon status` shows it), or use another --home"));
+            return Err(Error::failed(format!(
+                "{} is held by another run: {}",
+                path.display(),
+                holder.trim()
+            ))
+            .help("wait until it ends (`recon status` shows it), or use another --home"));
         }
         Err(TryLockError::Error(e)) => return Err(Error::failed(fail()).caused_by(e)),
     }
@@ -386,7 +414,8 @@ fn check_version(conn: &Connection, home: &Path) -> Result<usize> {
 fn migrate(conn: &mut Connection, home: &Path) -> Result<()> {
     let fail = || format!("cannot prepare {}", home.join("ledger.db").display());
     conn.busy_timeout(Duration::from_secs(5)).or_failed(fail)?;
-    conn.execute_batch("pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on;").or_failed(fail)?;
+    conn.execute_batch("pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on;")
+        .or_failed(fail)?;
     let done = check_version(conn, home)?;
     for (i, migration) in sql::MIGRATIONS.iter().enumerate().skip(done) {
         let transaction = conn.transaction().or_failed(fail)?;

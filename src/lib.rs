@@ -7,13 +7,13 @@
 //! Modules in reading order; imports go downward only, from `cli` to `value` and `error`, and a test holds them to it.
 
 pub mod cli;
-pub mod stage;
-pub mod reconcile;
-pub mod ledger;
-pub mod warehouse;
-pub mod query;
-pub mod spec;
-pub mod event;
-pub mod value;
-pub mod fault;
 pub mod error;
+pub mod event;
+pub mod fault;
+pub mod ledger;
+pub mod query;
+pub mod reconcile;
+pub mod spec;
+pub mod stage;
+pub mod value;
+pub mod warehouse;

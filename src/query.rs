@@ -15,7 +15,8 @@ pub mod ledger {
     pub(crate) const LATEST_GENERATION: &str = include_str!("../queries/ledger/latest_generation.sql");
     pub(crate) const INSERT_GENERATION: &str = include_str!("../queries/ledger/insert_generation.sql");
     pub(crate) const COMPLETE_GENERATION: &str = include_str!("../queries/ledger/complete_generation.sql");
-    pub(crate) const DELETE_OLD_GENERATIONS: &str = include_str!("../queries/ledger/delete_old_generations.sql");
+    pub(crate) const DELETE_OLD_GENERATIONS: &str =
+        include_str!("../queries/ledger/delete_old_generations.sql");
     pub(crate) const INSERT_UNIT: &str = include_str!("../queries/ledger/insert_unit.sql");
     pub(crate) const UNITS: &str = include_str!("../queries/ledger/units.sql");
     pub(crate) const INSERT_TOTAL: &str = include_str!("../queries/ledger/insert_total.sql");
@@ -67,7 +68,8 @@ pub struct Path {
 /// All names and dotted paths in an expression; `None` where it is not even made of SQL tokens.
 pub fn paths(expression: &str) -> Option<Vec<Path>> {
     let tokens = Tokenizer::new(&DuckDbDialect {}, expression).tokenize_with_location().ok()?;
-    let offsets: Vec<usize> = tokens.iter().map(|t| offset(expression, t.span.start.line, t.span.start.column)).collect();
+    let offsets: Vec<usize> =
+        tokens.iter().map(|t| offset(expression, t.span.start.line, t.span.start.column)).collect();
     let end_of = |i: usize| offsets.get(i + 1).copied().unwrap_or(expression.len());
     let mut found = Vec::new();
     let mut i = 0;
@@ -84,7 +86,11 @@ pub fn paths(expression: &str) -> Option<Vec<Path>> {
             last += 2;
         }
         let next = tokens[last + 1..].iter().map(|t| &t.token).find(|t| !matches!(t, Token::Whitespace(_)));
-        found.push(Path { parts, range: offsets[start]..end_of(last), call: matches!(next, Some(Token::LParen)) });
+        found.push(Path {
+            parts,
+            range: offsets[start]..end_of(last),
+            call: matches!(next, Some(Token::LParen)),
+        });
         i = last + 1;
     }
     Some(found)
@@ -118,7 +124,8 @@ mod tests {
     #[test]
     fn paths_are_found_outside_texts_and_comments() {
         let sql = "lower(attributes.\"odd name\".x) || 'a.b' -- c.d\n || é.f";
-        let found: Vec<_> = paths(sql).expect("tokens").into_iter().map(|p| (sql[p.range].to_owned(), p.call)).collect();
+        let found: Vec<_> =
+            paths(sql).expect("tokens").into_iter().map(|p| (sql[p.range].to_owned(), p.call)).collect();
         let want = [("lower", true), ("attributes.\"odd name\".x", false), ("é.f", false)];
         assert_eq!(found, want.map(|(t, c)| (t.to_owned(), c)));
         assert_eq!(single_path(" \"a.b\".c "), Some(vec!["a.b".to_owned(), "c".to_owned()]));

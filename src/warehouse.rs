@@ -58,7 +58,8 @@ impl Warehouse {
     /// Memory that cannot be had.
     pub fn in_memory(threads: usize, memory_bytes: u64) -> Result<Self> {
         let config = config(threads, memory_bytes).or_failed(|| "cannot start DuckDB".to_owned())?;
-        let conn = Connection::open_in_memory_with_flags(config).or_failed(|| "cannot start DuckDB".to_owned())?;
+        let conn =
+            Connection::open_in_memory_with_flags(config).or_failed(|| "cannot start DuckDB".to_owned())?;
         Ok(Self { conn, path: PathBuf::from(":memory:") })
     }
 
@@ -80,8 +81,13 @@ impl Warehouse {
     }
 
     fn failed(&self, sql: &str) -> String {
-        let first = sql.lines().find(|line| !line.trim().is_empty() && !line.starts_with("--")).unwrap_or_default();
-        format!("DuckDB failed at `{}` ({})", first.trim().chars().take(120).collect::<String>(), self.path.display())
+        let first =
+            sql.lines().find(|line| !line.trim().is_empty() && !line.starts_with("--")).unwrap_or_default();
+        format!(
+            "DuckDB failed at `{}` ({})",
+            first.trim().chars().take(120).collect::<String>(),
+            self.path.display()
+        )
     }
 
     /// The rows of a small result, each cell as a whole number.
@@ -100,13 +106,19 @@ impl Warehouse {
         self.small(sql, |row, i| row.get::<_, Option<String>>(i))
     }
 
-    fn small<T>(&self, sql: &str, cell: impl Fn(&duckdb::Row<'_>, usize) -> duckdb::Result<T>) -> Result<Vec<Vec<T>>> {
+    fn small<T>(
+        &self,
+        sql: &str,
+        cell: impl Fn(&duckdb::Row<'_>, usize) -> duckdb::Result<T>,
+    ) -> Result<Vec<Vec<T>>> {
         let mut statement = self.conn.prepare(sql).or_failed(|| self.failed(sql))?;
         let mut rows = statement.query([]).or_failed(|| self.failed(sql))?;
         let mut out = Vec::new();
         while let Some(row) = rows.next().or_failed(|| self.failed(sql))? {
             let width = row.as_ref().column_count();
-            out.push((0..width).map(|i| cell(row, i)).collect::<Result<_, _>>().or_failed(|| self.failed(sql))?);
+            out.push(
+                (0..width).map(|i| cell(row, i)).collect::<Result<_, _>>().or_failed(|| self.failed(sql))?,
+            );
         }
         Ok(out)
     }

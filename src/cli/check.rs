@@ -59,7 +59,10 @@ fn as_text(global: &Global, spec: &Spec, seen: &[Seen<'_>]) -> String {
     for s in seen {
         let (kind, uri) = kind(s.dataset);
         let (units, bytes) = (s.units, thousands(s.bytes));
-        out.push_str(&format!("\ndataset {}  ({kind}, {uri}): {units} files, {bytes} bytes\n", s.dataset.name));
+        out.push_str(&format!(
+            "\ndataset {}  ({kind}, {uri}): {units} files, {bytes} bytes\n",
+            s.dataset.name
+        ));
         for warning in &s.warnings {
             out.push_str(&format!("  warning: {warning}\n"));
         }
@@ -87,7 +90,10 @@ fn as_text(global: &Global, spec: &Spec, seen: &[Seen<'_>]) -> String {
                 for f in fields {
                     let rule = crate::reconcile::rules::word(&f.rule);
                     let ty = f.ty.map_or_else(String::new, |ty| format!(", {ty}"));
-                    out.push_str(&format!("  {}  from {}, to {}{ty}, {rule}\n", f.name, f.from.text, f.to.text));
+                    out.push_str(&format!(
+                        "  {}  from {}, to {}{ty}, {rule}\n",
+                        f.name, f.from.text, f.to.text
+                    ));
                 }
             }
         }

@@ -62,7 +62,9 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Result<u8> {
         ledger.insert_totals(&totals(run_id, &results))?;
         match global.format {
             Format::Json => print(&json)?,
-            Format::Text => print(&terminal::summary(&results, &examples, &folder.display().to_string(), code))?,
+            Format::Text => {
+                print(&terminal::summary(&results, &examples, &folder.display().to_string(), code))?
+            }
         };
         Ok((code, Some(folder)))
     })
@@ -107,7 +109,8 @@ pub(super) fn staged(ledger: &Ledger, warehouse: &Warehouse, dataset: &Dataset) 
 
 fn style(args: &DiffArgs, spec: &Spec, ledger: &Ledger) -> Result<Style> {
     for name in &args.redact {
-        let known = spec.entities.iter().flat_map(|e| e.fields.iter().flatten().map(|f| &f.name)).any(|f| f == name);
+        let known =
+            spec.entities.iter().flat_map(|e| e.fields.iter().flatten().map(|f| &f.name)).any(|f| f == name);
         let open = spec.entities.iter().any(|e| e.fields.is_none());
         if !known && !open {
             return Err(Error::usage(format!("--redact {name}: no entity has a field `{name}`"))

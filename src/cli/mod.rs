@@ -146,8 +146,13 @@ fn run(cli: &Cli) -> Result<u8> {
 fn print(text: &str) -> Result<u8> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::failed("cannot write to stdout").caused_by(e)),
+    match out
+        .write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })
+    {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::failed("cannot write to stdout").caused_by(e))
+        }
         _ => Ok(0),
     }
 }
@@ -179,7 +184,8 @@ fn parse_size(text: &str) -> Result<u64, String> {
         "gib" => 1 << 30,
         _ => return Err(format!("`{text}` is no size; write it like 800MB or 1GiB")),
     };
-    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no size; write it like 800MB or 1GiB"))?;
+    let number: f64 =
+        number.parse().map_err(|_| format!("`{text}` is no size; write it like 800MB or 1GiB"))?;
     let bytes = (number * factor as f64) as u64;
     if bytes < 128 << 20 {
         return Err("recon needs at least 128MiB".to_owned());
@@ -253,8 +259,9 @@ fn in_run(
 
 /// Ctrl-C once asks the workers to stop; twice ends the process at once, which is as safe as a kill.
 fn interruptible(progress: &Arc<Progress>) -> Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
-        .map_err(|e| Error::failed("cannot listen for signals").caused_by(e))?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
+            .map_err(|e| Error::failed("cannot listen for signals").caused_by(e))?;
     let progress = Arc::clone(progress);
     std::thread::spawn(move || {
         for _ in signals.forever() {

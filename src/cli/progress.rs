@@ -28,7 +28,9 @@ impl Bar {
         let thread = std::thread::spawn(move || {
             let bar = ProgressBar::new(0);
             let template = "{msg} {wide_bar:.cyan/blue} {percent:>3}%  {bytes_per_sec}  ETA {eta}";
-            bar.set_style(ProgressStyle::with_template(template).expect("our own template").progress_chars("█▉▊▋▌▍▎▏ "));
+            bar.set_style(
+                ProgressStyle::with_template(template).expect("our own template").progress_chars("█▉▊▋▌▍▎▏ "),
+            );
             while stopped.recv_timeout(Duration::from_millis(100)).is_err() {
                 bar.set_length(get(&progress.bytes_total));
                 bar.set_position(get(&progress.bytes_done));

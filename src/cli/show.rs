@@ -42,7 +42,8 @@ pub(super) fn run(global: &Global, args: &ShowArgs) -> Result<u8> {
     let mut found = Vec::new();
     let fitting: Vec<&Entity> = entities.iter().copied().filter(|e| e.key.len() == args.key.len()).collect();
     for entity in if fitting.is_empty() { &entities } else { &fitting } {
-        let side = |name: &str| super::diff::staged(&ledger, &warehouse, spec.dataset(name).expect("checked"));
+        let side =
+            |name: &str| super::diff::staged(&ledger, &warehouse, spec.dataset(name).expect("checked"));
         let shown = show(&bench, entity, &side(&entity.source)?, &side(&entity.target)?, &args.key)?;
         if shown.verdict != "unknown" {
             found.push((entity.name.clone(), shown));
@@ -62,7 +63,10 @@ fn as_text(found: &[(String, Shown)], key: &[String]) -> String {
     let mut out = String::new();
     for (entity, shown) in found {
         out.push_str(&format!("{entity} {}: {}\n", key.join(" "), shown.verdict));
-        out.push_str(&format!("rows: {} in the source, {} in the target\n", shown.source_rows, shown.target_rows));
+        out.push_str(&format!(
+            "rows: {} in the source, {} in the target\n",
+            shown.source_rows, shown.target_rows
+        ));
         for place in &shown.places {
             out.push_str(&format!("{place}\n"));
         }

@@ -68,7 +68,12 @@ fn wanted<'a>(global: &Global, spec: &'a Spec, side: Option<WhichSide>) -> Vec<&
     spec.datasets.iter().filter(|d| used(d)).collect()
 }
 
-fn write_failures(global: &Global, ledger: &Ledger, datasets: &[&Dataset], folder: &Path) -> Result<Option<PathBuf>> {
+fn write_failures(
+    global: &Global,
+    ledger: &Ledger,
+    datasets: &[&Dataset],
+    folder: &Path,
+) -> Result<Option<PathBuf>> {
     let files = failure_files(datasets, ledger)?;
     if files.is_empty() {
         return Ok(None);
@@ -105,12 +110,16 @@ fn show(global: &Global, run_id: &str, outcomes: &[Outcome], failures: Option<&P
             (false, n) if n < o.units => format!(", {n} of them read now"),
             _ => String::new(),
         };
-        let failed = if o.failures > 0 { format!(", {} did not parse", thousands(o.failures)) } else { String::new() };
+        let failed =
+            if o.failures > 0 { format!(", {} did not parse", thousands(o.failures)) } else { String::new() };
         let units = if o.units == 1 { "1 unit".to_owned() } else { format!("{} units", o.units) };
         print(&format!("{}: {} rows from {units}{kept}{failed}", o.dataset, thousands(o.rows)))?;
     }
     match failures {
-        Some(path) => print(&format!("rows that did not parse: {}\nnext: mend them and stage again, or go on: recon diff", path.display())),
+        Some(path) => print(&format!(
+            "rows that did not parse: {}\nnext: mend them and stage again, or go on: recon diff",
+            path.display()
+        )),
         None => print("next: recon diff"),
     }
     .map(|_| ())

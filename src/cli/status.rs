@@ -32,10 +32,12 @@ pub(super) fn status(global: &Global) -> Result<u8> {
     if global.format == Format::Json {
         let totals: Vec<_> = totals
             .iter()
-            .map(|t| json!({
-                "run_id": t.run_id, "entity": t.entity, "state": t.state,
-                "source_records": t.source_records, "target_records": t.target_records,
-            }))
+            .map(|t| {
+                json!({
+                    "run_id": t.run_id, "entity": t.entity, "state": t.state,
+                    "source_records": t.source_records, "target_records": t.target_records,
+                })
+            })
             .collect();
         let text = json!({ "running": holder, "last_run": runs.first().map(run_json), "records": totals });
         return print(&serde_json::to_string_pretty(&text).expect("facts are always JSON"));
@@ -80,7 +82,9 @@ pub(super) fn runs(global: &Global, args: &RunsArgs) -> Result<u8> {
 pub(super) fn reset(global: &Global, args: &ResetArgs) -> Result<u8> {
     let home = global.home();
     if !home.join("ledger.db").exists() {
-        return Err(Error::usage(format!("{} is no home of recon", home.display())).help("see --home and --spec"));
+        return Err(
+            Error::usage(format!("{} is no home of recon", home.display())).help("see --home and --spec")
+        );
     }
     let ledger = Ledger::open(&home, "reset")?;
     let runs = ledger.runs(u32::MAX)?.len();

@@ -40,7 +40,9 @@ impl Access {
     /// What the store says.
     pub fn store(&self) -> &StoreType {
         match self {
-            Self::Column { store, .. } | Self::Expression { store, .. } | Self::Document { store, .. } => store,
+            Self::Column { store, .. } | Self::Expression { store, .. } | Self::Document { store, .. } => {
+                store
+            }
         }
     }
 
@@ -54,7 +56,9 @@ impl Access {
         match self {
             Self::Column { sql, store } => vec![readable(sql, store)],
             // The struct tells a NULL from a failure: TRY makes the whole struct NULL.
-            Self::Expression { sql, store } => vec![format!("try({{'v': {}}})", readable(&format!("({sql})"), store))],
+            Self::Expression { sql, store } => {
+                vec![format!("try({{'v': {}}})", readable(&format!("({sql})"), store))]
+            }
             Self::Document { physical, .. } => physical.iter().map(|(_, name)| identifier(name)).collect(),
         }
     }
@@ -104,7 +108,9 @@ fn readable(sql: &str, store: &StoreType) -> String {
 
 /// SQL that digs a value of one type out of an attribute's typed JSON.
 pub fn path_sql(physical: &[(String, String)], path: &[String], tag: &str) -> String {
-    let Some((_, root)) = physical.iter().find(|(tag, _)| tag == "M") else { return "null::varchar".to_owned() };
+    let Some((_, root)) = physical.iter().find(|(tag, _)| tag == "M") else {
+        return "null::varchar".to_owned();
+    };
     format!("json_extract_string({}, {})", identifier(root), literal(&pointer(path, Some(tag))))
 }
 

@@ -42,7 +42,8 @@ impl Counts {
     /// Rows that were lost or counted twice: a defect of recon, never to be shown as a result.
     pub fn check(&self, entity: &str) -> Result<()> {
         let source = self.matched + self.mismatched + self.missing + self.duplicate_source + self.unchecked;
-        let target = self.matched + self.mismatched + self.extra + self.duplicate_target + self.unchecked_target;
+        let target =
+            self.matched + self.mismatched + self.extra + self.duplicate_target + self.unchecked_target;
         if source == self.source_rows && target == self.target_rows {
             return Ok(());
         }
@@ -90,7 +91,8 @@ pub fn classify(
     let mut has_duplicates = false;
     if plan.is_keyless() {
         let pieces = [("source", source_parts.as_str()), ("target", &target_parts), ("file", &verdicts)];
-        warehouse.execute(&render(include_str!("../../queries/reconcile/classify_whole_rows.sql"), &pieces))?;
+        warehouse
+            .execute(&render(include_str!("../../queries/reconcile/classify_whole_rows.sql"), &pieces))?;
     } else {
         has_duplicates = find_duplicates(plan, warehouse, &source_parts, &target_parts)?;
         classify_keyed(plan, warehouse, &source_parts, &target_parts, &verdicts, has_duplicates)?;
@@ -129,7 +131,10 @@ fn classify_keyed(
             no_beside.push_str(", null");
         }
         if let Some(sql) = &field.rule.sql {
-            equal.push_str(&format!("and {}", own_predicate(&sql.text, &format!("s.s{i}"), &format!("t.s{i}"))));
+            equal.push_str(&format!(
+                "and {}",
+                own_predicate(&sql.text, &format!("s.s{i}"), &format!("t.s{i}"))
+            ));
         }
         if rules::has_own_forms(&field.rule) {
             beside.push_str(&format!(", s.x{i} <> t.x{i} as x{i}"));

@@ -132,7 +132,12 @@ fn folder_of(bench: &Bench<'_>, entity: &Entity) -> PathBuf {
 ///
 /// # Errors
 /// A spec that does not fit the stores (exit 2); stores, engine or disk that fail (exit 4).
-pub fn diff_entity(bench: &Bench<'_>, entity: &Entity, source: &Staged, target: &Staged) -> Result<EntityResult> {
+pub fn diff_entity(
+    bench: &Bench<'_>,
+    entity: &Entity,
+    source: &Staged,
+    target: &Staged,
+) -> Result<EntityResult> {
     let folder = folder_of(bench, entity);
     let (plan, hashed) = prepare(bench, entity, source, target)?;
     let fail = || format!("cannot write {}", folder.display());
@@ -144,8 +149,16 @@ pub fn diff_entity(bench: &Bench<'_>, entity: &Entity, source: &Staged, target: 
     }
     fs::create_dir_all(&findings).or_failed(fail)?;
     let both = [&hashed[0], &hashed[1]];
-    let judged =
-        judge(&plan, bench.warehouse, &classified, both, &verdicts, &findings, bench.threads, bench.progress)?;
+    let judged = judge(
+        &plan,
+        bench.warehouse,
+        &classified,
+        both,
+        &verdicts,
+        &findings,
+        bench.threads,
+        bench.progress,
+    )?;
     let mut counts = classified.counts;
     counts.matched += judged.findings.settled_equal;
     counts.mismatched -= judged.findings.settled_equal;
@@ -204,7 +217,8 @@ fn hash(bench: &Bench<'_>, plan: &EntityPlan<'_>, side: Side, folder: &Path) -> 
         .map(|f| format!("{}{}{:?}{:?}", f.name, f.is_key, f.status, plan.normaliser(f, side)))
         .collect();
     let staged = plan.staged(side);
-    let identity = format!("{} {} {} {mapping:?}", env!("CARGO_PKG_VERSION"), staged.generation, plan.query(side));
+    let identity =
+        format!("{} {} {} {mapping:?}", env!("CARGO_PKG_VERSION"), staged.generation, plan.query(side));
     let digest = xxh3_128(identity.as_bytes());
     let own: PathBuf = folder.join(format!("{}-{digest:032x}", side.word()));
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -217,7 +231,12 @@ fn hash(bench: &Bench<'_>, plan: &EntityPlan<'_>, side: Side, folder: &Path) -> 
 }
 
 /// Fields whose values turn out to be zoned on one side only, and what is to be done with them.
-fn zone_conflicts(spec: &Spec, plan: &EntityPlan<'_>, source: &Learned, target: &Learned) -> Result<Vec<Override>> {
+fn zone_conflicts(
+    spec: &Spec,
+    plan: &EntityPlan<'_>,
+    source: &Learned,
+    target: &Learned,
+) -> Result<Vec<Override>> {
     let mut found = Vec::new();
     for (i, field) in plan.fields.iter().enumerate() {
         let Status::Compared { class: Class::Timestamp(Zone::Either), .. } = field.status else { continue };
@@ -228,7 +247,8 @@ fn zone_conflicts(spec: &Spec, plan: &EntityPlan<'_>, source: &Learned, target: 
             continue;
         }
         let one_side_is_naive = (s.0 == 0 && s.1 > 0) || (t.0 == 0 && t.1 > 0);
-        let reason = "timestamps with an offset against timestamps without one; give the dataset a `timezone`";
+        let reason =
+            "timestamps with an offset against timestamps without one; give the dataset a `timezone`";
         if one_side_is_naive && field.is_key {
             return Err(Error::usage(format!(
                 "{}: entity `{}`, key field `{}`: {reason}",
@@ -295,5 +315,9 @@ fn concentration(fields: &[FieldPlan], found: &FieldFindings) -> Option<Concentr
     }
     let (n, index, value) = best?;
     let share = n as f64 / found.sampled as f64;
-    (share >= SHARE_MIN).then(|| Concentration { field: fields[index].name.clone(), value: value.to_owned(), share })
+    (share >= SHARE_MIN).then(|| Concentration {
+        field: fields[index].name.clone(),
+        value: value.to_owned(),
+        share,
+    })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt64Type};
+use arrow::datatypes::{DataType, Field, Schema, UInt64Type};
 use arrow::record_batch::RecordBatch;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -60,16 +60,21 @@ pub(crate) fn batch(rows: &[Failed]) -> Result<RecordBatch> {
 
 /// A row that did not parse, with its key where that could be read.
 #[derive(Clone, Debug)]
-pub(crate) struct Unparsed {
-    pub(crate) unit: String,
-    pub(crate) line: Option<u64>,
-    pub(crate) column: Option<String>,
-    pub(crate) code: String,
-    pub(crate) message: String,
+pub struct Unparsed {
+    /// The input file.
+    pub unit: String,
+    /// The line on which it begins.
+    pub line: Option<u64>,
+    /// The column at fault.
+    pub column: Option<String>,
+    /// A stable word of ours.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
     /// Whether the row surely is one of the entity's.
-    pub(crate) belongs: bool,
+    pub belongs: bool,
     /// The key's normalised values; empty where one of them could not be read.
-    pub(crate) key: Vec<Value<'static>>,
+    pub key: Vec<Value<'static>>,
 }
 
 /// The rows of a side's dataset that did not parse, in the order of its units.
@@ -191,9 +196,4 @@ pub(crate) fn hash_unparsed(
         output.write(&rows.batch(schema, Vec::new())?, &[])
     })?;
     output.finish()
-}
-
-/// The positions of a batch's first column.
-pub(crate) fn positions(batch: &RecordBatch, column: usize) -> Vec<Option<i64>> {
-    batch.column(column).as_primitive::<Int64Type>().iter().collect()
 }

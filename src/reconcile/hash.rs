@@ -8,9 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array, StringArray, UInt64Array,
-};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
@@ -125,11 +123,13 @@ fn pass(
     let readers = readers(plan, side);
     let schema = Arc::new(schema(plan, side, warehouse)?);
     let nothing = || Learned { zones: vec![(0, 0); plan.fields.len()], ..Learned::default() };
-    let start = |n| Ok(Worker {
-        output: Output::create(folder, &format!("{n:02}"), &schema)?,
-        learned: nothing(),
-        scratch: Scratch::default(),
-    });
+    let start = |n| {
+        Ok(Worker {
+            output: Output::create(folder, &format!("{n:02}"), &schema)?,
+            learned: nothing(),
+            scratch: Scratch::default(),
+        })
+    };
     let needs_key = match side {
         Side::Source => plan.source_needs_key,
         Side::Target => plan.target_needs_key,
@@ -239,7 +239,8 @@ impl Output {
         if self.failures.is_none() {
             let path = self.folder.join(format!("failed-{}.parquet", self.name));
             let file = File::create(&path).or_failed(fail)?;
-            self.failures = Some(ArrowWriter::try_new(file, batch.schema(), Some(properties())).or_failed(fail)?);
+            self.failures =
+                Some(ArrowWriter::try_new(file, batch.schema(), Some(properties())).or_failed(fail)?);
         }
         self.failures.as_mut().expect("opened above").write(&batch).or_failed(fail)
     }
@@ -259,8 +260,8 @@ pub(crate) struct Rows {
     pub(crate) row: Vec<u128>,
     pub(crate) pos: Vec<i64>,
     pub(crate) failed: Vec<bool>,
-    tolerant: Vec<(Vec<Option<i128>>, Vec<Option<String>>)>,
-    forms: Vec<Vec<u64>>,
+    pub(crate) tolerant: Vec<(Vec<Option<i128>>, Vec<Option<String>>)>,
+    pub(crate) forms: Vec<Vec<u64>>,
 }
 
 impl Rows {
@@ -315,7 +316,11 @@ impl Worker {
         let cells = access::cells(batch);
         let mut failures = Vec::new();
         let mut rows = Rows {
-            tolerant: readers.iter().filter(|r| r.tolerant_scale.is_some()).map(|_| Default::default()).collect(),
+            tolerant: readers
+                .iter()
+                .filter(|r| r.tolerant_scale.is_some())
+                .map(|_| Default::default())
+                .collect(),
             forms: readers.iter().filter(|r| r.has_own_forms).map(|_| Vec::new()).collect(),
             ..Rows::default()
         };

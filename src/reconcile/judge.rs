@@ -95,11 +95,16 @@ pub fn judge(
     fetch(plan, warehouse, classified, hashed, verdicts)?;
     let (predicates, readers) = readers(plan);
     let sql = render(include_str!("../../queries/reconcile/findings.sql"), &[("predicates", &predicates)]);
-    let start = |n: usize| Ok(Worker {
-        cells: Writer::new(folder.join(format!("cells-{n:02}.parquet")), cell_schema(plan)),
-        records: Writer::new(folder.join(format!("records-{n:02}.parquet")), record_schema(plan)),
-        findings: Findings { fields: vec![FieldFindings::default(); plan.fields.len()], settled_equal: 0 },
-    });
+    let start = |n: usize| {
+        Ok(Worker {
+            cells: Writer::new(folder.join(format!("cells-{n:02}.parquet")), cell_schema(plan)),
+            records: Writer::new(folder.join(format!("records-{n:02}.parquet")), record_schema(plan)),
+            findings: Findings {
+                fields: vec![FieldFindings::default(); plan.fields.len()],
+                settled_equal: 0,
+            },
+        })
+    };
     let each = |worker: &mut Worker, batch: &RecordBatch| worker.judge(plan, &readers, batch);
     let end = |worker: Worker| {
         worker.cells.finish()?;
@@ -151,9 +156,11 @@ fn fetch(
 }
 
 fn readers<'a>(plan: &'a EntityPlan<'_>) -> (String, Vec<FieldReader<'a>>) {
-    let compared: Vec<(usize, &FieldPlan)> = plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()).collect();
+    let compared: Vec<(usize, &FieldPlan)> =
+        plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()).collect();
     let with_sql = compared.iter().filter(|(_, f)| f.rule.sql.is_some()).count();
-    let width = |side| compared.iter().filter_map(|(_, f)| f.access(side)).map(|a| a.select().len()).sum::<usize>();
+    let width =
+        |side| compared.iter().filter_map(|(_, f)| f.access(side)).map(|a| a.select().len()).sum::<usize>();
     let mut predicates = String::new();
     let mut next_predicate = WANTED_COLUMNS;
     let mut source_at = WANTED_COLUMNS + with_sql + 1;
@@ -208,8 +215,11 @@ impl FieldReader<'_> {
 
 /// Columns: sort, seq, the key's fields, field, rule, source, target, delta.
 fn cell_schema(plan: &EntityPlan<'_>) -> Schema {
-    let mut fields = vec![Field::new("sort", DataType::Binary, false), Field::new("seq", DataType::Int64, false)];
-    fields.extend(plan.key().iter().enumerate().map(|(i, _)| Field::new(format!("key{i}"), DataType::Utf8, true)));
+    let mut fields =
+        vec![Field::new("sort", DataType::Binary, false), Field::new("seq", DataType::Int64, false)];
+    fields.extend(
+        plan.key().iter().enumerate().map(|(i, _)| Field::new(format!("key{i}"), DataType::Utf8, true)),
+    );
     for name in ["field", "rule", "source", "target", "delta"] {
         fields.push(Field::new(name, DataType::Utf8, true));
     }
@@ -224,7 +234,9 @@ fn record_schema(plan: &EntityPlan<'_>) -> Schema {
         Field::new("pos", DataType::Int64, true),
         Field::new("sort", DataType::Binary, false),
     ];
-    fields.extend(plan.fields.iter().enumerate().map(|(i, _)| Field::new(format!("f{i}"), DataType::Utf8, true)));
+    fields.extend(
+        plan.fields.iter().enumerate().map(|(i, _)| Field::new(format!("f{i}"), DataType::Utf8, true)),
+    );
     for name in ["source_count", "target_count", "failed_field"] {
         fields.push(Field::new(name, DataType::Int64, true));
     }
@@ -264,7 +276,10 @@ impl Writer {
     }
 
     fn finish(self) -> Result<()> {
-        self.open.map(ArrowWriter::close).transpose().or_failed(|| format!("cannot write {}", self.path.display()))?;
+        self.open
+            .map(ArrowWriter::close)
+            .transpose()
+            .or_failed(|| format!("cannot write {}", self.path.display()))?;
         Ok(())
     }
 }
@@ -296,7 +311,12 @@ struct Record {
 }
 
 impl Worker {
-    fn judge(&mut self, plan: &EntityPlan<'_>, readers: &[FieldReader<'_>], batch: &RecordBatch) -> Result<()> {
+    fn judge(
+        &mut self,
+        plan: &EntityPlan<'_>,
+        readers: &[FieldReader<'_>],
+        batch: &RecordBatch,
+    ) -> Result<()> {
         let cells = access::cells(batch);
         let verdicts = batch.column(0).as_primitive::<Int64Type>();
         let (mut differing, mut records) = (Vec::new(), Vec::new());

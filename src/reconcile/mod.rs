@@ -6,7 +6,7 @@
 pub mod access;
 pub mod classify;
 pub mod diff;
-mod failed;
+pub mod failed;
 pub mod hash;
 pub mod judge;
 pub mod names;

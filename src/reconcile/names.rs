@@ -53,6 +53,9 @@ impl<'a> Names<'a> {
 
     /// The attribute and path that an expression plainly is.
     fn plain(&self, sql: &Sql) -> Option<(&'a Column, Vec<String>)> {
+        if let Some(name) = &sql.plain_name {
+            return self.staged.columns.iter().find(|c| c.name == *name).map(|c| (c, Vec::new()));
+        }
         let mut parts = query::single_path(&sql.text)?;
         let column = self.staged.column(&parts[0])?;
         let path = parts.split_off(1);
@@ -69,7 +72,9 @@ impl<'a> Names<'a> {
                 StoreType::Document { dynamodb, .. } => {
                     let store = match path.is_empty() {
                         true => column.store.clone(),
-                        false => StoreType::Document { dynamodb: *dynamodb, tags: self.path_tags(column, &path)? },
+                        false => {
+                            StoreType::Document { dynamodb: *dynamodb, tags: self.path_tags(column, &path)? }
+                        }
                     };
                     let root_map = |tag: &str| path.is_empty() || tag == "M";
                     let physical = column.physical.iter().filter(|(tag, _)| root_map(tag)).cloned().collect();
@@ -96,7 +101,9 @@ impl<'a> Names<'a> {
     /// The expression with each path replaced by the column that stands for it.
     pub fn rewrite(&self, sql: &Sql) -> String {
         let mut text = sql.text.clone();
-        for path in query::paths(&sql.text).unwrap_or_default().iter().rev().filter(|p| !p.call && p.parts.len() > 1) {
+        for path in
+            query::paths(&sql.text).unwrap_or_default().iter().rev().filter(|p| !p.call && p.parts.len() > 1)
+        {
             let name = path.parts.join(".");
             if self.staged.is_schemaless() && self.logical.iter().any(|(logical, _)| *logical == name) {
                 text.replace_range(path.range.clone(), &identifier(&name));
@@ -158,7 +165,10 @@ impl<'a> Names<'a> {
             let first = message.lines().next().unwrap_or(message);
             return self.at(sql, 0, &format!("SQL that cannot be used here: {first}"), None);
         };
-        let place = query::paths(&sql.text).unwrap_or_default().into_iter().find(|p| p.parts.iter().any(|x| x == name));
+        let place = query::paths(&sql.text)
+            .unwrap_or_default()
+            .into_iter()
+            .find(|p| p.parts.iter().any(|x| x == name));
         let mut near: Vec<_> = self
             .logical
             .iter()
@@ -170,7 +180,8 @@ impl<'a> Names<'a> {
         let help = match near.is_empty() {
             false => format!("did you mean {}?", near.join(", ")),
             true => {
-                let all: Vec<String> = self.logical.iter().take(12).map(|(name, _)| format!("`{name}`")).collect();
+                let all: Vec<String> =
+                    self.logical.iter().take(12).map(|(name, _)| format!("`{name}`")).collect();
                 format!("its columns are {}", all.join(", "))
             }
         };
@@ -180,23 +191,15 @@ impl<'a> Names<'a> {
 
     /// An error at a byte offset inside a piece of the spec's SQL.
     fn at(&self, sql: &Sql, offset: usize, message: &str, help: Option<String>) -> Error {
-        let before = &sql.text[..offset.min(sql.text.len())];
-        let line = sql.line + before.matches('\n').count();
-        let column = match before.rfind('\n') {
-            Some(newline) => before[newline + 1..].chars().count() + 1,
-            None => sql.column + before.chars().count(),
-        };
-        let place = format!("{}:{line}:{column}", self.spec.path.display());
-        let shown: String = sql.text.lines().collect::<Vec<_>>().join(" ");
-        let error = Error::usage(format!("{place}: {message}\n  in: {shown}"));
-        match help {
-            Some(help) => error.help(help),
-            None => error.help("`recon check` shows the columns that SQL can use"),
-        }
+        let (line, column) = sql.place(offset);
+        let error = self.spec.error_at(line, column, 1, message);
+        error.help(help.unwrap_or_else(|| "`recon check` shows the columns that SQL can use".to_owned()))
     }
 
     fn path_tags(&self, column: &Column, path: &[String]) -> Result<Vec<String>> {
-        let Some((_, root)) = column.physical.iter().find(|(tag, _)| tag == "M") else { return Ok(Vec::new()) };
+        let Some((_, root)) = column.physical.iter().find(|(tag, _)| tag == "M") else {
+            return Ok(Vec::new());
+        };
         let sql = render(
             include_str!("../../queries/reconcile/path_types.sql"),
             &[
@@ -212,7 +215,8 @@ impl<'a> Names<'a> {
     fn add_path(&mut self, parts: &[String], sizes: &[(Vec<String>, (u32, u32))]) -> Result<()> {
         let name = parts.join(".");
         let known = self.logical.iter().any(|(logical, _)| *logical == name);
-        let Some(column) = self.staged.column(&parts[0]).filter(|_| !known && self.staged.is_schemaless()) else {
+        let Some(column) = self.staged.column(&parts[0]).filter(|_| !known && self.staged.is_schemaless())
+        else {
             return Ok(());
         };
         let path = &parts[1..];
@@ -222,14 +226,17 @@ impl<'a> Names<'a> {
             [tag] => {
                 let text = path_sql(&column.physical, path, tag);
                 match (tag.as_str(), sizes_of(sizes, parts)) {
-                    ("N", Some((precision, scale))) => format!("cast({text} as decimal({precision}, {scale}))"),
+                    ("N", Some((precision, scale))) => {
+                        format!("cast({text} as decimal({precision}, {scale}))")
+                    }
                     ("BOOL", _) => format!("cast({text} as boolean)"),
                     ("B", _) => format!("from_base64({text})"),
                     _ => text,
                 }
             }
             _ => {
-                let root = column.physical.iter().find(|(tag, _)| tag == "M").map(|(_, name)| identifier(name));
+                let root =
+                    column.physical.iter().find(|(tag, _)| tag == "M").map(|(_, name)| identifier(name));
                 format!("json_extract({}, {})", root.unwrap_or_default(), literal(&pointer(path, None)))
             }
         };
@@ -248,7 +255,8 @@ impl<'a> Names<'a> {
                 continue;
             }
             if parts.len() == 1 && tags.as_slice() == ["N"] {
-                let (_, name) = column.physical.iter().find(|(tag, _)| tag == "N").expect("its only type is N");
+                let (_, name) =
+                    column.physical.iter().find(|(tag, _)| tag == "N").expect("its only type is N");
                 wanted.push((key, identifier(name)));
             } else if parts.len() > 1 && tags.iter().any(|tag| tag == "M") {
                 wanted.push((key, path_sql(&column.physical, &parts[1..], "N")));
@@ -258,7 +266,8 @@ impl<'a> Names<'a> {
             return Ok(Vec::new());
         }
         let size = include_str!("../../queries/reconcile/number_size.sql");
-        let sizes: Vec<String> = wanted.iter().map(|(_, number)| render(size, &[("number", number)])).collect();
+        let sizes: Vec<String> =
+            wanted.iter().map(|(_, number)| render(size, &[("number", number)])).collect();
         let template = include_str!("../../queries/reconcile/number_sizes.sql");
         let sql = render(template, &[("sizes", &sizes.join(",\n")), ("rows", &self.staged.rows_sql())]);
         let row = self.warehouse.integers(&sql)?.pop().unwrap_or_default();

@@ -19,7 +19,7 @@ const STACK_BYTES: usize = 64 << 20;
 ///
 /// # Errors
 /// The first error of the engine or of a worker; an interruption.
-pub fn fan_out<S, R: Send>(
+pub(super) fn fan_out<S, R: Send>(
     warehouse: &Warehouse,
     sql: &str,
     threads: usize,

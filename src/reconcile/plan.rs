@@ -1,7 +1,5 @@
 //! An entity's plan: for each field how both sides are read, in which class it is compared and by which rule.
 
-use jiff::tz::TimeZone;
-
 use super::access::Access;
 use super::classify::own_predicate;
 use super::names::Names;
@@ -148,7 +146,12 @@ impl<'a> EntityPlan<'a> {
         check_key(spec, entity, &fields, source, target)?;
         let group_error = "`group_by` is read, but folding rows is not part of this version";
         if let Some(first) = entity.group_by.first() {
-            return Err(Error::usage(format!("{}:{}:{}: {group_error}", spec.path.display(), first.line, first.column)));
+            return Err(Error::usage(format!(
+                "{}:{}:{}: {group_error}",
+                spec.path.display(),
+                first.line,
+                first.column
+            )));
         }
         let used = |pick: fn(&Field) -> &Sql, filter: &'a Option<Sql>| -> Vec<Sql> {
             let live = fields.iter().filter(|f| !f.rule.ignore);
@@ -163,17 +166,24 @@ impl<'a> EntityPlan<'a> {
             if let Some(found) = overrides.iter().find(|o| o.field == field.name) {
                 plan.status = match &found.not_compared {
                     Some(reason) => Status::NotCompared(reason.clone()),
-                    None => {
-                        Status::Compared { class: Class::Timestamp(Zone::Instant), scale: tolerance::TIME_SCALE }
-                    }
+                    None => Status::Compared {
+                        class: Class::Timestamp(Zone::Instant),
+                        scale: tolerance::TIME_SCALE,
+                    },
                 };
             }
             plans.push(plan);
         }
-        let position = |f: &FieldPlan| entity.key.iter().position(|k| *k == f.name).unwrap_or(entity.key.len());
+        let position =
+            |f: &FieldPlan| entity.key.iter().position(|k| *k == f.name).unwrap_or(entity.key.len());
         plans.sort_by_key(position);
         let shared = |dataset: &str| {
-            spec.entities.iter().filter(|e| e.source == dataset || e.target == dataset).map(|e| &e.name).count() > 1
+            spec.entities
+                .iter()
+                .filter(|e| e.source == dataset || e.target == dataset)
+                .map(|e| &e.name)
+                .count()
+                > 1
         };
         let plan = Self {
             entity,
@@ -228,7 +238,7 @@ impl<'a> EntityPlan<'a> {
         Some(Normaliser {
             class,
             reading: Reading {
-                timezone: staged.dataset.timezone.as_deref().and_then(timezone),
+                timezone: staged.dataset.timezone.as_deref().and_then(crate::spec::time_zone),
                 bytes: match &staged.dataset.kind {
                     DatasetKind::Csv(options) => Some(match options.encoding {
                         BytesEncoding::Hex => BytesText::Hex,
@@ -306,14 +316,6 @@ impl<'a> EntityPlan<'a> {
     }
 }
 
-/// The zone that a spec's `timezone` names; the spec was checked.
-fn timezone(name: &str) -> Option<TimeZone> {
-    TimeZone::get(name).ok().or_else(|| {
-        let offset = crate::value::time::parse_time(&format!("00:00{name}"))?.1?;
-        Some(TimeZone::fixed(jiff::tz::Offset::from_seconds(offset).ok()?))
-    })
-}
-
 /// DynamoDB tables have a key, so an item whose key is not there is damaged.
 fn needs_key(staged: &Staged) -> bool {
     matches!(staged.dataset.kind, DatasetKind::DynamodbExport(_))
@@ -322,17 +324,21 @@ fn needs_key(staged: &Staged) -> bool {
 /// A field for every column, as if the spec had named each one.
 fn same_names(source: &Staged, target: &Staged) -> Vec<Field> {
     let extra = target.columns.iter().filter(|t| source.columns.iter().all(|s| s.name != t.name));
-    let name = |sql_name: &str| Sql { text: identifier(sql_name), line: 0, column: 0 };
     source
         .columns
         .iter()
         .chain(extra)
         .map(|column| {
-            let of = |staged: &Staged| staged.columns.iter().find(|c| c.name == column.name).map(|c| name(&c.sql_name));
+            let own = Sql {
+                text: identifier(&column.name),
+                line: 0,
+                column: 0,
+                plain_name: Some(column.name.clone()),
+            };
             Field {
                 name: column.name.clone(),
-                from: of(source).unwrap_or_else(|| name(&column.name)),
-                to: of(target).unwrap_or_else(|| name(&column.name)),
+                from: own.clone(),
+                to: own,
                 ty: None,
                 rule: Rule::default(),
                 line: 0,
@@ -351,9 +357,10 @@ fn check_key(spec: &Spec, entity: &Entity, fields: &[Field], source: &Staged, ta
             _ if !on(source) => &source.dataset.name,
             _ => &target.dataset.name,
         };
-        let near = fields.iter().map(|f| &f.name).max_by(|a, b| {
-            strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key))
-        });
+        let near = fields
+            .iter()
+            .map(|f| &f.name)
+            .max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
         let hint = near.map_or_else(String::new, |name| format!("did you mean `{name}`? "));
         return Err(Error::usage(format!(
             "{}:{}: entity `{}` has the key field `{key}`, which dataset `{missing}` does not have",
@@ -397,12 +404,15 @@ fn plan_field(
             }
         }
     }
-    let defaulted = field.to.text == identifier(&field.name);
-    let (from, to) = (source.access(&field.from, false)?, target.access(&field.to, defaulted)?);
+    let (from, to) =
+        (source.access(&field.from, false)?, target.access(&field.to, field.to.plain_name.is_some())?);
     plan.status = match resolve(from.store(), to.store(), field.ty, &field.rule) {
         Ok(resolved) => {
             plan.note = resolved.note;
-            Status::Compared { class: resolved.class, scale: scale(resolved.class, [from.store(), to.store()], field.ty) }
+            Status::Compared {
+                class: resolved.class,
+                scale: scale(resolved.class, [from.store(), to.store()], field.ty),
+            }
         }
         Err(_) if field.rule.sql.is_some() => Status::Compared { class: Class::Any, scale: 0 },
         Err(reason) if is_key => {
@@ -423,7 +433,9 @@ fn scale(class: Class, stores: [&StoreType; 2], declared: Option<Type>) -> u32 {
     match (class, declared) {
         (_, Some(Type::Decimal(Some(size)))) => size.scale,
         (Class::Int, _) => 0,
-        (Class::Timestamp(_) | Class::Date | Class::Time | Class::TimeTz | Class::Interval, _) => tolerance::TIME_SCALE,
+        (Class::Timestamp(_) | Class::Date | Class::Time | Class::TimeTz | Class::Interval, _) => {
+            tolerance::TIME_SCALE
+        }
         _ => stores
             .iter()
             .map(|store| match store {
@@ -441,11 +453,20 @@ fn unmapped(entity: &Entity, fields: &[Field], source: &Staged, target: &Staged)
         return Vec::new();
     }
     let mut names: Vec<String> = Vec::new();
-    for (staged, pick) in [(source, (|f: &Field| &f.from) as fn(&Field) -> &Sql), (target, |f: &Field| &f.to)] {
+    for (staged, pick) in [(source, (|f: &Field| &f.from) as fn(&Field) -> &Sql), (target, |f: &Field| &f.to)]
+    {
         let used: Vec<String> = fields
             .iter()
-            .flat_map(|f| crate::query::paths(&pick(f).text).unwrap_or_default())
-            .filter_map(|path| staged.column(&path.parts[0]).map(|c| c.name.clone()))
+            .flat_map(|f| match &pick(f).plain_name {
+                Some(name) => vec![name.clone()],
+                None => {
+                    let paths = crate::query::paths(&pick(f).text).unwrap_or_default();
+                    paths
+                        .iter()
+                        .filter_map(|path| staged.column(&path.parts[0]).map(|c| c.name.clone()))
+                        .collect()
+                }
+            })
             .collect();
         names.extend(staged.columns.iter().map(|c| c.name.clone()).filter(|name| !used.contains(name)));
     }
@@ -507,7 +528,8 @@ fn keep(filter: &str, plans: &[FieldPlan], side: Side, names: &Names<'_>) -> Str
         .filter_map(|p| p.access(side))
         .map(|access| match access {
             Access::Document { .. } => {
-                let parts: Vec<String> = access.select().into_iter().map(|c| format!("{c} is null")).collect();
+                let parts: Vec<String> =
+                    access.select().into_iter().map(|c| format!("{c} is null")).collect();
                 if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") }
             }
             _ => format!("({}) is null", access.predicate_sql(None)),

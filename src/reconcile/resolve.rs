@@ -61,10 +61,11 @@ impl StoreType {
         if name.ends_with(']') {
             return Self::List;
         }
-        let (head, arguments) = name.split_once('(').map_or((name, ""), |(h, a)| (h, a.trim_end_matches(')')));
+        let (head, arguments) =
+            name.split_once('(').map_or((name, ""), |(h, a)| (h, a.trim_end_matches(')')));
         match head {
-            "TINYINT" | "SMALLINT" | "INTEGER" | "BIGINT" | "HUGEINT" | "UTINYINT" | "USMALLINT" | "UINTEGER"
-            | "UBIGINT" | "UHUGEINT" | "BIGNUM" => Self::Int,
+            "TINYINT" | "SMALLINT" | "INTEGER" | "BIGINT" | "HUGEINT" | "UTINYINT" | "USMALLINT"
+            | "UINTEGER" | "UBIGINT" | "UHUGEINT" | "BIGNUM" => Self::Int,
             "DECIMAL" => match arguments.split_once(',').map(|(p, s)| (p.trim().parse(), s.trim().parse())) {
                 Some((Ok(precision), Ok(scale))) => Self::Decimal(DecimalSize { precision, scale }),
                 _ => Self::Other(name.to_owned()),
@@ -108,9 +109,15 @@ impl StoreType {
             Self::Json => "json".to_owned(),
             Self::List => "list".to_owned(),
             Self::Map => "map".to_owned(),
-            Self::Document { tags, .. } if tags.is_empty() => "attribute that has no value anywhere".to_owned(),
+            Self::Document { tags, .. } if tags.is_empty() => {
+                "attribute that has no value anywhere".to_owned()
+            }
             Self::Document { dynamodb, tags } => {
-                format!("{} attribute of type {}", if *dynamodb { "DynamoDB" } else { "JSON" }, tags.join(" and "))
+                format!(
+                    "{} attribute of type {}",
+                    if *dynamodb { "DynamoDB" } else { "JSON" },
+                    tags.join(" and ")
+                )
             }
             Self::Other(name) => name.to_lowercase(),
         }
@@ -159,11 +166,7 @@ pub fn resolve(
         Some(ty) => resolve_declared(ty, source, target),
         None => match pair(source, target).or_else(|| pair(target, source)) {
             Some(class) => Ok(Resolved { class, note: narrowing(source, target) }),
-            None => Err(format!(
-                "{} against {}; say how with `type`",
-                source.describe(),
-                target.describe()
-            )),
+            None => Err(format!("{} against {}; say how with `type`", source.describe(), target.describe())),
         },
     }
 }
@@ -210,7 +213,13 @@ fn castable(side: &StoreType, class: Class) -> bool {
         S::Untyped | S::Text | S::Document { .. } => true,
         S::Int | S::Decimal(_) => matches!(
             class,
-            Class::Text | Class::Int | Class::Number | Class::Decimal(_) | Class::Float32 | Class::Float64 | Class::Bool
+            Class::Text
+                | Class::Int
+                | Class::Number
+                | Class::Decimal(_)
+                | Class::Float32
+                | Class::Float64
+                | Class::Bool
         ),
         S::Float32 | S::Float64 => matches!(
             class,
@@ -234,7 +243,9 @@ fn castable(side: &StoreType, class: Class) -> bool {
 fn pair(a: &StoreType, b: &StoreType) -> Option<Class> {
     use StoreType as S;
     Some(match (a, b) {
-        (S::Document { dynamodb: x, tags: s }, S::Document { dynamodb: y, tags: t }) => documents(*x, s, *y, t),
+        (S::Document { dynamodb: x, tags: s }, S::Document { dynamodb: y, tags: t }) => {
+            documents(*x, s, *y, t)
+        }
         (S::Document { .. }, typed) => document_and(&a.tags()?, typed)?,
         (S::Untyped, typed) => own_class(typed)?,
         (S::Int, S::Int) => Class::Int,
@@ -309,7 +320,9 @@ fn document_and(tags: &[&str], typed: &StoreType) -> Option<Class> {
         S::Text if only(&["S"]) => Some(Class::Text),
         S::Int | S::Decimal(_) | S::Float32 | S::Float64 if only(&["N"]) => Some(Class::Number),
         S::Bool if only(&["BOOL"]) => Some(Class::Bool),
-        S::Timestamp { .. } | S::Date | S::Time | S::TimeTz | S::Interval | S::Uuid if only(&["S"]) => own_class(typed),
+        S::Timestamp { .. } | S::Date | S::Time | S::TimeTz | S::Interval | S::Uuid if only(&["S"]) => {
+            own_class(typed)
+        }
         S::Bytes if only(&["B"]) => Some(Class::Bytes),
         S::List | S::Json if tags == ["SS"] => Some(Class::Set(Some(Element::String))),
         S::List | S::Json if tags == ["NS"] => Some(Class::Set(Some(Element::Number))),
@@ -334,7 +347,11 @@ mod tests {
 
     fn class(a: &StoreType, b: &StoreType) -> Option<Class> {
         let forward = resolve(a, b, None, &Rule::default()).ok().map(|r| r.class);
-        assert_eq!(forward, resolve(b, a, None, &Rule::default()).ok().map(|r| r.class), "order does not matter");
+        assert_eq!(
+            forward,
+            resolve(b, a, None, &Rule::default()).ok().map(|r| r.class),
+            "order does not matter"
+        );
         forward
     }
 

@@ -48,7 +48,13 @@ pub struct Shown {
 ///
 /// # Errors
 /// Too few or too many key fields, or texts that are no such values (exit 2).
-pub fn show(bench: &Bench<'_>, entity: &Entity, source: &Staged, target: &Staged, key: &[String]) -> Result<Shown> {
+pub fn show(
+    bench: &Bench<'_>,
+    entity: &Entity,
+    source: &Staged,
+    target: &Staged,
+    key: &[String],
+) -> Result<Shown> {
     if key.len() != entity.key.len() {
         return Err(Error::usage(format!(
             "the key of entity `{}` has {} fields ({}), not {}",
@@ -65,7 +71,8 @@ pub fn show(bench: &Bench<'_>, entity: &Entity, source: &Staged, target: &Staged
     let (k1, k2) = (((hash >> 64) as u64).to_string(), (hash as u64).to_string());
     let pieces = [("source", parts(0)), ("target", parts(1)), ("k1", k1), ("k2", k2)];
     let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
-    let found = bench.warehouse.integers(&render(include_str!("../../queries/reconcile/show_rows.sql"), &pieces))?;
+    let found =
+        bench.warehouse.integers(&render(include_str!("../../queries/reconcile/show_rows.sql"), &pieces))?;
     let positions = |side: i64| -> Vec<i64> {
         found.iter().filter(|row| row[0] == Some(side)).filter_map(|row| row[1]).collect()
     };
@@ -136,7 +143,9 @@ fn shown(bench: &Bench<'_>, plan: &EntityPlan<'_>, positions: [Vec<i64>; 2]) -> 
     let verdict = match (positions[0].len(), positions[1].len()) {
         (0, 0) => "unknown",
         (n, m) if n > 1 || m > 1 => "duplicate",
-        _ if unchecked > 0 || positions.iter().flatten().any(|pos| *pos >= UNPARSED || *pos < 0) => "unchecked",
+        _ if unchecked > 0 || positions.iter().flatten().any(|pos| *pos >= UNPARSED || *pos < 0) => {
+            "unchecked"
+        }
         (1, 0) => "missing",
         (0, 1) => "extra",
         _ if unequal > 0 => "mismatched",

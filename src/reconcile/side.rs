@@ -90,8 +90,11 @@ impl Staged {
                 .help("run `recon stage` again: it goes on from where it stopped"));
         }
         if generation.definition != definition {
-            return Err(Error::failed(format!("dataset `{}` changed in the spec since it was staged", dataset.name))
-                .help("run `recon stage` again"));
+            return Err(Error::failed(format!(
+                "dataset `{}` changed in the spec since it was staged",
+                dataset.name
+            ))
+            .help("run `recon stage` again"));
         }
         let folder = ledger.home().join("stage").join(&dataset.name);
         let (mut parts, mut failures, mut physical) = (Vec::new(), Vec::new(), Vec::new());
@@ -101,7 +104,10 @@ impl Staged {
             let unit_parts: Vec<PartRow> = serde_json::from_str(&unit.parts).map_err(damaged)?;
             let columns: Vec<ColumnRow> = serde_json::from_str(&unit.columns).map_err(damaged)?;
             for part in unit_parts {
-                parts.push(StagedPart { path: existing(&folder, &part.file, &dataset.name)?, unit: unit.path.clone() });
+                parts.push(StagedPart {
+                    path: existing(&folder, &part.file, &dataset.name)?,
+                    unit: unit.path.clone(),
+                });
             }
             if let Some(file) = &unit.failed {
                 let path = existing(&folder, file, &dataset.name)?;
@@ -136,7 +142,8 @@ impl Staged {
             return "select null::bigint as __recon_pos where false".to_owned();
         }
         let parts: Vec<String> = self.parts.iter().map(|p| literal(&p.path.display().to_string())).collect();
-        let rows = render(include_str!("../../queries/reconcile/staged_rows.sql"), &[("parts", &parts.join(", "))]);
+        let rows =
+            render(include_str!("../../queries/reconcile/staged_rows.sql"), &[("parts", &parts.join(", "))]);
         if self.is_chain {
             return render(include_str!("../../queries/reconcile/live_rows.sql"), &[("rows", &rows)]);
         }
@@ -201,9 +208,9 @@ impl Staged {
         match &self.dataset.kind {
             DatasetKind::Csv(_) => {}
             DatasetKind::Parquet { .. } => {
-                let described = warehouse
-                    .describe(&self.rows_sql())
-                    .map_err(|e| Error::failed(format!("cannot read dataset `{}`", self.dataset.name)).caused_by(e))?;
+                let described = warehouse.describe(&self.rows_sql()).map_err(|e| {
+                    Error::failed(format!("cannot read dataset `{}`", self.dataset.name)).caused_by(e)
+                })?;
                 for column in columns {
                     let found = described.iter().find(|d| d.name == column.physical[0].1);
                     column.store = found.map_or_else(
@@ -216,7 +223,12 @@ impl Staged {
                 let dynamodb = matches!(kind, DatasetKind::DynamodbExport(_));
                 for column in columns {
                     column.physical.sort();
-                    let tags = column.physical.iter().map(|(tag, _)| tag.clone()).filter(|tag| tag != "NULL").collect();
+                    let tags = column
+                        .physical
+                        .iter()
+                        .map(|(tag, _)| tag.clone())
+                        .filter(|tag| tag != "NULL")
+                        .collect();
                     column.store = StoreType::Document { dynamodb, tags };
                 }
             }
@@ -253,7 +265,9 @@ pub fn document_sql(column: &Column, decimal: Option<(u32, u32)>) -> String {
     match physical.as_slice() {
         [] => "null::varchar".to_owned(),
         [(tag, name)] => match (tag.as_str(), decimal) {
-            ("N", Some((precision, scale))) => format!("cast({} as decimal({precision}, {scale}))", identifier(name)),
+            ("N", Some((precision, scale))) => {
+                format!("cast({} as decimal({precision}, {scale}))", identifier(name))
+            }
             _ => identifier(name),
         },
         several => {

@@ -14,7 +14,9 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::document::Names;
 use super::input::{Input, Stamp};
-use super::sink::{FailureLimit, Part, PartColumn, StagedUnit, UnitSink, failure_batch, properties, sync_folder};
+use super::sink::{
+    FailureLimit, Part, PartColumn, StagedUnit, UnitSink, failure_batch, properties, sync_folder,
+};
 use super::{Source, Unit, open};
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};

@@ -5,14 +5,15 @@
 use std::borrow::Cow;
 
 use arrow::array::{
-    Array, AsArray, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, Float32Array, Float64Array,
-    LargeBinaryArray, LargeStringArray, StringArray, StringViewArray,
+    Array, AsArray, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, Float32Array,
+    Float64Array, LargeBinaryArray, LargeStringArray, StringArray, StringViewArray,
 };
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Date64Type, DurationMicrosecondType, Int8Type, Int16Type, Int32Type,
-    Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
-    Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Date64Type, DurationMicrosecondType, Int8Type, Int16Type,
+    Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time32MillisecondType, Time32SecondType,
+    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 
 use super::time::{Interval, Moment};
@@ -104,10 +105,14 @@ pub fn value(array: &dyn Array, row: usize) -> Result<Value<'_>, String> {
         DataType::Binary => Value::Bytes(Cow::Borrowed(cast::<BinaryArray>(array).value(row))),
         DataType::LargeBinary => Value::Bytes(Cow::Borrowed(cast::<LargeBinaryArray>(array).value(row))),
         DataType::BinaryView => Value::Bytes(Cow::Borrowed(array.as_binary_view().value(row))),
-        DataType::FixedSizeBinary(_) => Value::Bytes(Cow::Borrowed(cast::<FixedSizeBinaryArray>(array).value(row))),
-        DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_) => {
-            temporal(array, row)
+        DataType::FixedSizeBinary(_) => {
+            Value::Bytes(Cow::Borrowed(cast::<FixedSizeBinaryArray>(array).value(row)))
         }
+        DataType::Date32
+        | DataType::Date64
+        | DataType::Timestamp(..)
+        | DataType::Time32(_)
+        | DataType::Time64(_) => temporal(array, row),
         DataType::Interval(_) | DataType::Duration(_) => interval(array, row)?,
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
@@ -132,9 +137,9 @@ fn temporal(array: &dyn Array, row: usize) -> Value<'static> {
                 x => Moment::At(x.into()),
             })
         }
-        DataType::Date64 => {
-            Value::Date(Moment::At(i128::from(array.as_primitive::<Date64Type>().value(row)).div_euclid(86_400_000)))
-        }
+        DataType::Date64 => Value::Date(Moment::At(
+            i128::from(array.as_primitive::<Date64Type>().value(row)).div_euclid(86_400_000),
+        )),
         DataType::Timestamp(unit, zone) => {
             let zoned = zone.is_some();
             match unit {
@@ -150,7 +155,9 @@ fn temporal(array: &dyn Array, row: usize) -> Value<'static> {
         DataType::Time32(_) => {
             Value::Time(i64::from(array.as_primitive::<Time32MillisecondType>().value(row)) * 1_000_000)
         }
-        DataType::Time64(TimeUnit::Nanosecond) => Value::Time(array.as_primitive::<Time64NanosecondType>().value(row)),
+        DataType::Time64(TimeUnit::Nanosecond) => {
+            Value::Time(array.as_primitive::<Time64NanosecondType>().value(row))
+        }
         _ => Value::Time(array.as_primitive::<Time64MicrosecondType>().value(row) * 1_000),
     }
 }
@@ -174,9 +181,10 @@ fn interval(array: &dyn Array, row: usize) -> Result<Value<'static>, String> {
 }
 
 fn nested(array: &dyn Array, row: usize) -> Result<Value<'_>, String> {
-    let elements = |values: &'_ dyn Array, range: std::ops::Range<usize>| -> Result<Vec<Value<'static>>, String> {
-        range.map(|i| value(values, i).map(Value::into_owned)).collect()
-    };
+    let elements =
+        |values: &'_ dyn Array, range: std::ops::Range<usize>| -> Result<Vec<Value<'static>>, String> {
+            range.map(|i| value(values, i).map(Value::into_owned)).collect()
+        };
     Ok(match array.data_type() {
         DataType::List(_) => {
             let list = array.as_list::<i32>();

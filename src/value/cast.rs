@@ -139,7 +139,9 @@ pub fn cast<'a>(value: Value<'a>, class: Class, reading: &Reading) -> Result<Val
             other => only(other, "timetz", |v| matches!(v, Value::TimeTz(..))),
         },
         Class::Interval => match value {
-            Value::Text(t) => time::parse_interval(&t).map(Value::Interval).ok_or("not an interval".to_owned()),
+            Value::Text(t) => {
+                time::parse_interval(&t).map(Value::Interval).ok_or("not an interval".to_owned())
+            }
             other => only(other, "interval", |v| matches!(v, Value::Interval(_))),
         },
         Class::Uuid => match value {
@@ -204,7 +206,10 @@ fn float(value: Value<'_>) -> Result<Value<'_>, String> {
             "-Infinity" | "-inf" => Ok(Value::Float64(f64::NEG_INFINITY)),
             digits => {
                 let n = Number::parse(digits)?;
-                Some(n.to_f64()).filter(|f| f.is_finite()).map(Value::Float64).ok_or("too large for a float".to_owned())
+                Some(n.to_f64())
+                    .filter(|f| f.is_finite())
+                    .map(Value::Float64)
+                    .ok_or("too large for a float".to_owned())
             }
         },
         other => Err(format!("a {} where a float is expected", other.kind_name())),
@@ -244,7 +249,8 @@ fn timestamp<'a>(value: Value<'a>, zone: Zone, reading: &Reading) -> Result<Valu
         Value::Date(Moment::At(days)) => (Moment::At(days * DAY_NS), None),
         Value::Date(infinite) => (infinite, None),
         Value::Text(t) => {
-            let parsed = time::parse_timestamp(&t).ok_or("not a timestamp (ISO 8601, at most nanoseconds)")?;
+            let parsed =
+                time::parse_timestamp(&t).ok_or("not a timestamp (ISO 8601, at most nanoseconds)")?;
             (parsed.local, parsed.offset_s)
         }
         other => return Err(format!("a {} where a timestamp is expected", other.kind_name())),
@@ -257,11 +263,15 @@ fn timestamp<'a>(value: Value<'a>, zone: Zone, reading: &Reading) -> Result<Valu
             Ok(Value::Timestamp { at: Moment::At(ns - offset_at(ns, timezone)?), zoned: true })
         }
         // An end of time is the same in every zone.
-        (at, None, _) if zone == Zone::Instant && !matches!(at, Moment::At(_)) => Ok(Value::Timestamp { at, zoned: true }),
+        (at, None, _) if zone == Zone::Instant && !matches!(at, Moment::At(_)) => {
+            Ok(Value::Timestamp { at, zoned: true })
+        }
         (_, None, None) if zone == Zone::Instant => {
             Err("a timestamp without an offset in a zoned field; give its dataset a `timezone`".to_owned())
         }
-        (at, offset_s, timezone) => Ok(Value::Timestamp { at, zoned: offset_s.is_some() || timezone.is_some() }),
+        (at, offset_s, timezone) => {
+            Ok(Value::Timestamp { at, zoned: offset_s.is_some() || timezone.is_some() })
+        }
     }
 }
 
@@ -284,7 +294,9 @@ fn offset_at(local_ns: i128, timezone: &TimeZone) -> Result<i128, String> {
     match timezone.to_ambiguous_timestamp(civil).offset() {
         AmbiguousOffset::Unambiguous { offset } => Ok(i128::from(offset.seconds()) * SECOND_NS),
         AmbiguousOffset::Gap { .. } => Err("a local time that the dataset's timezone skips".to_owned()),
-        AmbiguousOffset::Fold { .. } => Err("a local time that occurs twice in the dataset's timezone".to_owned()),
+        AmbiguousOffset::Fold { .. } => {
+            Err("a local time that occurs twice in the dataset's timezone".to_owned())
+        }
     }
 }
 
@@ -292,8 +304,12 @@ fn date(value: Value<'_>) -> Result<Value<'_>, String> {
     match value {
         Value::Date(_) => Ok(value),
         Value::Text(t) => time::parse_date(&t).map(Value::Date).ok_or("not a date (YYYY-MM-DD)".to_owned()),
-        Value::Timestamp { at: Moment::At(ns), .. } if ns % DAY_NS == 0 => Ok(Value::Date(Moment::At(ns / DAY_NS))),
-        Value::Timestamp { at: Moment::At(_), .. } => Err("a timestamp that is not midnight as a date".to_owned()),
+        Value::Timestamp { at: Moment::At(ns), .. } if ns % DAY_NS == 0 => {
+            Ok(Value::Date(Moment::At(ns / DAY_NS)))
+        }
+        Value::Timestamp { at: Moment::At(_), .. } => {
+            Err("a timestamp that is not midnight as a date".to_owned())
+        }
         Value::Timestamp { at, .. } => Ok(Value::Date(at)),
         other => Err(format!("a {} where a date is expected", other.kind_name())),
     }

@@ -42,7 +42,9 @@ fn plain(text: &str, levels_left: usize) -> Result<Value<'static>, String> {
             let elements: Elements<'_> = serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))?;
             Value::List(elements.0.into_iter().map(|raw| inner(raw.get())).collect::<Result<_, _>>()?)
         }
-        Some(b'"') => Value::Text(Cow::Owned(serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))?)),
+        Some(b'"') => {
+            Value::Text(Cow::Owned(serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))?))
+        }
         Some(b't') => Value::Bool(true),
         Some(b'f') => Value::Bool(false),
         Some(b'n') => Value::Null,
@@ -82,7 +84,8 @@ pub fn parse_typed_list(text: &str) -> Result<Value<'static>, String> {
 
 fn typed_members(value: &Value<'static>) -> Result<Value<'static>, String> {
     let Value::Map(entries) = value else { return Err("a typed map that is no object".to_owned()) };
-    let entries: Result<Vec<_>, String> = entries.iter().map(|(name, v)| Ok((name.clone(), typed(v)?))).collect();
+    let entries: Result<Vec<_>, String> =
+        entries.iter().map(|(name, v)| Ok((name.clone(), typed(v)?))).collect();
     Ok(Value::Map(entries?))
 }
 
@@ -124,7 +127,8 @@ fn typed(value: &Value<'static>) -> Result<Value<'static>, String> {
 }
 
 fn bytes(text: &str) -> Result<Value<'static>, String> {
-    let bytes = base64::engine::general_purpose::STANDARD.decode(text).map_err(|e| format!("not base64: {e}"))?;
+    let bytes =
+        base64::engine::general_purpose::STANDARD.decode(text).map_err(|e| format!("not base64: {e}"))?;
     Ok(Value::Bytes(Cow::Owned(bytes)))
 }
 
@@ -215,7 +219,8 @@ pub fn has_duplicate_keys(value: &Value<'_>) -> bool {
         Value::Map(entries) => {
             let mut names: Vec<_> = entries.iter().map(|(name, _)| name.encoded()).collect();
             names.sort();
-            names.windows(2).any(|pair| pair[0] == pair[1]) || entries.iter().any(|(_, v)| has_duplicate_keys(v))
+            names.windows(2).any(|pair| pair[0] == pair[1])
+                || entries.iter().any(|(_, v)| has_duplicate_keys(v))
         }
         _ => false,
     }

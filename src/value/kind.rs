@@ -62,8 +62,24 @@ pub enum Element {
 
 /// The simple type names, for "did you mean" and the JSON Schema.
 pub const TYPE_NAMES: [&str; 18] = [
-    "string", "int", "decimal", "float", "bool", "timestamp", "date", "time", "timetz", "interval", "uuid", "bytes",
-    "json", "enum", "list", "set<string>", "set<number>", "set<bytes>",
+    "string",
+    "int",
+    "decimal",
+    "float",
+    "bool",
+    "timestamp",
+    "date",
+    "time",
+    "timetz",
+    "interval",
+    "uuid",
+    "bytes",
+    "json",
+    "enum",
+    "list",
+    "set<string>",
+    "set<number>",
+    "set<bytes>",
 ];
 
 impl FromStr for Type {

@@ -160,7 +160,9 @@ impl<'a> Value<'a> {
             }
             Self::Text(text) => encode_bytes(tag::TEXT, text.as_bytes(), out),
             Self::Bytes(bytes) => encode_bytes(tag::BYTES, bytes, out),
-            Self::Timestamp { at, zoned } => encode_moment(if *zoned { tag::INSTANT } else { tag::CIVIL }, *at, out),
+            Self::Timestamp { at, zoned } => {
+                encode_moment(if *zoned { tag::INSTANT } else { tag::CIVIL }, *at, out)
+            }
             Self::Date(days) => encode_moment(tag::DATE, *days, out),
             Self::Time(nanos) => {
                 out.push(tag::TIME);

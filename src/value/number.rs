@@ -107,12 +107,16 @@ impl Number {
 
     /// The number whose digits are the shortest that give back this float; `None` for NaN and infinities.
     pub fn from_f64(value: f64) -> Option<Self> {
-        value.is_finite().then(|| Self::parse(&format!("{value:e}")).expect("a finite float's digits are a number"))
+        value
+            .is_finite()
+            .then(|| Self::parse(&format!("{value:e}")).expect("a finite float's digits are a number"))
     }
 
     /// As [`Number::from_f64`], for single precision.
     pub fn from_f32(value: f32) -> Option<Self> {
-        value.is_finite().then(|| Self::parse(&format!("{value:e}")).expect("a finite float's digits are a number"))
+        value
+            .is_finite()
+            .then(|| Self::parse(&format!("{value:e}")).expect("a finite float's digits are a number"))
     }
 
     /// Whether nothing stands after the decimal point.
@@ -173,7 +177,9 @@ impl Number {
     #[must_use]
     pub fn floor_at(&self, scale: u32) -> Self {
         match u32::try_from(-i64::from(self.exponent) - i64::from(scale)) {
-            Ok(extra) if extra > 0 => Self::from_big(self.big() / BigInt::from(10).pow(extra), -(scale as i32)),
+            Ok(extra) if extra > 0 => {
+                Self::from_big(self.big() / BigInt::from(10).pow(extra), -(scale as i32))
+            }
             _ => self.clone(),
         }
     }
@@ -302,7 +308,15 @@ mod tests {
 
     #[test]
     fn spellings_of_one_number_are_one_number() {
-        for (a, b) in [("1.0", "1"), ("1E2", "100"), ("-0", "0"), ("0.00", "0"), ("+5", "5"), (".5", "0.5"), ("5.", "5")] {
+        for (a, b) in [
+            ("1.0", "1"),
+            ("1E2", "100"),
+            ("-0", "0"),
+            ("0.00", "0"),
+            ("+5", "5"),
+            (".5", "0.5"),
+            ("5.", "5"),
+        ] {
             assert_eq!(n(a), n(b), "{a} and {b}");
         }
         assert_ne!(n("9007199254740993"), n("9007199254740992"));
@@ -313,7 +327,23 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
-        for text in ["", "-", "+", ".", "e5", "1e", "1 ", " 1", "0x1", "1_000", "1,5", "NaN", "--1", "1e999999999", "١"] {
+        for text in [
+            "",
+            "-",
+            "+",
+            ".",
+            "e5",
+            "1e",
+            "1 ",
+            " 1",
+            "0x1",
+            "1_000",
+            "1,5",
+            "NaN",
+            "--1",
+            "1e999999999",
+            "١",
+        ] {
             assert!(Number::parse(text).is_err(), "{text:?}");
         }
     }

@@ -31,10 +31,12 @@ fn absent_null_and_empty_are_three_things() {
 
 #[test]
 fn rows_are_never_joined_into_one_text() {
-    let row = |cells: &[&str]| cells.iter().fold(Vec::new(), |mut out, c| {
-        text(c).encode(&mut out);
-        out
-    });
+    let row = |cells: &[&str]| {
+        cells.iter().fold(Vec::new(), |mut out, c| {
+            text(c).encode(&mut out);
+            out
+        })
+    };
     assert_ne!(row(&["a|b", "c"]), row(&["a", "b|c"]));
     assert_ne!(row(&["ab", ""]), row(&["", "ab"]));
 }
@@ -79,13 +81,25 @@ fn json_may_be_a_thousand_deep() {
 
 #[test]
 fn typed_attributes() {
-    let typed = json::parse_typed(r#"{"M":{"a":{"N":"1.50"},"s":{"SS":["b","a"]},"z":{"NULL":true},"b":{"B":"AQI="}}}"#);
+    let typed = json::parse_typed(
+        r#"{"M":{"a":{"N":"1.50"},"s":{"SS":["b","a"]},"z":{"NULL":true},"b":{"B":"AQI="}}}"#,
+    );
     let shown = typed.expect("an attribute").display().expect("a text").into_owned();
     assert_eq!(shown, r#"{"a":1.5,"b":"AQI=","s":["a","b"],"z":null}"#);
-    for bad in [r#"{"N":1}"#, r#"{"N":"x"}"#, r#"{"S":"a","N":"1"}"#, "{}", r#"{"Q":"a"}"#, r#"{"B":"?"}"#, r#"{"NULL":false}"#] {
+    for bad in [
+        r#"{"N":1}"#,
+        r#"{"N":"x"}"#,
+        r#"{"S":"a","N":"1"}"#,
+        "{}",
+        r#"{"Q":"a"}"#,
+        r#"{"B":"?"}"#,
+        r#"{"NULL":false}"#,
+    ] {
         assert!(json::parse_typed(bad).is_err(), "{bad}");
     }
-    assert!(!json::parse_typed(r#"{"S":"1"}"#).expect("S").same(&json::parse_typed(r#"{"N":"1"}"#).expect("N")));
+    assert!(
+        !json::parse_typed(r#"{"S":"1"}"#).expect("S").same(&json::parse_typed(r#"{"N":"1"}"#).expect("N"))
+    );
 }
 
 #[test]
@@ -101,7 +115,10 @@ fn numbers_fit_or_fail() {
     assert!(to(Value::Float64(0.1), Class::Number).expect("a number").same(&number("0.1")));
     assert!(to(Value::Float32(0.1), Class::Number).expect("a number").same(&number("0.1")));
     assert!(!to(Value::Float64(f64::from(0.1f32)), Class::Number).expect("a number").same(&number("0.1")));
-    assert!(cast(number("5"), Class::Text, &Reading::default()).is_err(), "a number is no text unless the spec says so");
+    assert!(
+        cast(number("5"), Class::Text, &Reading::default()).is_err(),
+        "a number is no text unless the spec says so"
+    );
     assert!(to(number("5"), Class::Text).expect("declared").same(&text("5")));
 }
 
@@ -129,19 +146,30 @@ fn timestamps_keep_whether_they_are_instants() {
     let zoned = read("2024-06-01T12:00:00+02:00", Zone::Either, None).expect("an instant");
     assert!(zoned.same(&read("2024-06-01T10:00:00Z", Zone::Instant, None).expect("an instant")));
     assert!(!zoned.same(&read("2024-06-01T10:00:00", Zone::Either, None).expect("a civil time")));
-    assert!(zoned.same(&read("2024-06-01T12:00:00", Zone::Either, Some("Europe/Paris")).expect("an instant")));
+    assert!(
+        zoned.same(&read("2024-06-01T12:00:00", Zone::Either, Some("Europe/Paris")).expect("an instant"))
+    );
     assert!(read("2024-06-01T10:00:00", Zone::Instant, None).is_err());
     assert!(read("2024-03-31T02:30:00", Zone::Either, Some("Europe/Paris")).is_err(), "skipped");
     assert!(read("2024-10-27T02:30:00", Zone::Either, Some("Europe/Paris")).is_err(), "twice");
-    assert!(read("infinity", Zone::Instant, None).expect("an end").same(&Value::Timestamp { at: Moment::Infinity, zoned: true }));
+    assert!(
+        read("infinity", Zone::Instant, None)
+            .expect("an end")
+            .same(&Value::Timestamp { at: Moment::Infinity, zoned: true })
+    );
 }
 
 #[test]
 fn bytes_are_bytes_however_they_are_written() {
     let read = |t: &'static str, bytes| cast(text(t), Class::Bytes, &Reading { bytes, ..Reading::default() });
     let want = Value::Bytes(Cow::Borrowed(&[1, 0xab]));
-    for (t, encoding) in [("\\x01ab", None), ("\\x01AB", Some(BytesText::Hex)), ("01ab", Some(BytesText::Hex)),
-                          ("Aas=", None), ("Aas=", Some(BytesText::Base64))] {
+    for (t, encoding) in [
+        ("\\x01ab", None),
+        ("\\x01AB", Some(BytesText::Hex)),
+        ("01ab", Some(BytesText::Hex)),
+        ("Aas=", None),
+        ("Aas=", Some(BytesText::Base64)),
+    ] {
         assert!(read(t, encoding).expect(t).same(&want), "{t}");
     }
     for (t, encoding) in [("\\x1", None), ("zz", Some(BytesText::Hex)), ("A", Some(BytesText::Base64))] {
@@ -151,8 +179,11 @@ fn bytes_are_bytes_however_they_are_written() {
 
 #[test]
 fn uuids_sets_and_dates() {
-    assert!(to(text("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"), Class::Uuid).expect("a UUID")
-        .same(&to(text("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"), Class::Uuid).expect("a UUID")));
+    assert!(
+        to(text("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"), Class::Uuid)
+            .expect("a UUID")
+            .same(&to(text("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"), Class::Uuid).expect("a UUID"))
+    );
     assert!(to(text("a0eebc99"), Class::Uuid).is_err());
     let set = to(text(r#"[2,1,1.0]"#), Class::Set(Some(Element::Number))).expect("a set");
     assert!(set.same(&Value::set(vec![number("1"), number("2")])));
@@ -169,14 +200,16 @@ fn any_value() -> impl Strategy<Value = Value<'static>> {
         any::<f64>().prop_map(Value::Float64),
         "\\PC{0,4}".prop_map(|t| Value::Text(Cow::Owned(t))),
         prop::collection::vec(any::<u8>(), 0..4).prop_map(|b| Value::Bytes(Cow::Owned(b))),
-        (any::<i64>(), any::<bool>()).prop_map(|(ns, zoned)| Value::Timestamp { at: Moment::At(ns.into()), zoned }),
+        (any::<i64>(), any::<bool>())
+            .prop_map(|(ns, zoned)| Value::Timestamp { at: Moment::At(ns.into()), zoned }),
     ];
     leaf.prop_recursive(3, 16, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::set),
-            prop::collection::vec(("[ab]{0,1}", inner), 0..4)
-                .prop_map(|m| Value::Map(m.into_iter().map(|(k, v)| (Value::Text(Cow::Owned(k)), v)).collect())),
+            prop::collection::vec(("[ab]{0,1}", inner), 0..4).prop_map(|m| Value::Map(
+                m.into_iter().map(|(k, v)| (Value::Text(Cow::Owned(k)), v)).collect()
+            )),
         ]
     })
 }

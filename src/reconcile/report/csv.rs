@@ -26,7 +26,8 @@ impl Style {
     pub fn shown(&self, field: &str, text: Option<&str>) -> Option<String> {
         let text = text?;
         if self.redact.iter().any(|name| name == field) {
-            let mut mac = Hmac::<Sha256>::new_from_slice(&self.redact_key).expect("HMAC takes a key of any length");
+            let mut mac =
+                Hmac::<Sha256>::new_from_slice(&self.redact_key).expect("HMAC takes a key of any length");
             mac.update(text.as_bytes());
             let digest = mac.finalize().into_bytes();
             return Some(format!("redacted:{}", crate::value::hex(&digest[..16]).trim_start_matches("\\x")));
@@ -127,7 +128,10 @@ mod tests {
 
     #[test]
     fn null_and_empty_are_two_things() {
-        assert_eq!(written(&Style::default(), &[None, Some(""), Some("a\"b,c"), None]), ",\"\",\"a\"\"b,c\",\n");
+        assert_eq!(
+            written(&Style::default(), &[None, Some(""), Some("a\"b,c"), None]),
+            ",\"\",\"a\"\"b,c\",\n"
+        );
     }
 
     #[test]

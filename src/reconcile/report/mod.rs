@@ -68,7 +68,8 @@ impl Layout {
         let width = results.iter().map(|r| r.key.len()).max().unwrap_or(0);
         let keys = (0..width)
             .map(|i| {
-                let mut names: Vec<&str> = results.iter().filter_map(|r| r.key.get(i)).map(String::as_str).collect();
+                let mut names: Vec<&str> =
+                    results.iter().filter_map(|r| r.key.get(i)).map(String::as_str).collect();
                 names.dedup();
                 names.join("/")
             })
@@ -137,7 +138,13 @@ fn mismatches(
                 let delta = text(&batch, width + 4, row).filter(|_| !redacted);
                 let mut cells = vec![Some(result.name.clone())];
                 cells.extend(layout.key(result, style, &key));
-                cells.extend([Some(field.clone()), text(&batch, width + 1, row), source.clone(), target.clone(), delta]);
+                cells.extend([
+                    Some(field.clone()),
+                    text(&batch, width + 1, row),
+                    source.clone(),
+                    target.clone(),
+                    delta,
+                ]);
                 write(&mut file, &cells)?;
                 if examples.len() < EXAMPLES_MAX {
                     let key = cells[1..=width].to_vec();
@@ -162,11 +169,17 @@ fn each_record(
         return Ok(());
     }
     let records = literal(&result.judged.records);
-    let mut places = vec!["select null::bigint as pos, false as on_target, null::bigint as line where false".to_owned()];
+    let mut places =
+        vec!["select null::bigint as pos, false as on_target, null::bigint as line where false".to_owned()];
     for (staged, on_target) in result.sides.iter().zip(["false", "true"]) {
         if staged.has_lines && verdict == 4 {
-            let pieces = [("rows", staged.rows_sql()), ("on_target", on_target.to_owned()), ("records", records.clone())];
-            let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
+            let pieces = [
+                ("rows", staged.rows_sql()),
+                ("on_target", on_target.to_owned()),
+                ("records", records.clone()),
+            ];
+            let pieces: Vec<(&str, &str)> =
+                pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
             places.push(render(include_str!("../../../queries/reconcile/report_places.sql"), &pieces));
         }
     }
@@ -198,7 +211,8 @@ fn records(
             let mut cells = vec![Some(result.name.clone())];
             cells.extend(layout.key(result, style, &texts));
             for field in &layout.fields {
-                let own = result.fields.iter().position(|f| f.name == *field).and_then(|i| texts[i].as_deref());
+                let own =
+                    result.fields.iter().position(|f| f.name == *field).and_then(|i| texts[i].as_deref());
                 cells.push(style.shown(field, own));
             }
             write(&mut file, &cells)
@@ -256,7 +270,8 @@ fn failures(
             let mut key = if owned { layout.key(result, style, &texts) } else { Vec::new() };
             key.resize(layout.keys.len(), None);
             let place = row.line.map_or_else(|| row.unit.clone(), |line| format!("{}:{line}", row.unit));
-            let mut cells = vec![Some(if owned { result.name.clone() } else { String::new() }).filter(|n| !n.is_empty())];
+            let mut cells =
+                vec![Some(if owned { result.name.clone() } else { String::new() }).filter(|n| !n.is_empty())];
             cells.extend(key);
             cells.extend(fixed(&row.code, row.column.clone(), format!("{place}: {}", row.message)));
             write(&mut file, &cells)?;
@@ -267,10 +282,8 @@ fn failures(
             let staged = &result.sides[usize::from(on_target)];
             let pos = number(batch, "pos", row).unwrap_or(0);
             let unit = staged.parts.get((pos >> 40) as usize).map_or("", |part| part.unit.as_str());
-            let line = number(batch, "line", row).map_or_else(
-                || format!("row {}", (pos & ((1 << 40) - 1)) + 1),
-                |line| line.to_string(),
-            );
+            let line = number(batch, "line", row)
+                .map_or_else(|| format!("row {}", (pos & ((1 << 40) - 1)) + 1), |line| line.to_string());
             let code = batch.column_by_name("code").map(|c| c.as_string::<i32>().value(row).to_owned());
             let message = batch.column_by_name("message").map(|c| c.as_string::<i32>().value(row).to_owned());
             let field = number(batch, "failed_field", row).and_then(|i| result.fields.get(i as usize));
@@ -302,7 +315,8 @@ pub fn stage_failures(
         let sql = render(template, &[("file", &literal(&failures.display().to_string()))]);
         warehouse.stream(&sql, |batch| {
             (0..batch.num_rows()).try_for_each(|row| {
-                let place = number(&batch, "line", row).map_or_else(|| unit.clone(), |line| format!("{unit}:{line}"));
+                let place =
+                    number(&batch, "line", row).map_or_else(|| unit.clone(), |line| format!("{unit}:{line}"));
                 let message = format!("{place}: {}", text(&batch, 3, row).unwrap_or_default());
                 let (code, column) = (text(&batch, 2, row), text(&batch, 1, row));
                 file.row([

@@ -42,7 +42,8 @@ pub fn summary(facts: &RunFacts<'_>, results: &[EntityResult]) -> Json {
 fn entity(result: &EntityResult) -> Json {
     let c = &result.counts;
     let fields: Map<String, Json> = result.fields.iter().map(|f| (f.name.clone(), field(f))).collect();
-    let mut warnings: Map<String, Json> = result.warnings.iter().map(|(name, n)| (name.clone(), json!(n))).collect();
+    let mut warnings: Map<String, Json> =
+        result.warnings.iter().map(|(name, n)| (name.clone(), json!(n))).collect();
     if result.unassigned > 0 {
         warnings.insert("unassigned_failures".to_owned(), json!(result.unassigned));
     }
@@ -81,7 +82,8 @@ fn field(field: &FieldResult) -> Json {
         "reason": field.reason,
     });
     if let Some(c) = &field.concentration {
-        out["concentration"] = json!({ "field": c.field, "value": c.value, "share": (c.share * 1e4).round() / 1e4 });
+        out["concentration"] =
+            json!({ "field": c.field, "value": c.value, "share": (c.share * 1e4).round() / 1e4 });
     }
     out
 }

@@ -39,7 +39,10 @@ pub fn summary(results: &[EntityResult], examples: &[Example], folder: &str, exi
         let key: Vec<String> = example.key.iter().map(|k| shell(k.as_deref().unwrap_or_default())).collect();
         let _ = writeln!(out, "next: recon show -e {} {}", example.entity, key.join(" "));
     } else if exit_code == 3 {
-        let _ = writeln!(out, "next: see failures.csv and the fields that were not compared, then mend the spec or the data");
+        let _ = writeln!(
+            out,
+            "next: see failures.csv and the fields that were not compared, then mend the spec or the data"
+        );
     }
     out
 }
@@ -47,7 +50,8 @@ pub fn summary(results: &[EntityResult], examples: &[Example], folder: &str, exi
 fn verdicts(results: &[EntityResult]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    let header = ["entity", "source", "target", "matched", "mismatched", "missing", "extra", "duplicate", "unchecked"];
+    let header =
+        ["entity", "source", "target", "matched", "mismatched", "missing", "extra", "duplicate", "unchecked"];
     table.set_header(header);
     for r in results {
         let c = &r.counts;
@@ -115,7 +119,11 @@ fn fields(result: &EntityResult, out: &mut String) {
 }
 
 fn pair(source: u64, target: u64) -> String {
-    if source == target { thousands(source) } else { format!("{} / {}", thousands(source), thousands(target)) }
+    if source == target {
+        thousands(source)
+    } else {
+        format!("{} / {}", thousands(source), thousands(target))
+    }
 }
 
 /// A number with its thousands apart.
@@ -134,10 +142,14 @@ pub fn thousands(n: u64) -> String {
 /// A value on one line; control characters are escaped so that it cannot move the cursor.
 fn shown(value: Option<&str>) -> String {
     let Some(text) = value else { return "NULL".to_owned() };
-    let short: String = text.chars().take(VALUE_CHARS_MAX).flat_map(|c| match c.is_control() {
-        true => c.escape_default().collect::<Vec<_>>(),
-        false => vec![c],
-    }).collect();
+    let short: String = text
+        .chars()
+        .take(VALUE_CHARS_MAX)
+        .flat_map(|c| match c.is_control() {
+            true => c.escape_default().collect::<Vec<_>>(),
+            false => vec![c],
+        })
+        .collect();
     let more = text.chars().count().saturating_sub(VALUE_CHARS_MAX);
     if more > 0 { format!("\"{short}\"… ({more} more)") } else { format!("\"{short}\"") }
 }
@@ -147,12 +159,20 @@ fn look_alike(example: &Example) -> Option<(String, String)> {
     use unicode_normalization::UnicodeNormalization;
     let (source, target) = (example.source.as_deref()?, example.target.as_deref()?);
     let plain = |text: &str| -> String {
-        text.nfkc().filter(|c| !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}')).collect::<String>().trim().to_owned()
+        text.nfkc()
+            .filter(|c| {
+                !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
+            })
+            .collect::<String>()
+            .trim()
+            .to_owned()
     };
     if source == target || plain(source) != plain(target) {
         return None;
     }
-    let points = |text: &str| text.chars().take(24).map(|c| format!("U+{:04X}", c as u32)).collect::<Vec<_>>().join(" ");
+    let points = |text: &str| {
+        text.chars().take(24).map(|c| format!("U+{:04X}", c as u32)).collect::<Vec<_>>().join(" ")
+    };
     Some((points(source), points(target)))
 }
 

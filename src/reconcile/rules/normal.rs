@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use caseless::Caseless;
-use unicode_normalization::{UnicodeNormalization, is_nfc_quick, IsNormalized};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::Seen;
 use crate::spec::{Nulls, Precision, Rule, TextRule};
+use crate::value::Value;
 use crate::value::cast::{Class, Reading, cast};
 use crate::value::time::Moment;
-use crate::value::Value;
 
 /// How one side of a field is brought to the form in which it is compared.
 #[derive(Clone, Debug)]

@@ -57,9 +57,14 @@ fn magnitude(value: &Value<'_>) -> Option<Number> {
 pub fn delta(source: &Value<'_>, target: &Value<'_>) -> Option<Number> {
     let comparable = match (source, target) {
         (Value::Timestamp { zoned: a, .. }, Value::Timestamp { zoned: b, .. }) => a == b,
-        (Value::Date(_), Value::Date(_)) | (Value::Time(_), Value::Time(_)) | (Value::TimeTz(..), Value::TimeTz(..)) => true,
+        (Value::Date(_), Value::Date(_))
+        | (Value::Time(_), Value::Time(_))
+        | (Value::TimeTz(..), Value::TimeTz(..)) => true,
         (Value::Interval(a), Value::Interval(b)) => a.months == b.months && a.days == b.days,
-        (Value::Number(_) | Value::Float32(_) | Value::Float64(_), Value::Number(_) | Value::Float32(_) | Value::Float64(_)) => true,
+        (
+            Value::Number(_) | Value::Float32(_) | Value::Float64(_),
+            Value::Number(_) | Value::Float32(_) | Value::Float64(_),
+        ) => true,
         _ => false,
     };
     if !comparable {
@@ -76,10 +81,11 @@ pub fn within(rule: &Rule, source: &Value<'_>, target: &Value<'_>) -> bool {
     let Some(delta) = delta(source, target) else { return false };
     let delta = delta.abs();
     let absolute = rule.tolerance.as_ref().map(limit).is_some_and(|limit| delta <= limit);
-    let relative = rule.relative.as_deref().and_then(|share| Number::parse(share).ok()).is_some_and(|share| {
-        let (Some(a), Some(b)) = (magnitude(source), magnitude(target)) else { return false };
-        delta <= share.times(&a.abs().max(b.abs()))
-    });
+    let relative =
+        rule.relative.as_deref().and_then(|share| Number::parse(share).ok()).is_some_and(|share| {
+            let (Some(a), Some(b)) = (magnitude(source), magnitude(target)) else { return false };
+            delta <= share.times(&a.abs().max(b.abs()))
+        });
     absolute || relative
 }
 
