@@ -6,6 +6,7 @@
 pub mod access;
 pub mod classify;
 pub mod diff;
+mod direct;
 pub mod failed;
 pub mod hash;
 pub mod judge;

@@ -93,6 +93,10 @@ pub struct EntityPlan<'a> {
     pub source_query: String,
     /// The query of the target.
     pub target_query: String,
+    /// The columns of the source's parts that are all its query gives, where no engine is needed to read them.
+    pub source_direct: Option<Vec<String>>,
+    /// The same of the target.
+    pub target_direct: Option<Vec<String>>,
     /// Whether another entity reads the source's dataset too, so that a row that does not parse belongs to none.
     pub source_is_shared: bool,
     /// The same for the target's dataset.
@@ -192,6 +196,8 @@ impl<'a> EntityPlan<'a> {
             unmapped: unmapped(entity, &fields, source, target),
             source_query: query(&plans, Side::Source, &source_names, entity.source_filter.as_ref())?,
             target_query: query(&plans, Side::Target, &target_names, entity.target_filter.as_ref())?,
+            source_direct: direct(&plans, Side::Source, source, entity.source_filter.as_ref()),
+            target_direct: direct(&plans, Side::Target, target, entity.target_filter.as_ref()),
             source_is_shared: shared(&entity.source),
             target_is_shared: shared(&entity.target),
             source_needs_key: needs_key(source),
@@ -217,6 +223,14 @@ impl<'a> EntityPlan<'a> {
         match side {
             Side::Source => &self.source_query,
             Side::Target => &self.target_query,
+        }
+    }
+
+    /// The columns of a side's parts, where these are all that its query gives.
+    pub fn direct(&self, side: Side) -> Option<&[String]> {
+        match side {
+            Side::Source => self.source_direct.as_deref(),
+            Side::Target => self.target_direct.as_deref(),
         }
     }
 
@@ -509,6 +523,16 @@ fn query(plans: &[FieldPlan], side: Side, names: &Names<'_>, filter: Option<&Sql
             ("filter", &filter),
         ],
     ))
+}
+
+/// The physical columns in the order of the query, where it neither filters nor computes anything.
+fn direct(plans: &[FieldPlan], side: Side, staged: &Staged, filter: Option<&Sql>) -> Option<Vec<String>> {
+    let compared = || plans.iter().filter(|p| p.is_compared());
+    if filter.is_some() || staged.is_chain || compared().any(|p| p.rule.sql.is_some()) {
+        return None;
+    }
+    let columns: Option<Vec<Vec<&str>>> = compared().map(|p| p.access(side)?.physical()).collect();
+    Some(columns?.into_iter().flatten().map(str::to_owned).collect())
 }
 
 fn access_is(access: &Access, column: &super::side::Column) -> bool {
