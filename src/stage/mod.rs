@@ -7,6 +7,7 @@ pub mod csv;
 pub mod input;
 mod names;
 pub mod parquet;
+mod part;
 pub mod sink;
 
 use std::path::PathBuf;
