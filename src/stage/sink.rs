@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
+use crate::stage::part::{self, PartFile};
 
 /// Arrow metadata keys by which a document's physical column says which attribute and which type it holds.
 pub const META_ATTRIBUTE: &str = "recon.attribute";
@@ -174,7 +175,7 @@ impl UnitSink {
         let file = self.next_name();
         let path = self.folder.join(&file).with_extension("tmp");
         let fail = || format!("cannot copy {} to {}", from.display(), path.display());
-        let mut to = File::create(&path).or_failed(fail)?;
+        let mut to = PartFile::create(&path).or_failed(fail)?;
         let mut buffer = vec![0; COPY_BYTES];
         loop {
             self.progress.check()?;
@@ -183,7 +184,7 @@ impl UnitSink {
                 n => to.write_all(&buffer[..n]).or_failed(fail)?,
             }
         }
-        to.sync_all().or_failed(fail)?;
+        to.finish().or_failed(fail)?;
         self.note_part(Part { file, rows }, columns);
         event::add(&self.progress.rows_done, rows);
         Ok(())
@@ -255,7 +256,7 @@ pub struct PartWriter<'a> {
 struct OpenPart {
     schema: SchemaRef,
     file: String,
-    writer: ArrowWriter<File>,
+    writer: ArrowWriter<PartFile>,
     rows: u64,
 }
 
@@ -270,7 +271,7 @@ impl PartWriter<'_> {
             self.close()?;
         }
         if self.open.is_none() {
-            self.open = Some(self.start(batch.schema())?);
+            self.open = Some(self.start(batch)?);
         }
         let open = self.open.as_mut().expect("opened above");
         open.writer
@@ -290,23 +291,20 @@ impl PartWriter<'_> {
         self.close()
     }
 
-    fn start(&self, schema: SchemaRef) -> Result<OpenPart> {
-        let file = self.sink.next_name();
+    fn start(&self, first: &RecordBatch) -> Result<OpenPart> {
+        let (schema, file) = (first.schema(), self.sink.next_name());
         let path = self.sink.folder.join(&file).with_extension("tmp");
         let fail = || format!("cannot write {}", path.display());
-        let writer = ArrowWriter::try_new(
-            File::create(&path).or_failed(fail)?,
-            Arc::clone(&schema),
-            Some(properties()),
-        )
-        .or_failed(fail)?;
+        let properties = part::properties_for(first).or_failed(fail)?;
+        let to = PartFile::create(&path).or_failed(fail)?;
+        let writer = ArrowWriter::try_new(to, Arc::clone(&schema), Some(properties)).or_failed(fail)?;
         Ok(OpenPart { schema, file, writer, rows: 0 })
     }
 
     fn close(&mut self) -> Result<()> {
         let Some(OpenPart { schema, file, writer, rows }) = self.open.take() else { return Ok(()) };
         let fail = || format!("cannot write {}", self.sink.folder.join(&file).display());
-        writer.into_inner().or_failed(fail)?.sync_all().or_failed(fail)?;
+        writer.into_inner().or_failed(fail)?.finish().or_failed(fail)?;
         let columns = schema.fields().iter().map(|field| PartColumn {
             physical: field.name().clone(),
             attribute: field.metadata().get(META_ATTRIBUTE).unwrap_or(field.name()).clone(),
@@ -317,7 +315,7 @@ impl PartWriter<'_> {
     }
 }
 
-/// How parts are written: plain pages, since they are read once or twice and then thrown away.
+/// How small files are written that are read once or twice and then thrown away; parts have properties of their own.
 pub fn properties() -> WriterProperties {
     WriterProperties::builder()
         .set_compression(Compression::LZ4_RAW)

@@ -161,8 +161,7 @@ impl Tokenizer {
         let mut next = 0;
         let mut start = 0;
         while next < marks.len() {
-            let read = if quotes { None } else { self.plain_record(bytes, &marks[next..], start) };
-            let (taken, good) = match read {
+            let (taken, good) = match self.plain_record(bytes, &marks[next..], start) {
                 Some(taken) => (taken, true),
                 None => self.any_record(bytes, &marks[next..], start),
             };
@@ -187,7 +186,8 @@ impl Tokenizer {
     fn plain_record(&mut self, bytes: &[u8], marks: &[u32], start: usize) -> Option<usize> {
         let count = self.builders.len();
         let (&last, before) = marks.get(..count)?.split_last()?;
-        if bytes[last as usize] != b'\n' || before.iter().any(|&mark| bytes[mark as usize] == b'\n') {
+        let delimiter = self.dialect.delimiter;
+        if bytes[last as usize] != b'\n' || before.iter().any(|&mark| bytes[mark as usize] != delimiter) {
             return None;
         }
         self.cells.clear();
