@@ -147,7 +147,7 @@ fn pass(
             let parts: Vec<PathBuf> = plan.staged(side).parts.iter().map(|part| part.path.clone()).collect();
             fan_out_parts(&parts, columns, threads, progress, start, each, end)?
         }
-        None => fan_out(warehouse, plan.query(side), threads, progress, start, each, end)?,
+        None => fan_out(warehouse, &plan.query(side), threads, progress, start, each, end)?,
     };
     let mut learned = parts.iter().fold(nothing(), |mut sum, part| {
         sum.add(part);

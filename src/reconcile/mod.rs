@@ -18,3 +18,4 @@ pub mod resolve;
 pub mod rules;
 pub mod show;
 pub mod side;
+mod subset;

@@ -33,6 +33,14 @@ impl Side {
     }
 }
 
+/// The pieces of a side's query.
+#[derive(Clone, Debug)]
+pub struct Query {
+    columns: String,
+    logical: String,
+    filter: String,
+}
+
 /// How a field is compared on both sides.
 #[derive(Clone, Debug)]
 pub struct FieldPlan {
@@ -90,9 +98,9 @@ pub struct EntityPlan<'a> {
     /// Columns of either side that no field uses.
     pub unmapped: Vec<String>,
     /// The query of the source, with the fields' columns in their order.
-    pub source_query: String,
+    pub source_query: Query,
     /// The query of the target.
-    pub target_query: String,
+    pub target_query: Query,
     /// The columns of the source's parts that are all its query gives, where no engine is needed to read them.
     pub source_direct: Option<Vec<String>>,
     /// The same of the target.
@@ -219,11 +227,19 @@ impl<'a> EntityPlan<'a> {
     }
 
     /// The query of a side.
-    pub fn query(&self, side: Side) -> &str {
-        match side {
+    pub fn query(&self, side: Side) -> String {
+        self.query_over(side, &self.staged(side).rows_sql())
+    }
+
+    /// The query of a side over some of its rows.
+    pub fn query_over(&self, side: Side, rows: &str) -> String {
+        let query = match side {
             Side::Source => &self.source_query,
             Side::Target => &self.target_query,
-        }
+        };
+        let pieces =
+            [("columns", query.columns.as_str()), ("logical", &query.logical), ("rows", rows), ("filter", &query.filter)];
+        render(include_str!("../../queries/reconcile/project.sql"), &pieces)
     }
 
     /// The columns of a side's parts, where these are all that its query gives.
@@ -277,7 +293,8 @@ impl<'a> EntityPlan<'a> {
             let predicate = own_predicate(&sql.text, &format!("s.s{i}"), &format!("t.s{i}"));
             let query = format!(
                 "select {predicate} from ({}\n) as s, ({}\n) as t",
-                self.source_query, self.target_query
+                self.query(Side::Source),
+                self.query(Side::Target)
             );
             if let Err(message) = warehouse.describe(&query) {
                 let first = message.lines().next().unwrap_or_default();
@@ -490,7 +507,7 @@ fn unmapped(entity: &Entity, fields: &[Field], source: &Staged, target: &Staged)
 }
 
 /// The query of a side: its position, then each compared field's columns.
-fn query(plans: &[FieldPlan], side: Side, names: &Names<'_>, filter: Option<&Sql>) -> Result<String> {
+fn query(plans: &[FieldPlan], side: Side, names: &Names<'_>, filter: Option<&Sql>) -> Result<Query> {
     let mut columns = String::new();
     let mut n = 0;
     for access in plans.iter().filter(|p| p.is_compared()).filter_map(|p| p.access(side)) {
@@ -514,15 +531,7 @@ fn query(plans: &[FieldPlan], side: Side, names: &Names<'_>, filter: Option<&Sql
             keep(&names.rewrite(sql), plans, side, names)
         }
     };
-    Ok(render(
-        include_str!("../../queries/reconcile/project.sql"),
-        &[
-            ("columns", &columns),
-            ("logical", &names.logical_sql()),
-            ("rows", &names.staged.rows_sql()),
-            ("filter", &filter),
-        ],
-    ))
+    Ok(Query { columns, logical: names.logical_sql(), filter })
 }
 
 /// The physical columns in the order of the query, where it neither filters nor computes anything.
