@@ -168,9 +168,11 @@ class Bench:
     def csv_diff_peer(self, source, target):
         return self.peer("csv-diff 0.1.2", [lambda: self.csv_diff, source, target, self.options.threads])
 
-    def duckdb_tables_peer(self, source, target, shape, tolerance_ms):
+    def duckdb_tables_peer(self, source, target, shape, tolerance_ms, *, keeps=True):
+        """Keeps its tables in a file, as recon keeps what it staged, or holds them in memory."""
         words = [source, target, shape.texts, shape.integers, shape.times, tolerance_ms, self.options.threads]
-        return self.python_peer("DuckDB by hand", "duckdb_tables.py", *words, self.new_database)
+        name, database = ("DuckDB by hand", self.new_database) if keeps else ("DuckDB by hand, keeping nothing", ":memory:")
+        return self.python_peer(name, "duckdb_tables.py", *words, database)
 
     def datacompy_peer(self, source, target, shape, tolerance_ms):
         words = [source, target, shape.texts, shape.integers, shape.times, tolerance_ms]
@@ -218,6 +220,7 @@ def all_contests(bench):
             bench.recon_diff(table_spec(source, target, usual, tolerance="1s")),
             bench.datacompy_peer(source, target, usual, 1000),
             bench.duckdb_tables_peer(source, target, usual, 1000),
+            bench.duckdb_tables_peer(source, target, usual, 1000, keeps=False),
         ]
 
     def parquet():

@@ -98,7 +98,10 @@ def machine(bench):
             return "not to be had"
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    packages = "import duckdb, polars, datacompy; print('DuckDB', duckdb.__version__ + ', polars', polars.__version__ + ', datacompy', datacompy.__version__)"
+    packages = (
+        "import duckdb, polars, datacompy;"
+        "print(f'DuckDB {duckdb.__version__}, polars {polars.__version__}, datacompy {datacompy.__version__}')"
+    )
     return [
         f"{os.cpu_count()} cores ({processor()}), {memory / 2**30:.0f} GiB of memory, {platform.system()}",
         f"{version(bench.recon, '--version') if bench.recon else 'recon was not measured'}; {version('rustc', '--version')}",
