@@ -13,7 +13,9 @@ use arrow::array::{ArrayRef, Int64Array, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 
 use super::pipeline::spawn_workers;
 use crate::error::{Context, Result};
@@ -116,7 +118,8 @@ fn read(
         let mut fields = vec![Field::new("pos", DataType::Int64, false)];
         for (i, name) in columns.iter().enumerate() {
             // A part that does not have the column has no value of it.
-            let array = batch.column_by_name(name).cloned().unwrap_or_else(|| new_null_array(&DataType::Utf8, rows));
+            let array =
+                batch.column_by_name(name).cloned().unwrap_or_else(|| new_null_array(&DataType::Utf8, rows));
             fields.push(Field::new(format!("c{i}"), array.data_type().clone(), true));
             arrays.push(array);
         }

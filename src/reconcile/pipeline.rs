@@ -67,7 +67,10 @@ pub(super) fn fan_out<S, R: Send>(
 ///
 /// # Errors
 /// The first error of a worker.
-pub(super) fn spawn_workers<R: Send>(threads: usize, work: impl Fn(usize) -> Result<R> + Sync) -> Result<Vec<R>> {
+pub(super) fn spawn_workers<R: Send>(
+    threads: usize,
+    work: impl Fn(usize) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
     let (results, ()) = with_workers(threads, work, || ())?;
     results.into_iter().collect()
 }

@@ -237,8 +237,12 @@ impl<'a> EntityPlan<'a> {
             Side::Source => &self.source_query,
             Side::Target => &self.target_query,
         };
-        let pieces =
-            [("columns", query.columns.as_str()), ("logical", &query.logical), ("rows", rows), ("filter", &query.filter)];
+        let pieces = [
+            ("columns", query.columns.as_str()),
+            ("logical", &query.logical),
+            ("rows", rows),
+            ("filter", &query.filter),
+        ];
         render(include_str!("../../queries/reconcile/project.sql"), &pieces)
     }
 
@@ -313,6 +317,16 @@ impl<'a> EntityPlan<'a> {
     }
 
     fn check_tolerances(&self, spec: &Spec) -> Result<()> {
+        if let Some(field) = self.fields.iter().find(|f| self.is_keyless() && f.rule.sql.is_some()) {
+            // Without a key there are no pairs on which a predicate could be asked.
+            return Err(Error::usage(format!(
+                "{}: entity `{}`, field `{}`: a rule in SQL in an entity without a key",
+                spec.path.display(),
+                self.entity.name,
+                field.name
+            ))
+            .help("give the entity a key, or the field another rule"));
+        }
         for field in self.fields.iter().filter(|f| rules::is_tolerant(&f.rule)) {
             let Status::Compared { class, .. } = field.status else { continue };
             let number = matches!(
