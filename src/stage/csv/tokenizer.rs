@@ -168,7 +168,7 @@ impl Tokenizer {
             next += taken;
             let end = marks[next - 1] as usize + 1;
             if good {
-                self.append(text.text)?;
+                self.append(text.text);
                 self.bytes += end - start;
             } else {
                 self.fail(&bytes[start..end], start, &mut text, out)?;
@@ -255,7 +255,7 @@ impl Tokenizer {
     }
 
     /// Puts the cells at hand into the columns.
-    fn append(&mut self, text: &str) -> Result<()> {
+    fn append(&mut self, text: &str) {
         for (builder, cell) in self.builders.iter_mut().zip(&self.cells) {
             let content = &text[cell.start..cell.end];
             match cell.form {
@@ -268,7 +268,6 @@ impl Tokenizer {
             }
         }
         self.rows += 1;
-        Ok(())
     }
 
     /// A record that is not as it should be: a blank line, or a failure.
