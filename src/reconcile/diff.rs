@@ -157,16 +157,7 @@ pub fn diff_entity(
     }
     fs::create_dir_all(&findings).or_failed(fail)?;
     let both = [&hashed[0], &hashed[1]];
-    let judged = judge(
-        &plan,
-        bench.warehouse,
-        &classified,
-        both,
-        &verdicts,
-        &findings,
-        bench.threads,
-        bench.progress,
-    )?;
+    let judged = judge(bench, &plan, &classified, both, &verdicts, &findings)?;
     let mut counts = classified.counts;
     counts.matched += judged.findings.settled_equal;
     counts.mismatched -= judged.findings.settled_equal;

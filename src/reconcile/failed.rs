@@ -96,7 +96,7 @@ pub(crate) fn unparsed(
         .iter()
         .filter(|_| has_cells)
         .map(|c| {
-            let pointer = access::pointer(std::slice::from_ref(&c.name), None);
+            let pointer = access::pointer(std::slice::from_ref(&c.physical[0].1), None);
             format!(", json_extract_string(cells, {}) as {}", literal(&pointer), identifier(&c.sql_name))
         })
         .collect();

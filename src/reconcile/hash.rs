@@ -265,6 +265,13 @@ impl Output {
     }
 }
 
+/// A tolerant field's two columns.
+#[derive(Default)]
+pub(crate) struct TolerantColumn {
+    scaled: Vec<Option<i128>>,
+    wide: Vec<Option<String>>,
+}
+
 /// The columns of one output batch.
 #[derive(Default)]
 pub(crate) struct Rows {
@@ -272,7 +279,7 @@ pub(crate) struct Rows {
     pub(crate) row: Vec<u128>,
     pub(crate) pos: Vec<i64>,
     pub(crate) failed: Vec<bool>,
-    pub(crate) tolerant: Vec<(Vec<Option<i128>>, Vec<Option<String>>)>,
+    pub(crate) tolerant: Vec<TolerantColumn>,
     pub(crate) forms: Vec<Vec<u64>>,
 }
 
@@ -295,9 +302,13 @@ impl Rows {
             let kind = &field.name()[..1];
             columns.push(match (kind, field.data_type()) {
                 ("t", DataType::Decimal128(precision, scale)) => {
-                    let (scaled, texts) = tolerant.next().unwrap_or((vec![None; rows], vec![None; rows]));
-                    wide = Some(texts);
-                    let array = Decimal128Array::from(scaled).with_precision_and_scale(*precision, *scale);
+                    let column = tolerant.next().unwrap_or_else(|| TolerantColumn {
+                        scaled: vec![None; rows],
+                        wide: vec![None; rows],
+                    });
+                    wide = Some(column.wide);
+                    let array =
+                        Decimal128Array::from(column.scaled).with_precision_and_scale(*precision, *scale);
                     Arc::new(array.or_failed(|| "a tolerant value does not fit".to_owned())?)
                 }
                 ("w", _) => Arc::new(StringArray::from(wide.take().unwrap_or(vec![None; rows]))),
@@ -411,9 +422,9 @@ fn hash_row(
         key_null |= reader.is_key && value.is_null();
     }
     let (all_rows, all_key) = (rows.pos.len() + 1, key_null && readers.iter().any(|r| r.is_key));
-    for (scaled, wide) in &mut rows.tolerant {
-        scaled.resize(all_rows, None);
-        wide.resize(all_rows, None);
+    for column in &mut rows.tolerant {
+        column.scaled.resize(all_rows, None);
+        column.wide.resize(all_rows, None);
     }
     rows.forms.iter_mut().for_each(|f| f.resize(all_rows, 0));
     learned.null_keys += u64::from(all_key && !key_failed);
@@ -466,8 +477,8 @@ fn see<'a>(
                 _ => 0,
             });
             let beside = tolerance::beside(&normal, scale);
-            rows.tolerant[tolerant_at].0.push(beside.scaled);
-            rows.tolerant[tolerant_at].1.push(beside.wide);
+            rows.tolerant[tolerant_at].scaled.push(beside.scaled);
+            rows.tolerant[tolerant_at].wide.push(beside.wide);
         }
     }
     Ok(normal)

@@ -14,6 +14,9 @@ use crate::warehouse::Warehouse;
 /// The largest decimal that the engine holds.
 const DECIMAL_DIGITS_MAX: i64 = 38;
 
+/// A name's parts, and precision and scale of the numbers it stands for.
+type Size = (Vec<String>, (u32, u32));
+
 /// One side's names.
 pub struct Names<'a> {
     spec: &'a Spec,
@@ -40,7 +43,9 @@ impl<'a> Names<'a> {
         let sizes = names.number_sizes(&paths)?;
         for column in &staged.columns {
             let sql = match &column.store {
-                StoreType::Document { .. } => document_sql(column, sizes_of(&sizes, &[column.name.clone()])),
+                StoreType::Document { .. } => {
+                    document_sql(column, sizes_of(&sizes, std::slice::from_ref(&column.name)))
+                }
                 _ => identifier(&column.physical[0].1),
             };
             names.logical.push((column.sql_name.clone(), sql));
@@ -216,7 +221,7 @@ impl<'a> Names<'a> {
         Ok(tags.into_iter().filter_map(|mut row| row.remove(0)).filter(|tag| tag != "NULL").collect())
     }
 
-    fn add_path(&mut self, parts: &[String], sizes: &[(Vec<String>, (u32, u32))]) -> Result<()> {
+    fn add_path(&mut self, parts: &[String], sizes: &[Size]) -> Result<()> {
         let name = parts.join(".");
         let known = self.logical.iter().any(|(logical, _)| *logical == name);
         let Some(column) = self.staged.column(&parts[0]).filter(|_| !known && self.staged.is_schemaless())
@@ -249,7 +254,7 @@ impl<'a> Names<'a> {
     }
 
     /// How wide the numbers are that these names stand for.
-    fn number_sizes(&self, paths: &[Vec<String>]) -> Result<Vec<(Vec<String>, (u32, u32))>> {
+    fn number_sizes(&self, paths: &[Vec<String>]) -> Result<Vec<Size>> {
         let mut wanted: Vec<(Vec<String>, String)> = Vec::new();
         for parts in paths {
             let Some(column) = self.staged.column(&parts[0]) else { continue };
@@ -285,6 +290,6 @@ impl<'a> Names<'a> {
     }
 }
 
-fn sizes_of(sizes: &[(Vec<String>, (u32, u32))], key: &[String]) -> Option<(u32, u32)> {
+fn sizes_of(sizes: &[Size], key: &[String]) -> Option<(u32, u32)> {
     sizes.iter().find(|(known, _)| known == key).map(|(_, size)| *size)
 }

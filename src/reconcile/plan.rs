@@ -190,12 +190,7 @@ impl<'a> EntityPlan<'a> {
             |f: &FieldPlan| entity.key.iter().position(|k| *k == f.name).unwrap_or(entity.key.len());
         plans.sort_by_key(position);
         let shared = |dataset: &str| {
-            spec.entities
-                .iter()
-                .filter(|e| e.source == dataset || e.target == dataset)
-                .map(|e| &e.name)
-                .count()
-                > 1
+            spec.entities.iter().filter(|e| e.source == dataset || e.target == dataset).count() > 1
         };
         let plan = Self {
             entity,
