@@ -3,7 +3,6 @@
 use arrow::record_batch::RecordBatch;
 
 use super::resolve::StoreType;
-use super::side::Column;
 use crate::query::{identifier, literal};
 use crate::value::arrow::Cells;
 use crate::value::{Number, Value, json};
@@ -60,17 +59,6 @@ impl Access {
                 vec![format!("try({{'v': {}}})", readable(&format!("({sql})"), store))]
             }
             Self::Document { physical, .. } => physical.iter().map(|(_, name)| identifier(name)).collect(),
-        }
-    }
-
-    /// The expression whose value a predicate of the spec sees.
-    pub fn predicate_sql(&self, column: Option<&Column>) -> String {
-        match self {
-            Self::Column { sql, .. } | Self::Expression { sql, .. } => sql.clone(),
-            Self::Document { physical, path, .. } => match column {
-                Some(column) if path.is_empty() => identifier(&column.sql_name),
-                _ => path_sql(physical, path, "S"),
-            },
         }
     }
 
