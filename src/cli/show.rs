@@ -9,7 +9,6 @@ use serde_json::json;
 use super::{Format, Global, print};
 use crate::error::{Error, Result};
 use crate::event::Progress;
-use crate::ledger::Ledger;
 use crate::reconcile::diff::Bench;
 use crate::reconcile::show::{Shown, show};
 use crate::spec::Entity;
@@ -18,13 +17,13 @@ use crate::warehouse::Warehouse;
 #[derive(Args, Debug)]
 pub(super) struct ShowArgs {
     /// The key's fields, in the key's order
-    #[arg(required = true, value_name = "KEY", allow_hyphen_values = true)]
+    #[arg(required = true, value_name = "KEY", allow_negative_numbers = true)]
     key: Vec<String>,
 }
 
 pub(super) fn run(global: &Global, args: &ShowArgs) -> Result<u8> {
     let spec = global.load_spec()?;
-    let ledger = Ledger::open(&global.home(), "show")?;
+    let ledger = global.staged_ledger("show")?;
     let warehouse = Warehouse::open(ledger.home(), global.threads(), global.engine_memory())?;
     let progress = Arc::new(Progress::default());
     let bench = Bench {

@@ -118,8 +118,9 @@ fn prepare<'a>(dataset: &'a Dataset, ledger: &Ledger, run_id: &str, options: &Op
     let folder = ledger.home().join("stage").join(&dataset.name);
     fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
     let names = Arc::new(Names::new(&dataset.name));
-    let source = open(dataset, &names, options.copy)?;
-    let (units, warnings) = source.units()?;
+    let of_dataset = |error: Error| error.of(&format!("dataset `{}`", dataset.name));
+    let source = open(dataset, &names, options.copy).map_err(of_dataset)?;
+    let (units, warnings) = source.units().map_err(of_dataset)?;
     let definition = definition(dataset, options.copy);
     let latest = ledger.latest_generation(&dataset.name)?.filter(|g| g.definition == definition);
     let old = latest.as_ref().map_or(Ok(Vec::new()), |g| ledger.units(g.id))?;

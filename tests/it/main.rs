@@ -1,3 +1,6 @@
 //! The integration tests: one binary, one module per subject.
 
+mod cli;
+mod demo;
 mod layering;
+mod shell;

@@ -10,8 +10,14 @@ use super::Example;
 /// Longest value shown of a difference.
 const VALUE_CHARS_MAX: usize = 60;
 
-/// The summary of a diff.
-pub fn summary(results: &[EntityResult], examples: &[Example], folder: &str, exit_code: u8) -> String {
+/// The summary of a diff. `command` is how the user calls recon, for the next step.
+pub fn summary(
+    results: &[EntityResult],
+    examples: &[Example],
+    folder: &str,
+    exit_code: u8,
+    command: &str,
+) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{}", verdicts(results));
     for result in results {
@@ -36,8 +42,12 @@ pub fn summary(results: &[EntityResult], examples: &[Example], folder: &str, exi
     };
     let _ = writeln!(out, "\n{verdict}; reports in {folder}");
     if let Some(example) = examples.first() {
-        let key: Vec<String> = example.key.iter().map(|k| shell(k.as_deref().unwrap_or_default())).collect();
-        let _ = writeln!(out, "next: recon show -e {} {}", example.entity, key.join(" "));
+        let mut key: Vec<String> =
+            example.key.iter().map(|k| shell(k.as_deref().unwrap_or_default())).collect();
+        if key.iter().any(|k| k.starts_with('-')) {
+            key.insert(0, "--".to_owned());
+        }
+        let _ = writeln!(out, "next: {command} show -e {} {}", shell(&example.entity), key.join(" "));
     } else if exit_code == 3 {
         let _ = writeln!(
             out,
@@ -176,7 +186,8 @@ fn look_alike(example: &Example) -> Option<(String, String)> {
     Some((points(source), points(target)))
 }
 
-fn shell(text: &str) -> String {
+/// A text as a shell takes it for one word.
+pub fn shell(text: &str) -> String {
     let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/@".contains(c));
     if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
