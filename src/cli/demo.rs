@@ -78,7 +78,7 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<u8> {
     let verdict = verdict(&everything(&compared.result)?, tolerated(&compared.result));
     if text {
         print(&diff::text(&own, &compared))?;
-        print(&explanation(&args.dir, &compared, &verdict))?;
+        print(&explanation(&own, &args.dir, &compared, &verdict))?;
     } else {
         print(&as_json(&args.dir, &compared, &verdict))?;
     }
@@ -168,7 +168,7 @@ fn introduction(dir: &Path) -> String {
     )
 }
 
-fn explanation(dir: &Path, compared: &Ended<diff::Done>, verdict: &Verdict) -> String {
+fn explanation(own: &Global, dir: &Path, compared: &Ended<diff::Done>, verdict: &Verdict) -> String {
     let mut out = "\nWhat was planted in the target, and what recon found of it\n".to_owned();
     for told in &verdict.told {
         let (found, planted) = (thousands(told.found), thousands(told.planted));
@@ -191,7 +191,7 @@ fn explanation(dir: &Path, compared: &Ended<diff::Done>, verdict: &Verdict) -> S
          and sets in another way and in another order.\n\n{}\n\n{}",
         thousands(matched),
         about_exit_code(compared.code),
-        next(dir, &compared.result.folder)
+        next(own, dir, &compared.result.folder)
     ));
     out
 }
@@ -205,14 +205,12 @@ fn about_exit_code(code: u8) -> String {
     }
 }
 
-fn next(dir: &Path, reports: &Path) -> String {
-    let reports = reports.strip_prefix(dir).unwrap_or(reports).display();
-    let dir = dir.display();
+fn next(own: &Global, dir: &Path, reports: &Path) -> String {
+    let (command, dir, reports) = (own.command(), dir.display(), reports.display());
     format!(
         "next, a closer look:\n{}  \
-         cd {dir}\n  \
-         recon show img-00500      one record, both sides, field by field\n  \
-         recon status              where things are\n  \
+         {command} show img-00500      one record, both sides, field by field\n  \
+         {command} status              where things are\n  \
          less {reports}/mismatches.csv\n\
          next, your own data: describe your two sides as {dir}/recon.toml does, then\n  \
          recon check && recon stage && recon diff\n",

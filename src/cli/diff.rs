@@ -67,6 +67,10 @@ pub(super) fn text(global: &Global, ended: &Ended<Done>) -> String {
 /// Compares and writes the reports without showing anything but progress.
 pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
     let spec = global.load_spec()?;
+    if let Some(out) = args.out.as_ref().filter(|out| out.exists() && !out.is_dir()) {
+        return Err(Error::usage(format!("--out {} is no folder", out.display()))
+            .help("name a folder for the reports; it is made where there is none"));
+    }
     let ledger = global.staged_ledger("diff")?;
     let progress = Arc::new(Progress::default());
     in_run(&ledger, "diff", &spec.digest, &progress, |run_id| {
@@ -78,6 +82,7 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         std::fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
         let bar = Bar::start(global, "comparing", &progress);
         let results = compare(global, &spec, &ledger, &warehouse, &progress)?;
+        check_redacted(args, &results)?;
         let examples = report::write_csvs(&results, &warehouse, &folder, &style)?;
         drop(bar);
         let code = exit_code(&results, args.allow_empty);
@@ -152,6 +157,19 @@ fn style(args: &DiffArgs, spec: &Spec, ledger: &Ledger) -> Result<Style> {
         redact: args.redact.clone(),
         redact_key: ledger.hash_seed()?.to_le_bytes().to_vec(),
     })
+}
+
+/// Where the spec names no fields, whether one of them is to be redacted shows only now. A name that fits none would leave
+/// the values of another in the reports.
+fn check_redacted(args: &DiffArgs, results: &[EntityResult]) -> Result<()> {
+    let known = |name: &String| results.iter().flat_map(|r| &r.fields).any(|f| f.name == *name);
+    match args.redact.iter().find(|name| !known(name)) {
+        Some(name) => {
+            Err(Error::usage(format!("--redact {name}: no entity that is compared has such a field"))
+                .help("name a field as it stands in the spec or in the data"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Incomplete comes before different: what was not compared may differ too.

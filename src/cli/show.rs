@@ -10,6 +10,7 @@ use super::{Format, Global, print};
 use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::reconcile::diff::Bench;
+use crate::reconcile::report::terminal;
 use crate::reconcile::show::{Shown, show};
 use crate::spec::Entity;
 use crate::warehouse::Warehouse;
@@ -73,7 +74,7 @@ fn as_text(found: &[(String, Shown)], key: &[String]) -> String {
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(["field", "source", "target", ""]);
         for f in &shown.fields {
-            let value = |v: &Option<String>| v.clone().unwrap_or_else(|| "NULL".to_owned());
+            let value = |v: &Option<String>| terminal::quoted(v.as_deref());
             table.add_row([f.name.clone(), value(&f.source), value(&f.target), f.verdict.clone()]);
         }
         out.push_str(&format!("{table}\n"));

@@ -127,8 +127,9 @@ pub(super) fn show(global: &Global, done: &Done) -> Result<()> {
         };
         let failed =
             if o.failures > 0 { format!(", {} did not parse", thousands(o.failures)) } else { String::new() };
+        let rows = if o.rows == 1 { "row" } else { "rows" };
         let units = if o.units == 1 { "1 unit".to_owned() } else { format!("{} units", o.units) };
-        print(&format!("{}: {} rows from {units}{kept}{failed}", o.dataset, thousands(o.rows)))?;
+        print(&format!("{}: {} {rows} from {units}{kept}{failed}", o.dataset, thousands(o.rows)))?;
     }
     match failed {
         Some(path) => print(&format!(

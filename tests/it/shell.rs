@@ -8,38 +8,38 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// What a command said.
-pub struct Said {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// A folder in which commands are run.
-pub struct Shell {
+pub(crate) struct Shell {
     folder: TempDir,
 }
 
 impl Shell {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: TempDir::new().expect("a temporary folder") }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().expect("below the folder")).expect("folders");
         fs::write(path, text).expect("a file");
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
     }
 
     /// Runs `recon ARGS`, the arguments split at spaces.
-    pub fn recon(&self, args: &str) -> Said {
+    pub(crate) fn recon(&self, args: &str) -> Said {
         let output = Command::new(env!("CARGO_BIN_EXE_recon"))
             .args(args.split_whitespace())
             .current_dir(self.path())
@@ -58,7 +58,7 @@ impl Shell {
     }
 
     /// A transcript of commands, for a golden file.
-    pub fn transcript(&self, commands: &[&str]) -> String {
+    pub(crate) fn transcript(&self, commands: &[&str]) -> String {
         let mut out = String::new();
         for args in commands {
             let said = self.recon(args);
@@ -68,7 +68,7 @@ impl Shell {
     }
 
     /// The text with ids, times and this folder's path replaced by words.
-    pub fn redacted(&self, text: &str) -> String {
+    pub(crate) fn redacted(&self, text: &str) -> String {
         let text = text
             .replace(env!("CARGO_BIN_EXE_recon"), "[recon]")
             .replace(&self.path().display().to_string(), "[folder]");

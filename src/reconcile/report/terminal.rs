@@ -149,19 +149,27 @@ pub fn thousands(n: u64) -> String {
     out
 }
 
-/// A value on one line; control characters are escaped so that it cannot move the cursor.
+/// A value on one line, cut where it is long.
 fn shown(value: Option<&str>) -> String {
+    let more = value.map_or(0, |text| text.chars().count().saturating_sub(VALUE_CHARS_MAX));
+    match value.and_then(|text| text.char_indices().nth(VALUE_CHARS_MAX).map(|(end, _)| &text[..end])) {
+        Some(short) => format!("{}… ({more} more)", quoted(Some(short))),
+        None => quoted(value),
+    }
+}
+
+/// A value on one line, in quotes, so that NULL and the text `NULL` are two things; control characters are escaped so that it
+/// cannot move the cursor.
+pub fn quoted(value: Option<&str>) -> String {
     let Some(text) = value else { return "NULL".to_owned() };
-    let short: String = text
+    let plain: String = text
         .chars()
-        .take(VALUE_CHARS_MAX)
         .flat_map(|c| match c.is_control() {
             true => c.escape_default().collect::<Vec<_>>(),
             false => vec![c],
         })
         .collect();
-    let more = text.chars().count().saturating_sub(VALUE_CHARS_MAX);
-    if more > 0 { format!("\"{short}\"… ({more} more)") } else { format!("\"{short}\"") }
+    format!("\"{plain}\"")
 }
 
 /// The code points of two texts that a reader cannot tell apart.
