@@ -124,7 +124,9 @@ fn compare(
     for entity in global.entities(spec) {
         let side = |name: &str| {
             let dataset = spec.dataset(name).expect("the spec was checked");
-            staged(ledger, warehouse, dataset)
+            let staged = staged(ledger, warehouse, dataset)?;
+            staged.make_view(warehouse)?;
+            Ok::<_, Error>(staged)
         };
         results.push(diff_entity(&bench, entity, &side(&entity.source)?, &side(&entity.target)?)?);
     }

@@ -14,6 +14,7 @@ use super::rules;
 use super::side::Staged;
 use crate::error::{Context, Error, Result};
 use crate::event::Progress;
+use crate::query::{identifier, literal, render};
 use crate::spec::{Entity, Spec};
 use crate::value::Number;
 use crate::value::cast::{Class, Zone};
@@ -143,6 +144,13 @@ pub fn diff_entity(
     let fail = || format!("cannot write {}", folder.display());
     let verdicts = folder.join("verdicts.parquet");
     let classified = classify(&plan, bench.warehouse, &hashed[0], &hashed[1], &verdicts)?;
+    let absolute = std::path::absolute(&verdicts).or_failed(fail)?;
+    let view = [
+        ("name", identifier(&format!("{}.verdicts", entity.name))),
+        ("file", literal(&absolute.display().to_string())),
+    ];
+    let view: Vec<(&str, &str)> = view.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
+    bench.warehouse.execute(&render(include_str!("../../queries/reconcile/verdicts_view.sql"), &view))?;
     let findings = folder.join("findings");
     if findings.exists() {
         fs::remove_dir_all(&findings).or_failed(fail)?;

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod classify;
 pub mod diff;
+mod direct;
 pub mod failed;
 pub mod hash;
 pub mod judge;
@@ -17,3 +18,4 @@ pub mod resolve;
 pub mod rules;
 pub mod show;
 pub mod side;
+mod subset;

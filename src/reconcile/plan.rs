@@ -33,6 +33,14 @@ impl Side {
     }
 }
 
+/// The pieces of a side's query.
+#[derive(Clone, Debug)]
+pub struct Query {
+    columns: String,
+    logical: String,
+    filter: String,
+}
+
 /// How a field is compared on both sides.
 #[derive(Clone, Debug)]
 pub struct FieldPlan {
@@ -90,9 +98,13 @@ pub struct EntityPlan<'a> {
     /// Columns of either side that no field uses.
     pub unmapped: Vec<String>,
     /// The query of the source, with the fields' columns in their order.
-    pub source_query: String,
+    pub source_query: Query,
     /// The query of the target.
-    pub target_query: String,
+    pub target_query: Query,
+    /// The columns of the source's parts that are all its query gives, where no engine is needed to read them.
+    pub source_direct: Option<Vec<String>>,
+    /// The same of the target.
+    pub target_direct: Option<Vec<String>>,
     /// Whether another entity reads the source's dataset too, so that a row that does not parse belongs to none.
     pub source_is_shared: bool,
     /// The same for the target's dataset.
@@ -192,6 +204,8 @@ impl<'a> EntityPlan<'a> {
             unmapped: unmapped(entity, &fields, source, target),
             source_query: query(&plans, Side::Source, &source_names, entity.source_filter.as_ref())?,
             target_query: query(&plans, Side::Target, &target_names, entity.target_filter.as_ref())?,
+            source_direct: direct(&plans, Side::Source, source, entity.source_filter.as_ref()),
+            target_direct: direct(&plans, Side::Target, target, entity.target_filter.as_ref()),
             source_is_shared: shared(&entity.source),
             target_is_shared: shared(&entity.target),
             source_needs_key: needs_key(source),
@@ -213,10 +227,30 @@ impl<'a> EntityPlan<'a> {
     }
 
     /// The query of a side.
-    pub fn query(&self, side: Side) -> &str {
-        match side {
+    pub fn query(&self, side: Side) -> String {
+        self.query_over(side, &self.staged(side).rows_sql())
+    }
+
+    /// The query of a side over some of its rows.
+    pub fn query_over(&self, side: Side, rows: &str) -> String {
+        let query = match side {
             Side::Source => &self.source_query,
             Side::Target => &self.target_query,
+        };
+        let pieces = [
+            ("columns", query.columns.as_str()),
+            ("logical", &query.logical),
+            ("rows", rows),
+            ("filter", &query.filter),
+        ];
+        render(include_str!("../../queries/reconcile/project.sql"), &pieces)
+    }
+
+    /// The columns of a side's parts, where these are all that its query gives.
+    pub fn direct(&self, side: Side) -> Option<&[String]> {
+        match side {
+            Side::Source => self.source_direct.as_deref(),
+            Side::Target => self.target_direct.as_deref(),
         }
     }
 
@@ -263,7 +297,8 @@ impl<'a> EntityPlan<'a> {
             let predicate = own_predicate(&sql.text, &format!("s.s{i}"), &format!("t.s{i}"));
             let query = format!(
                 "select {predicate} from ({}\n) as s, ({}\n) as t",
-                self.source_query, self.target_query
+                self.query(Side::Source),
+                self.query(Side::Target)
             );
             if let Err(message) = warehouse.describe(&query) {
                 let first = message.lines().next().unwrap_or_default();
@@ -282,6 +317,16 @@ impl<'a> EntityPlan<'a> {
     }
 
     fn check_tolerances(&self, spec: &Spec) -> Result<()> {
+        if let Some(field) = self.fields.iter().find(|f| self.is_keyless() && f.rule.sql.is_some()) {
+            // Without a key there are no pairs on which a predicate could be asked.
+            return Err(Error::usage(format!(
+                "{}: entity `{}`, field `{}`: a rule in SQL in an entity without a key",
+                spec.path.display(),
+                self.entity.name,
+                field.name
+            ))
+            .help("give the entity a key, or the field another rule"));
+        }
         for field in self.fields.iter().filter(|f| rules::is_tolerant(&f.rule)) {
             let Status::Compared { class, .. } = field.status else { continue };
             let number = matches!(
@@ -476,7 +521,7 @@ fn unmapped(entity: &Entity, fields: &[Field], source: &Staged, target: &Staged)
 }
 
 /// The query of a side: its position, then each compared field's columns.
-fn query(plans: &[FieldPlan], side: Side, names: &Names<'_>, filter: Option<&Sql>) -> Result<String> {
+fn query(plans: &[FieldPlan], side: Side, names: &Names<'_>, filter: Option<&Sql>) -> Result<Query> {
     let mut columns = String::new();
     let mut n = 0;
     for access in plans.iter().filter(|p| p.is_compared()).filter_map(|p| p.access(side)) {
@@ -500,15 +545,17 @@ fn query(plans: &[FieldPlan], side: Side, names: &Names<'_>, filter: Option<&Sql
             keep(&names.rewrite(sql), plans, side, names)
         }
     };
-    Ok(render(
-        include_str!("../../queries/reconcile/project.sql"),
-        &[
-            ("columns", &columns),
-            ("logical", &names.logical_sql()),
-            ("rows", &names.staged.rows_sql()),
-            ("filter", &filter),
-        ],
-    ))
+    Ok(Query { columns, logical: names.logical_sql(), filter })
+}
+
+/// The physical columns in the order of the query, where it neither filters nor computes anything.
+fn direct(plans: &[FieldPlan], side: Side, staged: &Staged, filter: Option<&Sql>) -> Option<Vec<String>> {
+    let compared = || plans.iter().filter(|p| p.is_compared());
+    if filter.is_some() || staged.is_chain || compared().any(|p| p.rule.sql.is_some()) {
+        return None;
+    }
+    let columns: Option<Vec<Vec<&str>>> = compared().map(|p| p.access(side)?.physical()).collect();
+    Some(columns?.into_iter().flatten().map(str::to_owned).collect())
 }
 
 fn access_is(access: &Access, column: &super::side::Column) -> bool {

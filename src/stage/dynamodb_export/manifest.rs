@@ -17,6 +17,7 @@ use crate::stage::{Expected, Unit};
 /// The folder in which DynamoDB puts its exports, below the prefix that the user gave.
 const EXPORTS_FOLDER: &str = "AWSDynamoDB";
 const SUMMARY: &str = "manifest-summary";
+const SUMMARY_FILE: &str = "manifest-summary.json";
 const FILES: &str = "manifest-files";
 const STARTED: &str = "_started";
 /// Versions of the manifest that this reader was written for.
@@ -217,6 +218,10 @@ fn locate(path: &Path) -> Result<Option<PathBuf>> {
     if has_manifest(path) {
         return Ok(Some(path.to_path_buf()));
     }
+    // The summary itself is what AWS's own messages name.
+    if path.is_file() && path.file_name().is_some_and(|name| name == SUMMARY_FILE) {
+        return Ok(path.parent().map(Path::to_path_buf));
+    }
     let below = path.join(EXPORTS_FOLDER);
     let exports_folder = if below.is_dir() {
         below
@@ -345,7 +350,7 @@ fn places(folder: &Path, key: &str) -> Vec<PathBuf> {
     let Some(name) = parts.last().filter(|name| is_plain(name)) else { return places };
     if let (Some(at), Some(root)) =
         (parts.iter().rposition(|part| *part == EXPORTS_FOLDER), folder.parent().and_then(Path::parent))
-        && parts[at..].iter().all(|part| is_plain(part))
+        && parts[at..].iter().all(is_plain)
     {
         places.push(root.join(parts[at..].join("/")));
     }
