@@ -136,8 +136,9 @@ fn compare(
 /// A dataset as it is staged; a Parquet file that is read where it lies must still be what it was.
 pub(super) fn staged(ledger: &Ledger, warehouse: &Warehouse, dataset: &Dataset) -> Result<Staged> {
     let is_parquet = matches!(dataset.kind, DatasetKind::Parquet { .. });
-    let staged = match Staged::load(ledger, warehouse, dataset, &definition(dataset, false)) {
-        Err(_) if is_parquet => Staged::load(ledger, warehouse, dataset, &definition(dataset, true))?,
+    let load = |copy| Staged::load(ledger, warehouse, dataset, &definition(dataset, ledger.home(), copy));
+    let staged = match load(false) {
+        Err(_) if is_parquet => load(true)?,
         other => other?,
     };
     crate::stage::run::check_references(ledger, dataset)?;

@@ -25,8 +25,8 @@ const ENGINE_SHARE: f64 = 0.6;
 
 /// What `recon demo --help` ends with.
 const DEMO_HELP: &str = "\
-Exit codes: 0 everything that was planted was found, and nothing else; 2 the folder is not empty; 4 it did not\n\
-work. Its own `recon diff` finds differences, of course, and the demo says what that would exit with.\n\
+Exit codes: 0 everything that was planted was found, and nothing else; 2 the folder is not empty;\n\
+4 it did not work. Its own `recon diff` finds differences, and the demo says what that exits with.\n\
 Example: recon demo /tmp/recon-demo";
 /// What `recon show --help` ends with.
 const SHOW_HELP: &str = "\

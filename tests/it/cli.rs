@@ -133,7 +133,6 @@ fn wrong_places() {
         "stage",
         "diff --out a.csv",
         "diff --redact zz",
-        "diff --spec ./recon.toml",
         "show 99",
         "show 1 2",
     ]);
@@ -155,6 +154,20 @@ fn a_spec_that_changes() {
     text.push_str(&shell.transcript(&["stage", "diff"]));
     shell.write("recon.toml", &SPEC.replace("source =", "sorce ="));
     text.push_str(&shell.transcript(&["check", "stage", "diff", "show 1"]));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_project_is_the_same_from_wherever_recon_is_called() {
+    let shell = Shell::new();
+    shell.write("project/recon.toml", SPEC);
+    shell.write("project/a.csv", "id,n\n1,x\n");
+    shell.write("project/b.csv", "id,n\n2,x\n");
+    let inside = shell.inside("project");
+    let mut text = shell.transcript(&["stage --spec project/recon.toml"]);
+    text.push_str(&inside.transcript(&["diff", "stage"]));
+    let absolute = format!("diff --spec {}/project/recon.toml", shell.path().display());
+    text.push_str(&shell.transcript(&[&absolute]));
     insta::assert_snapshot!(text);
 }
 

@@ -60,6 +60,20 @@ fn the_text_says_it_all() {
 }
 
 #[test]
+fn the_readme_shows_what_the_demo_says() {
+    let shell = Shell::new();
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("the README");
+    let shown = shell.redacted(&readme);
+    // The line that tells a shell where recon is differs from machine to machine.
+    let said: String =
+        shell.recon("demo").stdout.split_inclusive('\n').filter(|line| !line.contains("alias")).collect();
+    assert!(
+        shown.contains(shell.redacted(&said).trim()),
+        "paste the output of ./demo into README.md:\n{said}"
+    );
+}
+
+#[test]
 fn the_project_works_on_with_the_ordinary_commands() {
     let shell = Shell::new();
     assert_eq!(shell.recon("demo here").code, 0);

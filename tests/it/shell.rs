@@ -2,8 +2,9 @@
 //! differs from run to run.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 use tempfile::TempDir;
 
@@ -16,16 +17,22 @@ pub(crate) struct Said {
 
 /// A folder in which commands are run.
 pub(crate) struct Shell {
-    folder: TempDir,
+    folder: Rc<TempDir>,
+    below: PathBuf,
 }
 
 impl Shell {
     pub(crate) fn new() -> Self {
-        Self { folder: TempDir::new().expect("a temporary folder") }
+        Self { folder: Rc::new(TempDir::new().expect("a temporary folder")), below: PathBuf::new() }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
+    /// The same with a folder below it as the current one.
+    pub(crate) fn inside(&self, name: &str) -> Self {
+        Self { folder: Rc::clone(&self.folder), below: self.below.join(name) }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join(&self.below)
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
@@ -71,7 +78,7 @@ impl Shell {
     pub(crate) fn redacted(&self, text: &str) -> String {
         let text = text
             .replace(env!("CARGO_BIN_EXE_recon"), "[recon]")
-            .replace(&self.path().display().to_string(), "[folder]");
+            .replace(&self.folder.path().display().to_string(), "[folder]");
         let mut out = String::new();
         let mut rest = text.as_str();
         while let Some(first) = rest.chars().next() {

@@ -48,6 +48,8 @@ pub fn summary(
             key.insert(0, "--".to_owned());
         }
         let _ = writeln!(out, "next: {command} show -e {} {}", shell(&example.entity), key.join(" "));
+    } else if exit_code == 1 {
+        let _ = writeln!(out, "next: see missing.csv, extra.csv and duplicates.csv there");
     } else if exit_code == 3 {
         let _ = writeln!(
             out,
