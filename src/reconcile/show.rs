@@ -56,8 +56,9 @@ pub fn show(
     key: &[String],
 ) -> Result<Shown> {
     if key.len() != entity.key.len() {
+        let fields = if entity.key.len() == 1 { "field" } else { "fields" };
         return Err(Error::usage(format!(
-            "the key of entity `{}` has {} fields ({}), not {}",
+            "the key of entity `{}` has {} {fields} ({}), not {}",
             entity.name,
             entity.key.len(),
             entity.key.join(", "),

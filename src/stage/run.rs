@@ -22,7 +22,7 @@ use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
 use crate::ledger::{Generation, Ledger, UnitRow};
-use crate::spec::Dataset;
+use crate::spec::{Dataset, DatasetKind};
 
 /// A documents' row is nested as deep as its text says.
 const STACK_BYTES: usize = 64 << 20;
@@ -82,9 +82,20 @@ struct Job<'a> {
     unchanged: bool,
 }
 
-/// Digest of what decides how a dataset's rows are staged.
-pub fn definition(dataset: &Dataset, copy: bool) -> String {
-    let kind = format!("{:?} {copy} {}", dataset.kind, env!("CARGO_PKG_VERSION"));
+/// Digest of what decides how a dataset's rows are staged, for a home. The same from wherever recon is called.
+pub fn definition(dataset: &Dataset, home: &Path, copy: bool) -> String {
+    let mut kind = dataset.kind.clone();
+    let places: Vec<&mut String> = match &mut kind {
+        DatasetKind::Csv(options) => vec![&mut options.uri],
+        DatasetKind::Jsonl { uri } | DatasetKind::Parquet { uri } => vec![uri],
+        DatasetKind::DynamodbExport(options) => {
+            std::iter::once(&mut options.uri).chain(&mut options.increments).collect()
+        }
+    };
+    for place in places {
+        *place = from_project(home, Path::new(place));
+    }
+    let kind = format!("{kind:?} {copy} {}", env!("CARGO_PKG_VERSION"));
     format!("{:032x}", xxh3_128(kind.as_bytes()))
 }
 
@@ -118,9 +129,11 @@ fn prepare<'a>(dataset: &'a Dataset, ledger: &Ledger, run_id: &str, options: &Op
     let folder = ledger.home().join("stage").join(&dataset.name);
     fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
     let names = Arc::new(Names::new(&dataset.name));
-    let source = open(dataset, &names, options.copy)?;
-    let (units, warnings) = source.units()?;
-    let definition = definition(dataset, options.copy);
+    let of_dataset = |error: Error| error.of(&format!("dataset `{}`", dataset.name));
+    let source = open(dataset, &names, options.copy).map_err(of_dataset)?;
+    let (units, warnings) = source.units().map_err(of_dataset)?;
+    let definition = definition(dataset, ledger.home(), options.copy);
+    let unit_key = |unit: &Unit| unit_key(unit, ledger.home());
     let latest = ledger.latest_generation(&dataset.name)?.filter(|g| g.definition == definition);
     let old = latest.as_ref().map_or(Ok(Vec::new()), |g| ledger.units(g.id))?;
     let mut kept = HashMap::new();
@@ -151,11 +164,23 @@ fn prepare<'a>(dataset: &'a Dataset, ledger: &Ledger, run_id: &str, options: &Op
 }
 
 /// A unit's name in the ledger: one file may be in two exports of a chain.
-fn unit_key(unit: &Unit) -> String {
+fn unit_key(unit: &Unit, home: &Path) -> String {
+    let path = from_project(home, &unit.path);
     match unit.window {
-        0 => unit.path.display().to_string(),
-        window => format!("{window}:{}", unit.path.display()),
+        0 => path,
+        window => format!("{window}:{path}"),
     }
+}
+
+/// A path as seen from the folder that the home lies in, so that it does not depend on the current folder; a path that leads
+/// elsewhere stays as it was given.
+fn from_project(home: &Path, path: &Path) -> String {
+    let inside = || {
+        let home = std::path::absolute(home).ok()?;
+        let path = std::path::absolute(path).ok()?;
+        path.strip_prefix(home.parent()?).map(Path::to_path_buf).ok()
+    };
+    inside().unwrap_or_else(|| path.to_path_buf()).display().to_string()
 }
 
 /// A unit's row, where the file is what it was when it was read and its parts are all there. A file that was only touched is
@@ -242,7 +267,7 @@ fn read_unit(
     fault::point("stage.before-ledger");
     let row = UnitRow {
         ordinal: ordinal as i64,
-        path: unit_key(unit),
+        path: unit_key(unit, ledger.home()),
         stamp: unit.stamp.0.clone(),
         digest: digests.xxh3,
         expected: expected_text(unit),
