@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module per subject.
 
+mod bad_input;
 mod golden;
 mod layering;
 mod project;
