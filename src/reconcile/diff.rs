@@ -230,6 +230,7 @@ fn hash(bench: &Bench<'_>, plan: &EntityPlan<'_>, side: Side, folder: &Path) -> 
         }
     }
     hash_side(plan, side, bench.warehouse, &own, bench.seed, bench.threads, bench.progress)
+        .map_err(|error| plan.blame_filter(bench.spec, bench.warehouse, side, error))
 }
 
 /// Fields whose values turn out to be zoned on one side only, and what is to be done with them.

@@ -346,6 +346,25 @@ impl<'a> EntityPlan<'a> {
         Ok(())
     }
 
+    /// Puts the blame for a query that failed on the spec's filter, where that is what fails. The engine's own words would show
+    /// the value that it fails for.
+    pub fn blame_filter(&self, spec: &Spec, warehouse: &Warehouse, side: Side, error: Error) -> Error {
+        let (filter, word) = match side {
+            Side::Source => (&self.entity.source_filter, "where"),
+            Side::Target => (&self.entity.target_filter, "target_where"),
+        };
+        let Some(sql) = filter else { return error };
+        // Counting needs no column: nothing but the filter is computed.
+        if warehouse.integers(&format!("select count(*) from ({}\n) as rows", self.query(side))).is_ok() {
+            return error;
+        }
+        let dataset = &self.staged(side).dataset.name;
+        spec.error_at(sql.line, sql.column, 1, &format!("`{word}` fails for some row of dataset `{dataset}`"))
+            .help(
+                "write it so that it holds or does not for every row, as with `try_cast` in place of `cast`",
+            )
+    }
+
     fn check_rules(&self, spec: &Spec) -> Result<()> {
         for field in self.fields.iter().filter(|f| rules::is_tolerant(&f.rule) || f.rule.sql.is_some()) {
             let Status::Compared { class, .. } = field.status else { continue };

@@ -120,6 +120,9 @@ pub fn stage(
     event::add(&progress.units_total, todo.len() as u64);
     event::add(&progress.bytes_total, todo.iter().map(|(j, u)| jobs[*j].units[*u].bytes).sum());
     let limit = Arc::new(FailureLimit::new(options.errors_max));
+    for row in jobs.iter().flat_map(|job| job.kept.values()) {
+        limit.count(row.failures, || format!("{} among them, staged before", row.path))?;
+    }
     run_units(&jobs, &todo, ledger, options, progress, &limit)?;
     jobs.into_iter().map(|job| complete(job, ledger)).collect()
 }
@@ -255,7 +258,7 @@ fn read_unit(
     progress.check()?;
     let unit = &job.units[ordinal];
     let stem = format!("{}-{ordinal:06}", job.generation);
-    let sink = UnitSink::new(&job.folder, &stem, Arc::clone(progress), Arc::clone(limit));
+    let sink = UnitSink::new(&job.folder, &stem, Arc::clone(progress), Arc::clone(limit)).of(&unit.path);
     let digests = job.source.read(unit, &sink, workers)?;
     let after = Stamp::of(&unit.path)?;
     if after != unit.stamp {

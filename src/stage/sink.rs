@@ -61,6 +61,7 @@ pub struct PartColumn {
 pub struct UnitSink {
     folder: PathBuf,
     stem: String,
+    unit: String,
     progress: Arc<Progress>,
     limit: Arc<FailureLimit>,
     parts: Mutex<Vec<Part>>,
@@ -93,16 +94,16 @@ impl FailureLimit {
         Self { max, seen: AtomicU64::new(0) }
     }
 
-    /// Counts one failure.
+    /// Counts failures; `last` says where the last of them is.
     ///
     /// # Errors
     /// More failures than `--max-errors` allows (exit 4).
-    pub fn count(&self) -> Result<()> {
-        let seen = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
+    pub fn count(&self, failures: u64, last: impl FnOnce() -> String) -> Result<()> {
+        let seen = self.seen.fetch_add(failures, Ordering::Relaxed) + failures;
         match self.max {
             Some(max) if seen > max => {
-                Err(Error::failed(format!("more than {max} rows did not parse (--max-errors)"))
-                    .help("see failures.csv of this run; mend the input, or allow more with --max-errors"))
+                let what = format!("more than {max} rows did not parse (--max-errors): {}", last());
+                Err(Error::failed(what).help("mend the input, or allow more with --max-errors"))
             }
             _ => Ok(()),
         }
@@ -128,6 +129,7 @@ impl UnitSink {
         Self {
             folder: folder.to_path_buf(),
             stem: stem.to_owned(),
+            unit: stem.to_owned(),
             progress,
             limit,
             parts: Mutex::default(),
@@ -136,6 +138,13 @@ impl UnitSink {
             part_count: AtomicU64::new(0),
             rows: AtomicU64::new(0),
         }
+    }
+
+    /// The same sink, that calls its unit by this name in errors.
+    #[must_use]
+    pub fn of(mut self, unit: &Path) -> Self {
+        self.unit = unit.display().to_string();
+        self
     }
 
     /// The run's counters; [`Progress::check`] tells when to stop.
@@ -154,8 +163,10 @@ impl UnitSink {
     /// More failures than `--max-errors` allows.
     pub fn fail(&self, failure: Failure) -> Result<()> {
         event::add(&self.progress.failures, 1);
+        let place = failure.line.map_or_else(|| self.unit.clone(), |line| format!("{}:{line}", self.unit));
+        let last = format!("{place}: {}", failure.message);
         self.failures.lock().expect("no worker panics while it holds the failures").push(failure);
-        self.limit.count()
+        self.limit.count(1, || last)
     }
 
     /// Adds a file that is referenced where it lies instead of being copied.

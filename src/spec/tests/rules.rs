@@ -103,7 +103,7 @@ fn text_and_nulls_on_a_key() {
 
 #[test]
 fn tolerance_is_for_numbers_and_times() {
-    for ty in ["string", "bool", "uuid", "bytes", "json", "set<number>", "list", "interval", "enum"] {
+    for ty in ["string", "bool", "uuid", "bytes", "json", "set<number>", "list", "enum"] {
         let report = bad_rule(&format!("type = \"{ty}\", tolerance = 1"));
         assert_has(&report, &[&format!("`tolerance` on type {ty}, which is neither number nor time")]);
         let report = bad_rule(&format!("type = \"{ty}\", relative = 1"));
