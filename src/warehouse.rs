@@ -166,5 +166,7 @@ fn config(threads: usize, memory_bytes: u64) -> duckdb::Result<Config> {
         .with("autoinstall_known_extensions", "false")?
         .with("allow_community_extensions", "false")?
         .with("preserve_insertion_order", "false")?
+        // A file may be written anew under its name while this process runs.
+        .with("enable_external_file_cache", "false")?
         .with("arrow_lossless_conversion", "false")
 }

@@ -2,5 +2,5 @@
 -- Parameters: columns, logical (the dataset's columns by their names), rows (its staged rows), filter.
 -- Columns: pos, then columns. Grain: one row of the entity.
 select __recon_pos as pos {{columns}}
-from (select __recon_pos {{logical}} from ({{rows}}) as staged) as r
+from (select __recon_pos {{logical}} from ({{rows}}) as staged) as __recon_rows
 where {{filter}}

@@ -2,4 +2,4 @@
 -- Grain: one row that did not cast.
 select __recon_pos as pos, {{on_target}} as on_target, __recon_line::bigint as line
 from ({{rows}}) as staged
-where __recon_pos in (select pos from read_parquet({{records}}) where verdict = 4)
+where __recon_pos in (select pos from read_parquet({{records}}, hive_partitioning = false) where verdict = 4)

@@ -3,4 +3,4 @@
 create or replace view {{name}} as
 select
   ['matched', 'mismatched', 'missing', 'extra', 'unchecked', 'duplicate'][verdict + 1] as verdict, source_pos, target_pos
-from read_parquet({{file}})
+from read_parquet({{file}}, hive_partitioning = false)

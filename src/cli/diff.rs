@@ -81,8 +81,9 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         let folder = args.out.clone().unwrap_or_else(|| ledger.home().join("runs").join(run_id));
         std::fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
         let bar = Bar::start(global, "comparing", &progress);
-        let results = compare(global, &spec, &ledger, &warehouse, &progress)?;
+        let mut results = compare(global, &spec, &ledger, &warehouse, &progress)?;
         check_redacted(args, &results)?;
+        report::redact(&mut results, &style);
         let examples = report::write_csvs(&results, &warehouse, &folder, &style)?;
         drop(bar);
         let code = exit_code(&results, args.allow_empty);
@@ -179,7 +180,7 @@ fn check_redacted(args: &DiffArgs, results: &[EntityResult]) -> Result<()> {
 fn exit_code(results: &[EntityResult], allow_empty: bool) -> u8 {
     let incomplete = results.iter().any(|r| {
         let c = &r.counts;
-        c.unchecked + c.unchecked_target + r.unassigned > 0
+        c.unchecked + c.unchecked_target + r.failed + r.unassigned > 0
             || r.fields.iter().any(|f| f.status == "not_compared")
             || (c.source_rows + c.target_rows == 0 && !allow_empty)
     });

@@ -4,7 +4,6 @@ use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 
 use super::resolve::StoreType;
-use super::side::Column;
 use crate::query::{identifier, literal};
 use crate::value::arrow::Cells;
 use crate::value::{Number, Value, json};
@@ -72,17 +71,6 @@ impl Access {
             Self::Column { physical, store: StoreType::Untyped, .. } => Some(vec![physical.as_str()]),
             Self::Document { physical, .. } => Some(physical.iter().map(|(_, name)| name.as_str()).collect()),
             Self::Column { .. } | Self::Expression { .. } => None,
-        }
-    }
-
-    /// The expression whose value a predicate of the spec sees.
-    pub fn predicate_sql(&self, column: Option<&Column>) -> String {
-        match self {
-            Self::Column { sql, .. } | Self::Expression { sql, .. } => sql.clone(),
-            Self::Document { physical, path, .. } => match column {
-                Some(column) if path.is_empty() => identifier(&column.sql_name),
-                _ => path_sql(physical, path, "S"),
-            },
         }
     }
 

@@ -88,6 +88,8 @@ pub struct EntityResult {
     pub warnings: Vec<(String, u64)>,
     /// Remarks of the staging.
     pub remarks: Vec<String>,
+    /// Rows of both sides that did not parse or cast, those among duplicates too.
+    pub failed: u64,
     /// Rows of a shared dataset that did not parse, on both sides.
     pub unassigned: u64,
     /// Whether the rows that did not parse belong to this entity: nobody else reads their dataset.
@@ -157,16 +159,7 @@ pub fn diff_entity(
     }
     fs::create_dir_all(&findings).or_failed(fail)?;
     let both = [&hashed[0], &hashed[1]];
-    let judged = judge(
-        &plan,
-        bench.warehouse,
-        &classified,
-        both,
-        &verdicts,
-        &findings,
-        bench.threads,
-        bench.progress,
-    )?;
+    let judged = judge(bench, &plan, &classified, both, &verdicts, &findings)?;
     let mut counts = classified.counts;
     counts.matched += judged.findings.settled_equal;
     counts.mismatched -= judged.findings.settled_equal;
@@ -184,6 +177,7 @@ pub fn diff_entity(
         fields: field_results(&plan, &counts, &classified.beside, &judged.findings.fields),
         unmapped: plan.unmapped.clone(),
         warnings: warnings(&hashed),
+        failed: hashed.iter().map(|side| side.learned.failed).sum(),
         remarks: source.warnings.iter().chain(&target.warnings).cloned().collect(),
         unassigned: unassigned(&plan),
         owns_unparsed: [!plan.source_is_shared, !plan.target_is_shared],

@@ -11,11 +11,14 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use super::access::{self, Access};
 use super::hash::{Learned, Output, Rows, UNPARSED};
 use super::plan::{EntityPlan, FieldPlan, Side};
+use super::side::Staged;
 use crate::error::{Context, Result};
 use crate::query::{identifier, literal, render};
-use crate::spec::DatasetKind;
 use crate::value::Value;
 use crate::warehouse::Warehouse;
+
+/// Columns of `failed_rows.sql` before the key's.
+const COLUMNS_BEFORE_KEY: usize = 5;
 
 /// A row that could not be compared.
 #[derive(Clone, Debug)]
@@ -85,30 +88,20 @@ pub(crate) fn unparsed(
     mut each: impl FnMut(Unparsed) -> Result<()>,
 ) -> Result<()> {
     let staged = plan.staged(side);
-    let has_cells = matches!(staged.dataset.kind, DatasetKind::Csv(_));
-    let keys: Vec<(&FieldPlan, &Access)> = match has_cells {
-        true => plan.key().iter().filter_map(|f| f.access(side).map(|a| (f, a))).collect(),
-        false => Vec::new(),
-    };
+    let keys: Vec<(&FieldPlan, &Access)> =
+        plan.key().iter().filter_map(|f| f.access(side).map(|a| (f, a))).collect();
     let selects: String = keys.iter().flat_map(|(_, a)| a.select()).map(|sql| format!(", {sql}")).collect();
-    let cells: String = staged
-        .columns
-        .iter()
-        .filter(|_| has_cells)
-        .map(|c| {
-            let pointer = access::pointer(std::slice::from_ref(&c.name), None);
-            format!(", json_extract_string(cells, {}) as {}", literal(&pointer), identifier(&c.sql_name))
-        })
-        .collect();
-    let filter = match (side, has_cells) {
-        (_, false) => None,
-        (Side::Source, _) => plan.entity.source_filter.as_ref(),
-        (Side::Target, _) => plan.entity.target_filter.as_ref(),
-    };
-    let filter = filter.map_or_else(|| has_cells.to_string(), |sql| format!("({}\n)", sql.text));
+    let cells = cells_sql(staged);
+    let names = plan.unparsed(side);
     for failures in &staged.failures {
         let file = literal(&failures.path.display().to_string());
-        let pieces = [("keys", selects.as_str()), ("cells", &cells), ("file", &file), ("filter", &filter)];
+        let pieces = [
+            ("keys", selects.as_str()),
+            ("filter", &names.filter),
+            ("logical", &names.logical),
+            ("cells", &cells),
+            ("file", &file),
+        ];
         let sql = render(include_str!("../../queries/reconcile/failed_rows.sql"), &pieces);
         warehouse.stream(&sql, |batch| {
             for row in 0..batch.num_rows() {
@@ -133,6 +126,32 @@ pub(crate) fn unparsed(
     Ok(())
 }
 
+/// The dataset's physical columns, as far as the cells of a row that did not parse hold them. Cells are text without their
+/// type: a document's attribute is taken for what it is in every other document, and for nothing where that is several things.
+fn cells_sql(staged: &Staged) -> String {
+    let mut out = String::new();
+    for column in &staged.columns {
+        let is_only = column.physical.iter().filter(|(tag, _)| tag != "NULL").count() == 1;
+        for (tag, physical) in &column.physical {
+            let name = if tag.is_empty() { physical } else { &column.name };
+            let pointer = literal(&access::pointer(std::slice::from_ref(name), None));
+            let cell = format!("json_extract_string(f.cells, {pointer})");
+            let sql = match tag.as_str() {
+                "" => cell,
+                "S" | "N" if is_only => cell,
+                "BOOL" if is_only => format!("try_cast({cell} as boolean)"),
+                "BOOL" | "NULL" => "null::boolean".to_owned(),
+                "B" => "null::blob".to_owned(),
+                "SS" | "NS" => "null::varchar[]".to_owned(),
+                "BS" => "null::blob[]".to_owned(),
+                _ => "null::varchar".to_owned(),
+            };
+            out.push_str(&format!(", {sql} as {}", identifier(physical)));
+        }
+    }
+    out
+}
+
 fn key_of(
     plan: &EntityPlan<'_>,
     side: Side,
@@ -141,11 +160,12 @@ fn key_of(
     row: usize,
 ) -> Vec<Value<'static>> {
     let cells = access::cells(batch);
+    let mut first = COLUMNS_BEFORE_KEY;
     let values: Option<Vec<Value<'static>>> = keys
         .iter()
-        .enumerate()
-        .map(|(i, (field, access))| {
-            let value = access.value(&cells, 5 + i, row).ok()?;
+        .map(|(field, access)| {
+            let value = access.value(&cells, first, row).ok()?;
+            first += access.select().len();
             let value = plan.normaliser(field, side)?.normal_only(value).ok()?;
             (!value.is_null()).then(|| value.into_owned())
         })

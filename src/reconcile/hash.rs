@@ -29,6 +29,7 @@ use crate::event::{self, Progress};
 use crate::fault;
 use crate::value::arrow::Cells;
 use crate::value::cast::Class;
+use crate::value::time::Moment;
 use crate::value::{Value, json};
 use crate::warehouse::Warehouse;
 
@@ -76,7 +77,10 @@ struct Reader<'a> {
     access: &'a Access,
     normaliser: Normaliser,
     first: usize,
+    /// Its value goes into the key's hash: it is one of the key's, or there is no key and the whole row is.
     is_key: bool,
+    /// The spec names it in the key.
+    is_named_key: bool,
     is_sql: bool,
     tolerant_scale: Option<u32>,
     has_own_forms: bool,
@@ -167,6 +171,7 @@ fn readers<'a>(plan: &'a EntityPlan<'_>, side: Side) -> Vec<Reader<'a>> {
             normaliser: plan.normaliser(field, side).expect("a compared field has a class"),
             first,
             is_key: field.is_key || plan.is_keyless(),
+            is_named_key: field.is_key,
             is_sql: field.rule.sql.is_some(),
             tolerant_scale: field.tolerant_scale(),
             has_own_forms: rules::has_own_forms(&field.rule),
@@ -265,6 +270,13 @@ impl Output {
     }
 }
 
+/// A tolerant field's two columns.
+#[derive(Default)]
+pub(crate) struct TolerantColumn {
+    scaled: Vec<Option<i128>>,
+    wide: Vec<Option<String>>,
+}
+
 /// The columns of one output batch.
 #[derive(Default)]
 pub(crate) struct Rows {
@@ -272,7 +284,7 @@ pub(crate) struct Rows {
     pub(crate) row: Vec<u128>,
     pub(crate) pos: Vec<i64>,
     pub(crate) failed: Vec<bool>,
-    pub(crate) tolerant: Vec<(Vec<Option<i128>>, Vec<Option<String>>)>,
+    pub(crate) tolerant: Vec<TolerantColumn>,
     pub(crate) forms: Vec<Vec<u64>>,
 }
 
@@ -295,9 +307,13 @@ impl Rows {
             let kind = &field.name()[..1];
             columns.push(match (kind, field.data_type()) {
                 ("t", DataType::Decimal128(precision, scale)) => {
-                    let (scaled, texts) = tolerant.next().unwrap_or((vec![None; rows], vec![None; rows]));
-                    wide = Some(texts);
-                    let array = Decimal128Array::from(scaled).with_precision_and_scale(*precision, *scale);
+                    let column = tolerant.next().unwrap_or_else(|| TolerantColumn {
+                        scaled: vec![None; rows],
+                        wide: vec![None; rows],
+                    });
+                    wide = Some(column.wide);
+                    let array =
+                        Decimal128Array::from(column.scaled).with_precision_and_scale(*precision, *scale);
                     Arc::new(array.or_failed(|| "a tolerant value does not fit".to_owned())?)
                 }
                 ("w", _) => Arc::new(StringArray::from(wide.take().unwrap_or(vec![None; rows]))),
@@ -391,7 +407,7 @@ fn hash_row(
     scratch.key.clear();
     scratch.row.clear();
     let (mut tolerant, mut form) = (0, 0);
-    let (mut failure, mut key_failed, mut key_null) = (None, false, false);
+    let (mut failure, mut key_failed, mut null_key) = (None, false, None);
     for reader in readers {
         if reader.is_plain_text
             && let Some(text) = reader.access.plain_text(cells, reader.first, row)
@@ -408,18 +424,22 @@ fn hash_row(
             }
         };
         learned.look_at(reader, &value);
-        key_null |= reader.is_key && value.is_null();
+        if reader.is_named_key && value.is_null() {
+            null_key.get_or_insert(reader.index);
+        }
     }
-    let (all_rows, all_key) = (rows.pos.len() + 1, key_null && readers.iter().any(|r| r.is_key));
-    for (scaled, wide) in &mut rows.tolerant {
-        scaled.resize(all_rows, None);
-        wide.resize(all_rows, None);
+    let all_rows = rows.pos.len() + 1;
+    for column in &mut rows.tolerant {
+        column.scaled.resize(all_rows, None);
+        column.wide.resize(all_rows, None);
     }
     rows.forms.iter_mut().for_each(|f| f.resize(all_rows, 0));
-    learned.null_keys += u64::from(all_key && !key_failed);
-    if all_key && needs_key && !key_failed {
-        failure = Some(failed::Failed::null_key(readers.iter().position(|r| r.is_key).unwrap_or(0)));
-        key_failed = true;
+    if let Some(field) = null_key.filter(|_| !key_failed) {
+        learned.null_keys += 1;
+        if needs_key {
+            failure = Some(failed::Failed::null_key(field));
+            key_failed = true;
+        }
     }
     rows.key.push((!key_failed).then(|| xxh3_128_with_seed(&scratch.key, seed)));
     rows.row.push(if failure.is_some() { 0 } else { xxh3_128_with_seed(&scratch.row, seed) });
@@ -466,8 +486,8 @@ fn see<'a>(
                 _ => 0,
             });
             let beside = tolerance::beside(&normal, scale);
-            rows.tolerant[tolerant_at].0.push(beside.scaled);
-            rows.tolerant[tolerant_at].1.push(beside.wide);
+            rows.tolerant[tolerant_at].scaled.push(beside.scaled);
+            rows.tolerant[tolerant_at].wide.push(beside.wide);
         }
     }
     Ok(normal)
@@ -476,8 +496,8 @@ fn see<'a>(
 impl Learned {
     fn look_at(&mut self, reader: &Reader<'_>, value: &Value<'_>) {
         match value {
-            Value::Timestamp { zoned: true, .. } => self.zones[reader.index].0 += 1,
-            Value::Timestamp { zoned: false, .. } => self.zones[reader.index].1 += 1,
+            Value::Timestamp { at: Moment::At(_), zoned: true } => self.zones[reader.index].0 += 1,
+            Value::Timestamp { at: Moment::At(_), zoned: false } => self.zones[reader.index].1 += 1,
             Value::Map(_) | Value::List(_) => {
                 self.json_duplicate_keys += u64::from(json::has_duplicate_keys(value));
             }

@@ -13,6 +13,7 @@ use parquet::arrow::ArrowWriter;
 
 use super::access;
 use super::classify::{Classified, own_predicate};
+use super::diff::Bench;
 use super::hash::{Hashed, properties};
 use super::pipeline::fan_out;
 use super::plan::{EntityPlan, FieldPlan, Side};
@@ -20,7 +21,6 @@ use super::rules::normal::Normaliser;
 use super::rules::{self, Judgement, Seen};
 use super::subset;
 use crate::error::{Context, Error, Result};
-use crate::event::Progress;
 use crate::query::{literal, render};
 use crate::value::arrow::Cells;
 use crate::value::{Number, Value};
@@ -86,15 +86,14 @@ struct FieldReader<'a> {
 /// # Errors
 /// What the engine says; a disk that is full.
 pub fn judge(
+    bench: &Bench<'_>,
     plan: &EntityPlan<'_>,
-    warehouse: &Warehouse,
     classified: &Classified,
     hashed: [&Hashed; 2],
     verdicts: &Path,
     folder: &Path,
-    threads: usize,
-    progress: &Progress,
 ) -> Result<Judged> {
+    let warehouse = bench.warehouse;
     fetch(plan, warehouse, classified, hashed, verdicts, folder)?;
     let (predicates, readers) = readers(plan);
     let sql = render(include_str!("../../queries/reconcile/findings.sql"), &[("predicates", &predicates)]);
@@ -114,7 +113,7 @@ pub fn judge(
         worker.records.finish()?;
         Ok(worker.findings)
     };
-    let parts = fan_out(warehouse, &sql, threads, progress, start, each, end)?;
+    let parts = fan_out(warehouse, &sql, bench.threads, bench.progress, start, each, end)?;
     let nothing = Findings { fields: vec![FieldFindings::default(); plan.fields.len()], settled_equal: 0 };
     let findings = parts.into_iter().fold(nothing, Findings::plus);
     warehouse.execute("drop table wanted; drop table source_values; drop table target_values")?;

@@ -14,36 +14,61 @@ use crate::warehouse::Warehouse;
 /// The largest decimal that the engine holds.
 const DECIMAL_DIGITS_MAX: i64 = 38;
 
+/// A name's parts, and precision and scale of the numbers it stands for.
+type Size = (Vec<String>, (u32, u32));
+
+/// A name that SQL can use.
+struct Logical {
+    name: String,
+    /// What it stands for, over the physical columns.
+    sql: String,
+    /// The same for a row that did not parse, whose number may be wider than all that did.
+    unparsed_sql: String,
+}
+
 /// One side's names.
 pub struct Names<'a> {
     spec: &'a Spec,
     warehouse: &'a Warehouse,
     /// The side.
     pub staged: &'a Staged,
-    logical: Vec<(String, String)>,
+    logical: Vec<Logical>,
 }
 
 impl<'a> Names<'a> {
-    /// Gathers the names that these expressions need.
+    /// Gathers the names that these expressions need. `used` are read as they are and need names only where they are more
+    /// than a name themselves; the values of `seen` are shown to SQL, typed, even where they are no more than that.
     ///
     /// # Errors
     /// What the engine says of the staged rows.
-    pub fn new(spec: &'a Spec, warehouse: &'a Warehouse, staged: &'a Staged, used: &[&Sql]) -> Result<Self> {
+    pub fn new(
+        spec: &'a Spec,
+        warehouse: &'a Warehouse,
+        staged: &'a Staged,
+        used: &[&Sql],
+        seen: &[&Sql],
+    ) -> Result<Self> {
         let mut names = Self { spec, warehouse, staged, logical: Vec::new() };
-        let expressions: Vec<&Sql> = used.iter().copied().filter(|sql| names.plain(sql).is_none()).collect();
+        let expressions =
+            used.iter().copied().filter(|sql| names.plain(sql).is_none()).chain(seen.iter().copied());
         let paths: Vec<Vec<String>> = expressions
-            .iter()
             .flat_map(|sql| query::paths(&sql.text).unwrap_or_default())
             .filter(|path| !path.call)
             .map(|path| path.parts)
             .collect();
         let sizes = names.number_sizes(&paths)?;
         for column in &staged.columns {
-            let sql = match &column.store {
-                StoreType::Document { .. } => document_sql(column, sizes_of(&sizes, &[column.name.clone()])),
+            let sql = |cast| match &column.store {
+                StoreType::Document { .. } => {
+                    document_sql(column, sizes_of(&sizes, std::slice::from_ref(&column.name)), cast)
+                }
                 _ => identifier(&column.physical[0].1),
             };
-            names.logical.push((column.sql_name.clone(), sql));
+            names.logical.push(Logical {
+                name: column.sql_name.clone(),
+                sql: sql("cast"),
+                unparsed_sql: sql("try_cast"),
+            });
         }
         for path in paths.iter().filter(|path| path.len() > 1) {
             names.add_path(path, &sizes)?;
@@ -102,6 +127,18 @@ impl<'a> Names<'a> {
         Ok(Access::Expression { sql: self.rewrite(sql), store })
     }
 
+    /// What the spec's own predicate sees of an expression's value.
+    pub fn predicate(&self, sql: &Sql, access: &Access) -> String {
+        match (access, self.plain(sql)) {
+            (Access::Column { sql, .. } | Access::Expression { sql, .. }, _) => sql.clone(),
+            (Access::Document { .. }, Some((column, path))) if path.is_empty() => {
+                identifier(&column.sql_name)
+            }
+            (Access::Document { .. }, Some(_)) => self.rewrite(sql),
+            (Access::Document { .. }, None) => "null::varchar".to_owned(),
+        }
+    }
+
     /// The expression with each path replaced by the column that stands for it.
     pub fn rewrite(&self, sql: &Sql) -> String {
         let mut text = sql.text.clone();
@@ -109,7 +146,7 @@ impl<'a> Names<'a> {
             query::paths(&sql.text).unwrap_or_default().iter().rev().filter(|p| !p.call && p.parts.len() > 1)
         {
             let name = path.parts.join(".");
-            if self.staged.is_schemaless() && self.logical.iter().any(|(logical, _)| *logical == name) {
+            if self.staged.is_schemaless() && self.logical.iter().any(|logical| logical.name == name) {
                 text.replace_range(path.range.clone(), &identifier(&name));
             }
         }
@@ -118,9 +155,18 @@ impl<'a> Names<'a> {
 
     /// The select list that gives the names their columns, as a continuation of a list.
     pub fn logical_sql(&self) -> String {
+        self.select(|logical| &logical.sql)
+    }
+
+    /// As [`Names::logical_sql`], for rows that did not parse.
+    pub fn unparsed_sql(&self) -> String {
+        self.select(|logical| &logical.unparsed_sql)
+    }
+
+    fn select(&self, sql: fn(&Logical) -> &String) -> String {
         let mut out = String::new();
-        for (name, sql) in &self.logical {
-            out.push_str(&format!(", {sql} as {}", identifier(name)));
+        for logical in &self.logical {
+            out.push_str(&format!(", {} as {}", sql(logical), identifier(&logical.name)));
         }
         if self.staged.is_schemaless() {
             // A field that is plainly an attribute is read from the physical columns themselves.
@@ -139,7 +185,7 @@ impl<'a> Names<'a> {
         self.check_syntax(sql)?;
         let expression = self.rewrite(sql);
         let query = format!(
-            "select ({expression}\n) as v from (select __recon_pos {} from ({}) as staged) as r",
+            "select ({expression}\n) as v from (select __recon_pos {} from ({}) as staged) as __recon_rows",
             self.logical_sql(),
             self.staged.rows_sql()
         );
@@ -176,7 +222,7 @@ impl<'a> Names<'a> {
         let mut near: Vec<_> = self
             .logical
             .iter()
-            .map(|(known, _)| (strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase()), known))
+            .map(|l| (strsim::jaro_winkler(&l.name.to_lowercase(), &name.to_lowercase()), &l.name))
             .filter(|(likeness, _)| *likeness > 0.7)
             .collect();
         near.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -185,7 +231,7 @@ impl<'a> Names<'a> {
             false => format!("did you mean {}?", near.join(", ")),
             true => {
                 let all: Vec<String> =
-                    self.logical.iter().take(12).map(|(name, _)| format!("`{name}`")).collect();
+                    self.logical.iter().take(12).map(|l| format!("`{}`", l.name)).collect();
                 format!("its columns are {}", all.join(", "))
             }
         };
@@ -216,22 +262,22 @@ impl<'a> Names<'a> {
         Ok(tags.into_iter().filter_map(|mut row| row.remove(0)).filter(|tag| tag != "NULL").collect())
     }
 
-    fn add_path(&mut self, parts: &[String], sizes: &[(Vec<String>, (u32, u32))]) -> Result<()> {
+    fn add_path(&mut self, parts: &[String], sizes: &[Size]) -> Result<()> {
         let name = parts.join(".");
-        let known = self.logical.iter().any(|(logical, _)| *logical == name);
+        let known = self.logical.iter().any(|logical| logical.name == name);
         let Some(column) = self.staged.column(&parts[0]).filter(|_| !known && self.staged.is_schemaless())
         else {
             return Ok(());
         };
         let path = &parts[1..];
         let tags = self.path_tags(column, path)?;
-        let sql = match tags.as_slice() {
+        let sql = |cast: &str| match tags.as_slice() {
             [] => "null::varchar".to_owned(),
             [tag] => {
                 let text = path_sql(&column.physical, path, tag);
                 match (tag.as_str(), sizes_of(sizes, parts)) {
                     ("N", Some((precision, scale))) => {
-                        format!("cast({text} as decimal({precision}, {scale}))")
+                        format!("{cast}({text} as decimal({precision}, {scale}))")
                     }
                     ("BOOL", _) => format!("cast({text} as boolean)"),
                     ("B", _) => format!("from_base64({text})"),
@@ -244,12 +290,12 @@ impl<'a> Names<'a> {
                 format!("json_extract({}, {})", root.unwrap_or_default(), literal(&pointer(path, None)))
             }
         };
-        self.logical.push((name, sql));
+        self.logical.push(Logical { name, sql: sql("cast"), unparsed_sql: sql("try_cast") });
         Ok(())
     }
 
     /// How wide the numbers are that these names stand for.
-    fn number_sizes(&self, paths: &[Vec<String>]) -> Result<Vec<(Vec<String>, (u32, u32))>> {
+    fn number_sizes(&self, paths: &[Vec<String>]) -> Result<Vec<Size>> {
         let mut wanted: Vec<(Vec<String>, String)> = Vec::new();
         for parts in paths {
             let Some(column) = self.staged.column(&parts[0]) else { continue };
@@ -285,6 +331,6 @@ impl<'a> Names<'a> {
     }
 }
 
-fn sizes_of(sizes: &[(Vec<String>, (u32, u32))], key: &[String]) -> Option<(u32, u32)> {
+fn sizes_of(sizes: &[Size], key: &[String]) -> Option<(u32, u32)> {
     sizes.iter().find(|(known, _)| known == key).map(|(_, size)| *size)
 }

@@ -85,6 +85,15 @@ pub struct Override {
     pub not_compared: Option<String>,
 }
 
+/// How rows that did not parse are looked at, of which only some cells are known.
+#[derive(Clone, Debug)]
+pub struct UnparsedSql {
+    /// The side's names, as a continuation of a select list.
+    pub logical: String,
+    /// Whether a row is one of the entity's.
+    pub filter: String,
+}
+
 /// Everything that is needed to compare an entity.
 pub struct EntityPlan<'a> {
     /// The entity.
@@ -105,6 +114,10 @@ pub struct EntityPlan<'a> {
     pub source_direct: Option<Vec<String>>,
     /// The same of the target.
     pub target_direct: Option<Vec<String>>,
+    /// How the source's rows that did not parse are looked at.
+    pub source_unparsed: UnparsedSql,
+    /// The same for the target's.
+    pub target_unparsed: UnparsedSql,
     /// Whether another entity reads the source's dataset too, so that a row that does not parse belongs to none.
     pub source_is_shared: bool,
     /// The same for the target's dataset.
@@ -169,9 +182,21 @@ impl<'a> EntityPlan<'a> {
             let live = fields.iter().filter(|f| !f.rule.ignore);
             live.map(|f| pick(f).clone()).chain(filter.clone()).collect()
         };
-        let (from, to) = (used(|f| &f.from, &entity.source_filter), used(|f| &f.to, &entity.target_filter));
-        let source_names = Names::new(spec, warehouse, source, &from.iter().collect::<Vec<_>>())?;
-        let target_names = Names::new(spec, warehouse, target, &to.iter().collect::<Vec<_>>())?;
+        let seen = |pick: fn(&Field) -> &Sql| -> Vec<Sql> {
+            fields.iter().filter(|f| f.rule.sql.is_some()).map(|f| pick(f).clone()).collect()
+        };
+        let names = |staged, pick: fn(&Field) -> &Sql, filter| {
+            let (used, seen) = (used(pick, filter), seen(pick));
+            Names::new(
+                spec,
+                warehouse,
+                staged,
+                &used.iter().collect::<Vec<_>>(),
+                &seen.iter().collect::<Vec<_>>(),
+            )
+        };
+        let source_names = names(source, |f| &f.from, &entity.source_filter)?;
+        let target_names = names(target, |f| &f.to, &entity.target_filter)?;
         let mut plans: Vec<FieldPlan> = Vec::new();
         for field in &fields {
             let mut plan = plan_field(spec, entity, field, &source_names, &target_names)?;
@@ -190,29 +215,26 @@ impl<'a> EntityPlan<'a> {
             |f: &FieldPlan| entity.key.iter().position(|k| *k == f.name).unwrap_or(entity.key.len());
         plans.sort_by_key(position);
         let shared = |dataset: &str| {
-            spec.entities
-                .iter()
-                .filter(|e| e.source == dataset || e.target == dataset)
-                .map(|e| &e.name)
-                .count()
-                > 1
+            spec.entities.iter().filter(|e| e.source == dataset || e.target == dataset).count() > 1
         };
         let plan = Self {
             entity,
             source,
             target,
             unmapped: unmapped(entity, &fields, source, target),
-            source_query: query(&plans, Side::Source, &source_names, entity.source_filter.as_ref())?,
-            target_query: query(&plans, Side::Target, &target_names, entity.target_filter.as_ref())?,
+            source_query: query(&plans, &fields, Side::Source, &source_names, entity.source_filter.as_ref())?,
+            target_query: query(&plans, &fields, Side::Target, &target_names, entity.target_filter.as_ref())?,
             source_direct: direct(&plans, Side::Source, source, entity.source_filter.as_ref()),
             target_direct: direct(&plans, Side::Target, target, entity.target_filter.as_ref()),
+            source_unparsed: unparsed(&source_names, entity.source_filter.as_ref()),
+            target_unparsed: unparsed(&target_names, entity.target_filter.as_ref()),
             source_is_shared: shared(&entity.source),
             target_is_shared: shared(&entity.target),
             source_needs_key: needs_key(source),
             target_needs_key: needs_key(target),
             fields: plans,
         };
-        plan.check_tolerances(spec)?;
+        plan.check_rules(spec)?;
         Ok(plan)
     }
 
@@ -251,6 +273,14 @@ impl<'a> EntityPlan<'a> {
         match side {
             Side::Source => self.source_direct.as_deref(),
             Side::Target => self.target_direct.as_deref(),
+        }
+    }
+
+    /// How a side's rows that did not parse are looked at.
+    pub fn unparsed(&self, side: Side) -> &UnparsedSql {
+        match side {
+            Side::Source => &self.source_unparsed,
+            Side::Target => &self.target_unparsed,
         }
     }
 
@@ -316,18 +346,8 @@ impl<'a> EntityPlan<'a> {
         Ok(())
     }
 
-    fn check_tolerances(&self, spec: &Spec) -> Result<()> {
-        if let Some(field) = self.fields.iter().find(|f| self.is_keyless() && f.rule.sql.is_some()) {
-            // Without a key there are no pairs on which a predicate could be asked.
-            return Err(Error::usage(format!(
-                "{}: entity `{}`, field `{}`: a rule in SQL in an entity without a key",
-                spec.path.display(),
-                self.entity.name,
-                field.name
-            ))
-            .help("give the entity a key, or the field another rule"));
-        }
-        for field in self.fields.iter().filter(|f| rules::is_tolerant(&f.rule)) {
+    fn check_rules(&self, spec: &Spec) -> Result<()> {
+        for field in self.fields.iter().filter(|f| rules::is_tolerant(&f.rule) || f.rule.sql.is_some()) {
             let Status::Compared { class, .. } = field.status else { continue };
             let number = matches!(
                 class,
@@ -338,7 +358,13 @@ impl<'a> EntityPlan<'a> {
                 Class::Timestamp(_) | Class::Date | Class::Time | Class::TimeTz | Class::Interval
             );
             let duration = matches!(field.rule.tolerance, Some(crate::spec::Tolerance::Duration(_)));
-            let wrong = if !number && !time {
+            let wrong = if field.rule.sql.is_some() {
+                // Without a key there are no pairs that a predicate could look at.
+                if !self.is_keyless() {
+                    continue;
+                }
+                "`sql` in an entity without a key"
+            } else if !number && !time {
                 "a tolerance on a field that is neither number nor time"
             } else if time && (field.rule.relative.is_some() || !duration) {
                 "a tolerance on a time must be a duration, as in \"1s\""
@@ -521,7 +547,13 @@ fn unmapped(entity: &Entity, fields: &[Field], source: &Staged, target: &Staged)
 }
 
 /// The query of a side: its position, then each compared field's columns.
-fn query(plans: &[FieldPlan], side: Side, names: &Names<'_>, filter: Option<&Sql>) -> Result<Query> {
+fn query(
+    plans: &[FieldPlan],
+    fields: &[Field],
+    side: Side,
+    names: &Names<'_>,
+    filter: Option<&Sql>,
+) -> Result<Query> {
     let mut columns = String::new();
     let mut n = 0;
     for access in plans.iter().filter(|p| p.is_compared()).filter_map(|p| p.access(side)) {
@@ -532,11 +564,9 @@ fn query(plans: &[FieldPlan], side: Side, names: &Names<'_>, filter: Option<&Sql
     }
     for (i, plan) in plans.iter().enumerate().filter(|(_, p)| p.is_compared() && p.rule.sql.is_some()) {
         let access = plan.access(side).expect("a compared field has both sides");
-        let column = match access {
-            Access::Document { .. } => names.staged.columns.iter().find(|c| access_is(access, c)),
-            _ => None,
-        };
-        columns.push_str(&format!(", {} as s{i}", access.predicate_sql(column)));
+        let field = fields.iter().find(|f| f.name == plan.name).expect("every plan is of a field");
+        let sql = if side == Side::Source { &field.from } else { &field.to };
+        columns.push_str(&format!(", {} as s{i}", names.predicate(sql, access)));
     }
     let filter = match filter {
         None => "true".to_owned(),
@@ -558,8 +588,9 @@ fn direct(plans: &[FieldPlan], side: Side, staged: &Staged, filter: Option<&Sql>
     Some(columns?.into_iter().flatten().map(str::to_owned).collect())
 }
 
-fn access_is(access: &Access, column: &super::side::Column) -> bool {
-    matches!(access, Access::Document { physical, path, .. } if path.is_empty() && *physical == column.physical)
+fn unparsed(names: &Names<'_>, filter: Option<&Sql>) -> UnparsedSql {
+    let filter = filter.map_or_else(|| "true".to_owned(), |sql| format!("({}\n)", names.rewrite(sql)));
+    UnparsedSql { logical: names.unparsed_sql(), filter }
 }
 
 /// The filter. An item without its key, of which the filter cannot say whether it belongs here, is kept, and then fails by
@@ -579,7 +610,7 @@ fn keep(filter: &str, plans: &[FieldPlan], side: Side, names: &Names<'_>) -> Str
                     access.select().into_iter().map(|c| format!("{c} is null")).collect();
                 if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") }
             }
-            _ => format!("({}) is null", access.predicate_sql(None)),
+            Access::Column { sql, .. } | Access::Expression { sql, .. } => format!("({sql}) is null"),
         })
         .collect();
     if keys.is_empty() {

@@ -13,6 +13,9 @@ use crate::warehouse::Warehouse;
 const COLUMN_LINE: &str = "__recon_line";
 const COLUMN_DELETED: &str = "__recon_deleted";
 
+/// What recon's own columns in parts begin with.
+const RESERVED: &str = "__recon_";
+
 /// A dataset whose newest generation is whole.
 #[derive(Clone, Debug)]
 pub struct Staged {
@@ -120,7 +123,8 @@ impl Staged {
             for c in columns {
                 has_lines |= c.physical == COLUMN_LINE;
                 is_chain |= c.physical == COLUMN_DELETED;
-                if !c.physical.starts_with("__recon_") {
+                // A document's attribute may begin like that too: its column ends with a type.
+                if !c.physical.starts_with(RESERVED) || !c.tag.is_empty() {
                     physical.push(Physical { physical: c.physical, attribute: c.attribute, tag: c.tag });
                 }
             }
@@ -301,14 +305,14 @@ fn existing(folder: &Path, file: &str, dataset: &str) -> Result<PathBuf> {
 }
 
 /// How a column of a document appears in SQL, by its name: a number is a decimal wide enough, an attribute of several types
-/// is JSON of the typed form.
-pub fn document_sql(column: &Column, decimal: Option<(u32, u32)>) -> String {
+/// is JSON of the typed form. `cast` is the engine's function for that.
+pub fn document_sql(column: &Column, decimal: Option<(u32, u32)>, cast: &str) -> String {
     let physical: Vec<_> = column.physical.iter().filter(|(tag, _)| tag != "NULL").collect();
     match physical.as_slice() {
         [] => "null::varchar".to_owned(),
         [(tag, name)] => match (tag.as_str(), decimal) {
             ("N", Some((precision, scale))) => {
-                format!("cast({} as decimal({precision}, {scale}))", identifier(name))
+                format!("{cast}({} as decimal({precision}, {scale}))", identifier(name))
             }
             _ => identifier(name),
         },

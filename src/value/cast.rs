@@ -199,21 +199,27 @@ fn float(value: Value<'_>) -> Result<Value<'_>, String> {
     match value {
         Value::Float64(_) => Ok(value),
         Value::Float32(f) => Ok(Value::Float32(f)),
-        Value::Number(n) => Ok(Value::Float64(n.to_f64())),
+        Value::Number(n) => double(n),
         Value::Text(t) => match t.as_ref() {
             "NaN" | "nan" => Ok(Value::Float64(f64::NAN)),
             "Infinity" | "inf" | "+Infinity" => Ok(Value::Float64(f64::INFINITY)),
             "-Infinity" | "-inf" => Ok(Value::Float64(f64::NEG_INFINITY)),
-            digits => {
-                let n = Number::parse(digits)?;
-                Some(n.to_f64())
-                    .filter(|f| f.is_finite())
-                    .map(Value::Float64)
-                    .ok_or("too large for a float".to_owned())
-            }
+            digits => double(Number::parse(digits)?),
         },
         other => Err(format!("a {} where a float is expected", other.kind_name())),
     }
+}
+
+/// The double that a number is written for: its digits are the shortest that give the double back, or the 17 that always do.
+/// Any other number stays one, which no float equals: taken for the nearest double, two numbers could look equal.
+fn double(n: Number) -> Result<Value<'static>, String> {
+    let nearest = n.to_f64();
+    if !nearest.is_finite() {
+        return Err("too large for a float".to_owned());
+    }
+    let in_full = || Number::parse(&format!("{nearest:.16e}")).is_ok_and(|full| full == n);
+    let is_meant = Number::from_f64(nearest).is_some_and(|shortest| shortest == n) || in_full();
+    Ok(if is_meant { Value::Float64(nearest) } else { Value::Number(n) })
 }
 
 /// To single precision; a finite double that overflows it stays a double, which no single equals.
@@ -262,16 +268,12 @@ fn timestamp<'a>(value: Value<'a>, zone: Zone, reading: &Reading) -> Result<Valu
         (Moment::At(ns), None, Some(timezone)) => {
             Ok(Value::Timestamp { at: Moment::At(ns - offset_at(ns, timezone)?), zoned: true })
         }
-        // An end of time is the same in every zone.
-        (at, None, _) if zone == Zone::Instant && !matches!(at, Moment::At(_)) => {
-            Ok(Value::Timestamp { at, zoned: true })
-        }
-        (_, None, None) if zone == Zone::Instant => {
+        (Moment::At(_), None, None) if zone == Zone::Instant => {
             Err("a timestamp without an offset in a zoned field; give its dataset a `timezone`".to_owned())
         }
-        (at, offset_s, timezone) => {
-            Ok(Value::Timestamp { at, zoned: offset_s.is_some() || timezone.is_some() })
-        }
+        (at @ Moment::At(_), None, None) => Ok(Value::Timestamp { at, zoned: false }),
+        // An end of time is the same in every zone and in none.
+        (at, _, _) => Ok(Value::Timestamp { at, zoned: false }),
     }
 }
 

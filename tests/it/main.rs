@@ -2,5 +2,7 @@
 
 mod cli;
 mod demo;
+mod golden;
 mod layering;
+mod project;
 mod shell;

@@ -58,6 +58,18 @@ pub fn write_csvs(
     Ok(examples)
 }
 
+/// Takes the values of redacted fields out of what is known of other fields, and their differences out of their own.
+pub fn redact(results: &mut [EntityResult], style: &Style) {
+    for field in results.iter_mut().flat_map(|result| &mut result.fields) {
+        if style.redact.contains(&field.name) {
+            field.max_delta = None;
+        }
+        if let Some(common) = &mut field.concentration {
+            common.value = style.shown(&common.field, Some(&common.value)).unwrap_or_default();
+        }
+    }
+}
+
 /// The columns that several entities share in one file: keys by position, fields by name.
 struct Layout {
     keys: Vec<String>,

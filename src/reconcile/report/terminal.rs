@@ -174,12 +174,63 @@ pub fn quoted(value: Option<&str>) -> String {
     format!("\"{plain}\"")
 }
 
+/// Letters of other scripts that most fonts draw as Latin ones.
+/// Source: <https://www.unicode.org/Public/security/latest/confusables.txt>
+const HOMOGLYPHS: [(char, char); 45] = [
+    ('А', 'A'),
+    ('В', 'B'),
+    ('Е', 'E'),
+    ('К', 'K'),
+    ('М', 'M'),
+    ('Н', 'H'),
+    ('О', 'O'),
+    ('Р', 'P'),
+    ('С', 'C'),
+    ('Т', 'T'),
+    ('Х', 'X'),
+    ('Ѕ', 'S'),
+    ('І', 'I'),
+    ('Ј', 'J'),
+    ('а', 'a'),
+    ('е', 'e'),
+    ('о', 'o'),
+    ('р', 'p'),
+    ('с', 'c'),
+    ('у', 'y'),
+    ('х', 'x'),
+    ('ѕ', 's'),
+    ('і', 'i'),
+    ('ј', 'j'),
+    ('һ', 'h'),
+    ('ԁ', 'd'),
+    ('Α', 'A'),
+    ('Β', 'B'),
+    ('Ε', 'E'),
+    ('Ζ', 'Z'),
+    ('Η', 'H'),
+    ('Ι', 'I'),
+    ('Κ', 'K'),
+    ('Μ', 'M'),
+    ('Ν', 'N'),
+    ('Ο', 'O'),
+    ('Ρ', 'P'),
+    ('Τ', 'T'),
+    ('Υ', 'Y'),
+    ('Χ', 'X'),
+    ('ο', 'o'),
+    ('ν', 'v'),
+    ('ρ', 'p'),
+    ('ı', 'i'),
+    ('ʼ', '\''),
+];
+
 /// The code points of two texts that a reader cannot tell apart.
 fn look_alike(example: &Example) -> Option<(String, String)> {
     use unicode_normalization::UnicodeNormalization;
     let (source, target) = (example.source.as_deref()?, example.target.as_deref()?);
     let plain = |text: &str| -> String {
         text.nfkc()
+            .map(|c| HOMOGLYPHS.iter().find(|(other, _)| *other == c).map_or(c, |(_, latin)| *latin))
             .filter(|c| {
                 !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
             })

@@ -46,9 +46,8 @@ fn magnitude(value: &Value<'_>) -> Option<Number> {
         Value::TimeTz(ns, offset_s) => {
             Some(Number::from_scaled(i128::from(*ns) - i128::from(*offset_s) * 1_000_000_000, 9))
         }
-        Value::Interval(i) if i.months == 0 => {
-            Some(Number::from_scaled(i128::from(i.days) * 86_400_000_000 + i128::from(i.micros), 6))
-        }
+        // Months and days have no length of their own: only what has neither can be near to something else.
+        Value::Interval(i) if i.months == 0 && i.days == 0 => Some(Number::from_scaled(i.micros.into(), 6)),
         _ => None,
     }
 }

@@ -185,13 +185,14 @@ impl Checker<'_> {
     fn rule_fits_type(&mut self, rule: &Rule, raw: &RawField, ty: Type) {
         let number = matches!(ty, Type::Int | Type::Decimal(_) | Type::Float);
         let time = matches!(ty, Type::Timestamp | Type::Date | Type::Time | Type::TimeTz);
+        let time_or_interval = time || ty == Type::Interval;
         if let (Some(at), Some(tolerance)) = (&raw.tolerance, &rule.tolerance) {
             match tolerance {
-                _ if !number && !time => {
+                _ if !number && !time_or_interval => {
                     let message = format!("`tolerance` on type {ty}, which is neither number nor time");
                     self.report(&at.span, message, "remove it, or declare the type that is meant");
                 }
-                Tolerance::Number(_) if time => {
+                Tolerance::Number(_) if time_or_interval => {
                     let message = format!("a number cannot be the tolerance of type {ty}");
                     self.report(&at.span, message, "write a duration, such as \"1s\"");
                 }

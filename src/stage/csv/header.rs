@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::record::RawRecord;
 use crate::error::{Error, Result};
-use crate::stage::names::physical_names;
+use crate::stage::names::{physical_names, reserved};
 use crate::stage::sink::{COLUMN_LINE, META_ATTRIBUTE};
 
 /// A file's columns in the order of its cells.
@@ -34,6 +34,12 @@ impl Columns {
             let list: Vec<String> = twice.iter().map(|name| format!("`{name}`")).collect();
             return Err(Error::failed(format!("{place} has duplicate column names: {}", list.join(", ")))
                 .help("each column needs a name of its own"));
+        }
+        if let Some(name) = reserved(names.iter().map(String::as_str)) {
+            return Err(Error::failed(format!(
+                "{place} has the column `{name}`, a name that recon uses itself"
+            ))
+            .help("give the column another name: recon's own begin with `__recon_`"));
         }
         Ok(Self { physical: physical_names(&names), names })
     }

@@ -168,7 +168,7 @@ impl Tokenizer {
             next += taken;
             let end = marks[next - 1] as usize + 1;
             if good {
-                self.append(text.text)?;
+                self.append(text.text);
                 self.lines.push(line);
                 self.bytes += end - start;
             } else {
@@ -257,7 +257,7 @@ impl Tokenizer {
     }
 
     /// Puts the cells at hand into the columns.
-    fn append(&mut self, text: &str) -> Result<()> {
+    fn append(&mut self, text: &str) {
         for (builder, cell) in self.builders.iter_mut().zip(&self.cells) {
             let content = &text[cell.start..cell.end];
             match cell.form {
@@ -270,7 +270,6 @@ impl Tokenizer {
             }
         }
         self.rows += 1;
-        Ok(())
     }
 
     /// A record that is not as it should be: a blank line, or a failure.

@@ -1,5 +1,4 @@
 //! Exports in DynamoDB's layout to rows: data files, manifests, chains.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod chains;
 mod manifests;

@@ -12,6 +12,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::error::{Context, Error, Result};
+use crate::stage::names::{of_the_engine, reserved};
 use crate::stage::sink::PartColumn;
 
 /// Four bytes of length and the magic close every file.
@@ -188,6 +189,10 @@ fn columns(
     }
     if let Some(name) = (1..names.len()).find(|&i| names[..i].contains(&names[i])).map(|i| names[i]) {
         return fail(format!("has more than one column `{name}`"));
+    }
+    let all = || names.iter().copied();
+    if let Some(name) = reserved(all()).or_else(|| of_the_engine(all())) {
+        return fail(format!("has the column `{name}`, a name that recon or its engine uses itself"));
     }
     let roots = metadata.file_metadata().schema_descr().root_schema().get_fields();
     let physical = engine_names(&names);

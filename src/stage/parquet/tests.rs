@@ -181,6 +181,8 @@ fn names_that_differ_in_case_stand_in_the_same_order_everywhere() {
 fn empty_and_repeated_names_are_refused() {
     assert!(refused(written(&[("id", wide()), ("", wide())])).contains("empty column name (column 2)"));
     assert!(refused(written(&[("id", wide()), ("id", wide())])).contains("more than one column `id`"));
+    assert!(refused(written(&[("id", wide()), ("File_Index", wide())])).contains("column `File_Index`"));
+    assert!(refused(written(&[("__recon_pos", wide())])).contains("column `__recon_pos`"));
 }
 
 #[test]
