@@ -171,7 +171,7 @@ impl Staged {
             .iter()
             .map(|c| match c.store {
                 StoreType::Document { .. } => {
-                    format!("{} as {}", document_sql(c, None), identifier(&c.sql_name))
+                    format!("{} as {}", document_sql(c, None, "cast"), identifier(&c.sql_name))
                 }
                 _ => format!("{} as {}", identifier(&c.physical[0].1), identifier(&c.sql_name)),
             })
