@@ -32,7 +32,7 @@ impl Shell {
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join(&self.below)
+        self.folder.path().components().chain(self.below.components()).collect()
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {

@@ -291,7 +291,7 @@ fn names_that_differ_in_case_keep_their_exact_attribute() {
     let staged = stage("Name,id,name\nx,1,y\nz,2\n", options()).unwrap();
     assert_eq!(staged.physical(), ["Name", "id", "name~2"]);
     let attributes: Vec<&str> = staged.unit.columns.iter().map(|c| c.attribute.as_str()).collect();
-    assert_eq!(attributes, ["Name", "id", "name"]);
+    assert_eq!(attributes, ["Name", "id", "name", COLUMN_LINE]);
     assert_eq!(staged.rows, [texts(["x", "1", "y"])]);
 }
 
