@@ -9,6 +9,7 @@ use super::progress::Bar;
 use super::{Format, Global, in_run, print};
 use crate::error::{Context, Error, Result};
 use crate::event::Progress;
+use crate::fault;
 use crate::ledger::{Ledger, Total, now};
 use crate::reconcile::diff::{Bench, EntityResult, diff_entity};
 use crate::reconcile::report::csv::{Style, write_whole};
@@ -16,7 +17,7 @@ use crate::reconcile::report::summary::{RunFacts, summary};
 use crate::reconcile::report::{self, terminal};
 use crate::reconcile::side::Staged;
 use crate::spec::{Dataset, DatasetKind, Spec};
-use crate::stage::run::definition;
+use crate::stage::run::{check_references, definition};
 use crate::warehouse::Warehouse;
 
 #[derive(Args, Debug)]
@@ -59,6 +60,7 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Result<u8> {
         };
         let json = serde_json::to_string_pretty(&summary(&facts, &results)).expect("counts are always JSON");
         write_whole(&folder.join("summary.json"), &format!("{json}\n"))?;
+        fault::point("diff.before-totals");
         ledger.insert_totals(&totals(run_id, &results))?;
         match global.format {
             Format::Json => print(&json)?,
@@ -95,6 +97,10 @@ fn compare(
         };
         results.push(diff_entity(&bench, entity, &side(&entity.source)?, &side(&entity.target)?)?);
     }
+    // What was read where it lies may have changed under our eyes.
+    for dataset in results.iter().flat_map(|r| r.sides.iter().map(|side| &side.dataset)) {
+        check_references(ledger, dataset)?;
+    }
     Ok(results)
 }
 
@@ -105,7 +111,7 @@ pub(super) fn staged(ledger: &Ledger, warehouse: &Warehouse, dataset: &Dataset) 
         Err(_) if is_parquet => Staged::load(ledger, warehouse, dataset, &definition(dataset, true))?,
         other => other?,
     };
-    crate::stage::run::check_references(ledger, dataset)?;
+    check_references(ledger, dataset)?;
     Ok(staged)
 }
 

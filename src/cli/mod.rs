@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::{Error, Result};
 use crate::event::Progress;
+use crate::fault;
 use crate::ledger::Ledger;
 use crate::spec::{self, Entity, Spec};
 
@@ -244,8 +245,10 @@ fn in_run(
 ) -> Result<u8> {
     interruptible(progress)?;
     let run_id = ledger.begin_run(command, spec_digest)?;
+    fault::point("run.begun");
     match work(&run_id) {
         Ok((code, folder)) => {
+            fault::point("run.before-finished");
             ledger.finish_run(&run_id, code, folder.as_deref(), None)?;
             Ok(code)
         }

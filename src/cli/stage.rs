@@ -49,8 +49,8 @@ pub(super) fn run(global: &Global, args: &StageArgs) -> Result<u8> {
         drop(bar);
         let folder = ledger.home().join("runs").join(run_id);
         // Also where the staging failed: the rows that did not parse until then say why.
-        let failed = write_failures(global, &ledger, &datasets, &folder)?;
-        let outcomes = staged?;
+        let failed = write_failures(global, &ledger, &datasets, &folder);
+        let (outcomes, failed) = (staged?, failed?);
         show(global, run_id, &outcomes, failed.as_deref())?;
         let code = if outcomes.iter().any(|o| o.failures > 0) { 3 } else { 0 };
         Ok((code, failed.and_then(|f| f.parent().map(Path::to_path_buf))))

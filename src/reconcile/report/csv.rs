@@ -8,6 +8,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::error::{Context, Result};
+use crate::fault;
 use crate::value::Number;
 
 /// How values are written.
@@ -92,6 +93,7 @@ impl CsvFile {
         let fail = || format!("cannot write {}", self.path.display());
         let file = self.out.into_inner().map_err(std::io::IntoInnerError::into_error).or_failed(fail)?;
         file.sync_all().or_failed(fail)?;
+        fault::point("report.before-rename");
         fs::rename(temporary(&self.path), &self.path).or_failed(fail)
     }
 }
@@ -109,6 +111,7 @@ pub fn write_whole(path: &Path, text: &str) -> Result<()> {
     let mut file = File::create(temporary(path)).or_failed(fail)?;
     file.write_all(text.as_bytes()).or_failed(fail)?;
     file.sync_all().or_failed(fail)?;
+    fault::point("report.before-rename");
     fs::rename(temporary(path), path).or_failed(fail)
 }
 
