@@ -16,7 +16,7 @@ use crate::reconcile::report::csv::{Style, write_whole};
 use crate::reconcile::report::summary::{RunFacts, summary};
 use crate::reconcile::report::{self, terminal};
 use crate::reconcile::side::Staged;
-use crate::spec::{Dataset, DatasetKind, Spec};
+use crate::spec::{Dataset, Spec};
 use crate::stage::run::{check_references, definition};
 use crate::warehouse::Warehouse;
 
@@ -106,11 +106,12 @@ fn compare(
 
 /// A dataset as it is staged; a Parquet file that is read where it lies must still be what it was.
 pub(super) fn staged(ledger: &Ledger, warehouse: &Warehouse, dataset: &Dataset) -> Result<Staged> {
-    let is_parquet = matches!(dataset.kind, DatasetKind::Parquet { .. });
-    let staged = match Staged::load(ledger, warehouse, dataset, &definition(dataset, false)) {
-        Err(_) if is_parquet => Staged::load(ledger, warehouse, dataset, &definition(dataset, true))?,
-        other => other?,
+    let copied = definition(dataset, true);
+    let wanted = match ledger.latest_generation(&dataset.name)? {
+        Some(generation) if generation.definition == copied => copied,
+        _ => definition(dataset, false),
     };
+    let staged = Staged::load(ledger, warehouse, dataset, &wanted)?;
     check_references(ledger, dataset)?;
     Ok(staged)
 }

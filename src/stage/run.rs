@@ -22,7 +22,7 @@ use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
 use crate::ledger::{Generation, Ledger, UnitRow};
-use crate::spec::Dataset;
+use crate::spec::{Dataset, DatasetKind};
 
 /// A documents' row is nested as deep as its text says.
 const STACK_BYTES: usize = 64 << 20;
@@ -82,9 +82,10 @@ struct Job<'a> {
     unchanged: bool,
 }
 
-/// Digest of what decides how a dataset's rows are staged.
+/// Digest of what decides how a dataset's rows are staged. `copy` makes a difference to Parquet files only.
 pub fn definition(dataset: &Dataset, copy: bool) -> String {
-    let kind = format!("{:?} {copy} {}", dataset.kind, env!("CARGO_PKG_VERSION"));
+    let copied = copy && matches!(dataset.kind, DatasetKind::Parquet { .. });
+    let kind = format!("{:?} {copied} {}", dataset.kind, env!("CARGO_PKG_VERSION"));
     format!("{:032x}", xxh3_128(kind.as_bytes()))
 }
 

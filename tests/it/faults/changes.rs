@@ -123,6 +123,19 @@ fn a_parquet_file_that_changed_after_it_was_staged_is_not_compared() {
 }
 
 #[test]
+fn copies_are_compared_whatever_becomes_of_the_files() {
+    let folder = parquet_project();
+    let (project, home) = (folder.path(), folder.path().join("home"));
+    run(project, &home, &["stage", "--copy"]).exits(0);
+    fs::remove_file(project.join("new.parquet")).expect("the file goes");
+    run(project, &home, &["diff"]).exits(0);
+    let (project, home) = (Project::new(200, false), home.join("other"));
+    project.run(&home, &["stage", "--copy"]).exits(0);
+    assert_eq!(project.stage(&home).exits(0).sum("units_read"), 0, "only Parquet files are copied");
+    project.results(&home);
+}
+
+#[test]
 fn a_parquet_file_that_was_only_touched_can_be_compared_after_staging_again() {
     let folder = parquet_project();
     let (project, home) = (folder.path(), folder.path().join("home"));
