@@ -37,7 +37,8 @@ impl Warehouse {
         let open = || Connection::open_with_flags(&path, config(threads, memory_bytes)?);
         let conn = match open() {
             Ok(conn) => conn,
-            Err(e) if e.to_string().contains("lock") => {
+            // The whole phrase: what DuckDB says of damaged files speaks of blocks.
+            Err(e) if e.to_string().contains("Could not set lock") => {
                 return Err(Error::failed(fail()).caused_by(e).help("close the program that has it open"));
             }
             Err(_) => {

@@ -9,14 +9,15 @@ use super::progress::Bar;
 use super::{Ended, Format, Global, in_run, print};
 use crate::error::{Context, Error, Result};
 use crate::event::Progress;
+use crate::fault;
 use crate::ledger::{Ledger, Total, now};
 use crate::reconcile::diff::{Bench, EntityResult, diff_entity};
 use crate::reconcile::report::csv::{Style, write_whole};
 use crate::reconcile::report::summary::{RunFacts, summary};
 use crate::reconcile::report::{self, Example, terminal};
 use crate::reconcile::side::Staged;
-use crate::spec::{Dataset, DatasetKind, Spec};
-use crate::stage::run::definition;
+use crate::spec::{Dataset, Spec};
+use crate::stage::run::{check_references, definition};
 use crate::warehouse::Warehouse;
 
 #[derive(Args, Debug, Default)]
@@ -96,6 +97,7 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         };
         let summary = summary(&facts, &results);
         write_whole(&folder.join("summary.json"), &format!("{}\n", pretty(&summary)))?;
+        fault::point("diff.before-totals");
         ledger.insert_totals(&totals(run_id, &results))?;
         let result = Done { results, warehouse, folder: folder.clone(), summary, examples };
         Ok(Ended { code, folder: Some(folder), result })
@@ -131,18 +133,22 @@ fn compare(
         };
         results.push(diff_entity(&bench, entity, &side(&entity.source)?, &side(&entity.target)?)?);
     }
+    // What was read where it lies may have changed under our eyes.
+    for dataset in results.iter().flat_map(|r| r.sides.iter().map(|side| &side.dataset)) {
+        check_references(ledger, dataset)?;
+    }
     Ok(results)
 }
 
 /// A dataset as it is staged; a Parquet file that is read where it lies must still be what it was.
 pub(super) fn staged(ledger: &Ledger, warehouse: &Warehouse, dataset: &Dataset) -> Result<Staged> {
-    let is_parquet = matches!(dataset.kind, DatasetKind::Parquet { .. });
-    let load = |copy| Staged::load(ledger, warehouse, dataset, &definition(dataset, ledger.home(), copy));
-    let staged = match load(false) {
-        Err(_) if is_parquet => load(true)?,
-        other => other?,
+    let copied = definition(dataset, ledger.home(), true);
+    let wanted = match ledger.latest_generation(&dataset.name)? {
+        Some(generation) if generation.definition == copied => copied,
+        _ => definition(dataset, ledger.home(), false),
     };
-    crate::stage::run::check_references(ledger, dataset)?;
+    let staged = Staged::load(ledger, warehouse, dataset, &wanted)?;
+    check_references(ledger, dataset)?;
     Ok(staged)
 }
 

@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::{Error, Result};
 use crate::event::Progress;
+use crate::fault;
 use crate::ledger::Ledger;
 use crate::reconcile::report::terminal::shell;
 use crate::spec::{self, Entity, Spec};
@@ -303,8 +304,10 @@ fn in_run<T>(
 ) -> Result<Ended<T>> {
     let _listening = Interrupts::listen(progress)?;
     let run_id = ledger.begin_run(command, spec_digest)?;
+    fault::point("run.begun");
     match work(&run_id) {
         Ok(ended) => {
+            fault::point("run.before-finished");
             ledger.finish_run(&run_id, ended.code, ended.folder.as_deref(), None)?;
             Ok(ended)
         }

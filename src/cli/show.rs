@@ -17,7 +17,7 @@ use crate::warehouse::Warehouse;
 
 #[derive(Args, Debug)]
 pub(super) struct ShowArgs {
-    /// The key's fields, in the key's order
+    /// The key's fields, in the key's order; after `--` where one begins with a dash and is no number
     #[arg(required = true, value_name = "KEY", allow_negative_numbers = true)]
     key: Vec<String>,
 }

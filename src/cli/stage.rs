@@ -63,8 +63,8 @@ pub(super) fn execute(global: &Global, args: &StageArgs) -> Result<Ended<Done>> 
         drop(bar);
         let folder = ledger.home().join("runs").join(run_id);
         // Also where the staging failed: the rows that did not parse until then say why.
-        let failed = write_failures(global, &ledger, &datasets, &folder)?;
-        let outcomes = staged?;
+        let failed = write_failures(global, &ledger, &datasets, &folder);
+        let (outcomes, failed) = (staged?, failed?);
         let code = if outcomes.iter().any(|o| o.failures > 0) { 3 } else { 0 };
         let folder = failed.as_ref().map(|_| folder);
         Ok(Ended { code, folder, result: Done { run_id: run_id.to_owned(), outcomes, failed } })

@@ -115,6 +115,7 @@ pub fn hash_side(
     let text = serde_json::to_vec(&learned).expect("numbers are always JSON");
     fs::write(folder.join("done.tmp"), text).or_failed(fail)?;
     fs::rename(folder.join("done.tmp"), &done).or_failed(fail)?;
+    fault::point("diff.after-hash-done");
     Ok(Hashed { folder: folder.to_path_buf(), learned })
 }
 

@@ -82,8 +82,10 @@ struct Job<'a> {
     unchanged: bool,
 }
 
-/// Digest of what decides how a dataset's rows are staged, for a home. The same from wherever recon is called.
+/// Digest of what decides how a dataset's rows are staged, for a home. The same from wherever recon is called. `copy` makes a
+/// difference to Parquet files only.
 pub fn definition(dataset: &Dataset, home: &Path, copy: bool) -> String {
+    let copied = copy && matches!(dataset.kind, DatasetKind::Parquet { .. });
     let mut kind = dataset.kind.clone();
     let places: Vec<&mut String> = match &mut kind {
         DatasetKind::Csv(options) => vec![&mut options.uri],
@@ -95,7 +97,7 @@ pub fn definition(dataset: &Dataset, home: &Path, copy: bool) -> String {
     for place in places {
         *place = from_project(home, Path::new(place));
     }
-    let kind = format!("{kind:?} {copy} {}", env!("CARGO_PKG_VERSION"));
+    let kind = format!("{kind:?} {copied} {}", env!("CARGO_PKG_VERSION"));
     format!("{:032x}", xxh3_128(kind.as_bytes()))
 }
 
@@ -150,19 +152,25 @@ fn prepare<'a>(dataset: &'a Dataset, ledger: &Ledger, run_id: &str, options: &Op
     }
     let columns: Vec<PartColumn> = kept.values().flat_map(columns_of).collect();
     names.preload_columns(&columns);
-    let unchanged = latest.as_ref().is_some_and(|g| g.complete)
+    // Parts are named after the unit's place, so a generation goes on only where every unit has kept its own.
+    let in_place =
+        old.iter().all(|row| kept.get(&(row.ordinal as usize)).is_some_and(|k| k.path == row.path));
+    let unchanged = in_place
         && kept.len() == units.len()
-        && old.len() == units.len()
-        && (0..units.len()).all(|u| kept[&u].stamp == units[u].stamp.0)
-        && old.iter().enumerate().all(|(i, row)| row.path == unit_key(&units[i]));
+        && latest.as_ref().is_some_and(|g| g.complete && old.len() == kept.len());
     let generation = match latest {
-        Some(Generation { id, complete, .. }) if unchanged || (!complete && old.len() == kept.len()) => id,
+        Some(Generation { id, complete, .. }) if unchanged || (!complete && in_place) => {
+            for row in kept.values().filter(|row| !old.contains(row)) {
+                ledger.insert_unit(id, row)?; // it was only touched
+            }
+            id
+        }
         _ => {
-            let generation = ledger.begin_generation(&dataset.name, &definition, run_id, &warnings)?;
-            kept.values().try_for_each(|row| ledger.insert_unit(generation, row))?;
-            generation
+            let rows: Vec<&UnitRow> = kept.values().collect();
+            ledger.begin_generation(&dataset.name, &definition, run_id, &warnings, &rows)?
         }
     };
+    fault::point("stage.prepared");
     Ok(Job { dataset, source, folder, generation, warnings, units, kept, done: Mutex::default(), unchanged })
 }
 
@@ -302,8 +310,10 @@ fn write_failures(folder: &Path, stem: &str, staged: &StagedUnit) -> Result<Opti
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties())).or_failed(fail)?;
     writer.write(&batch).or_failed(fail)?;
     writer.into_inner().or_failed(fail)?.sync_all().or_failed(fail)?;
+    fault::point("stage.before-failures");
     fs::rename(path.with_extension("tmp"), &path).or_failed(fail)?;
     sync_folder(folder)?;
+    fault::point("stage.after-failures");
     Ok(Some(name))
 }
 
@@ -314,8 +324,10 @@ fn complete(job: Job<'_>, ledger: &Ledger) -> Result<Outcome> {
     if !job.unchanged {
         fault::point("stage.before-complete");
         ledger.complete_generation(&job.dataset.name, job.generation)?;
-        remove_unused(&job.folder, &rows);
+        fault::point("stage.after-complete");
     }
+    // Also where nothing changed: a run that was killed after its last unit may have left something.
+    remove_unused(&job.folder, &rows);
     Ok(Outcome {
         dataset: job.dataset.name.clone(),
         units: rows.len() as u64,

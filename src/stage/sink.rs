@@ -241,6 +241,7 @@ impl UnitSink {
             let to = self.folder.join(&part.file);
             fs::rename(to.with_extension("tmp"), &to)
                 .or_failed(|| format!("cannot write {}", to.display()))?;
+            fault::point("stage.part-renamed");
         }
         sync_folder(&self.folder)?;
         fault::point("stage.after-rename");

@@ -3,6 +3,8 @@
 mod bad_input;
 mod cli;
 mod demo;
+#[cfg(feature = "faults")]
+mod faults;
 mod golden;
 mod layering;
 mod project;
