@@ -13,7 +13,8 @@ RECON_DUCKDB_VERSION=1.5.6
 RECON_DUCKDB_NEXT=1.5.7
 RECON_DUCKDB_CRATE=1.10506
 RECON_DUCKDB_NPM=1.5.6-r.1
-# SHA-512 of the package's tarball. For the platforms without a line here, npm's own check of what it downloads stands.
+# SHA-512 of the package's tarball, read through its name below. For the platforms without a line here, npm's own check of what it downloads stands.
+# shellcheck disable=SC2034
 RECON_DUCKDB_SHA512_linux_x64=21772b64913a904a8cd19e30c1d5671811d7fdface4b7dd53cd0300d743f43e16cf386f4e7c41ef78721ac208870d2651bc6375072145387817824315b998dd5
 
 RECON_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,5 +1,6 @@
 //! How a field's values are read from one side: which SQL columns it needs and how a [`Value`] is made of them.
 
+use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 
 use super::resolve::StoreType;
@@ -14,6 +15,8 @@ pub enum Access {
     Column {
         /// Its SQL.
         sql: String,
+        /// Its name in the parts.
+        physical: String,
         /// What the store says of it.
         store: StoreType,
     },
@@ -53,12 +56,30 @@ impl Access {
     /// The SQL columns to select, over the logical names and physical columns of the side.
     pub fn select(&self) -> Vec<String> {
         match self {
-            Self::Column { sql, store } => vec![readable(sql, store)],
+            Self::Column { sql, store, .. } => vec![readable(sql, store)],
             // The struct tells a NULL from a failure: TRY makes the whole struct NULL.
             Self::Expression { sql, store } => {
                 vec![format!("try({{'v': {}}})", readable(&format!("({sql})"), store))]
             }
             Self::Document { physical, .. } => physical.iter().map(|(_, name)| identifier(name)).collect(),
+        }
+    }
+
+    /// The columns of the parts from which values are read without any SQL; `None` where that is not enough.
+    pub fn physical(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Column { physical, store: StoreType::Untyped, .. } => Some(vec![physical.as_str()]),
+            Self::Document { physical, .. } => Some(physical.iter().map(|(_, name)| name.as_str()).collect()),
+            Self::Column { .. } | Self::Expression { .. } => None,
+        }
+    }
+
+    /// The text of a row where it is plainly there, borrowed from the batch: the shortest way to the most frequent values.
+    #[inline]
+    pub fn plain_text<'a>(&self, cells: &[Cells<'a>], first: usize, row: usize) -> Option<&'a str> {
+        match (self, &cells[first]) {
+            (Self::Column { .. }, Cells::Text(texts)) if texts.is_valid(row) => Some(texts.value(row)),
+            _ => None,
         }
     }
 

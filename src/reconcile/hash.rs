@@ -18,15 +18,17 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::access::{self, Access};
+use super::direct::fan_out_parts;
 use super::failed;
 use super::pipeline::fan_out;
-use super::plan::{EntityPlan, Side};
+use super::plan::{EntityPlan, Side, Status};
 use super::rules::normal::Normaliser;
 use super::rules::{self, tolerance};
 use crate::error::{Context, Result};
 use crate::event::{self, Progress};
 use crate::fault;
 use crate::value::arrow::Cells;
+use crate::value::cast::Class;
 use crate::value::time::Moment;
 use crate::value::{Value, json};
 use crate::warehouse::Warehouse;
@@ -82,6 +84,7 @@ struct Reader<'a> {
     is_sql: bool,
     tolerant_scale: Option<u32>,
     has_own_forms: bool,
+    is_plain_text: bool,
     index: usize,
 }
 
@@ -143,7 +146,13 @@ fn pass(
         worker.hash(&readers, batch, &schema, seed, needs_key)
     };
     let end = |worker: Worker| worker.output.finish().map(|()| worker.learned);
-    let parts = fan_out(warehouse, plan.query(side), threads, progress, start, each, end)?;
+    let parts = match plan.direct(side) {
+        Some(columns) => {
+            let parts: Vec<PathBuf> = plan.staged(side).parts.iter().map(|part| part.path.clone()).collect();
+            fan_out_parts(&parts, columns, threads, progress, start, each, end)?
+        }
+        None => fan_out(warehouse, &plan.query(side), threads, progress, start, each, end)?,
+    };
     let mut learned = parts.iter().fold(nothing(), |mut sum, part| {
         sum.add(part);
         sum
@@ -166,6 +175,9 @@ fn readers<'a>(plan: &'a EntityPlan<'_>, side: Side) -> Vec<Reader<'a>> {
             is_sql: field.rule.sql.is_some(),
             tolerant_scale: field.tolerant_scale(),
             has_own_forms: rules::has_own_forms(&field.rule),
+            is_plain_text: matches!(field.status, Status::Compared { class: Class::Text, .. })
+                && !rules::has_own_forms(&field.rule)
+                && field.rule.sql.is_none(),
             index,
         });
         first += access.select().len();
@@ -386,6 +398,12 @@ fn hash_row(
     let (mut tolerant, mut form) = (0, 0);
     let (mut failure, mut key_failed, mut null_key) = (None, false, None);
     for reader in readers {
+        if reader.is_plain_text
+            && let Some(text) = reader.access.plain_text(cells, reader.first, row)
+        {
+            Value::encode_text(text, if reader.is_key { &mut scratch.key } else { &mut scratch.row });
+            continue;
+        }
         let value = match see(reader, cells, row, seed, scratch, rows, &mut tolerant, &mut form) {
             Ok(value) => value,
             Err(message) => {

@@ -18,6 +18,7 @@ use super::pipeline::fan_out;
 use super::plan::{EntityPlan, FieldPlan, Side};
 use super::rules::normal::Normaliser;
 use super::rules::{self, Judgement, Seen};
+use super::subset;
 use crate::error::{Context, Result};
 use crate::event::Progress;
 use crate::query::{literal, render};
@@ -27,6 +28,8 @@ use crate::warehouse::Warehouse;
 
 /// Columns of `wanted` before the values.
 const WANTED_COLUMNS: usize = 9;
+/// Up to this many wanted rows of a side are copied out of its parts; more are fetched by the engine, which can spill.
+const COPIED_ROWS_MAX: i64 = 200_000;
 /// At most so many mismatched cells of a field are looked at for what they have in common.
 const SAMPLE_CELLS_MAX: u64 = 100_000;
 /// A column with more different values than this says nothing about where mismatches concentrate.
@@ -92,7 +95,7 @@ pub fn judge(
     threads: usize,
     progress: &Progress,
 ) -> Result<Judged> {
-    fetch(plan, warehouse, classified, hashed, verdicts)?;
+    fetch(plan, warehouse, classified, hashed, verdicts, folder)?;
     let (predicates, readers) = readers(plan);
     let sql = render(include_str!("../../queries/reconcile/findings.sql"), &[("predicates", &predicates)]);
     let start = |n: usize| {
@@ -126,6 +129,7 @@ fn fetch(
     classified: &Classified,
     hashed: [&Hashed; 2],
     verdicts: &Path,
+    folder: &Path,
 ) -> Result<()> {
     let mut more = String::new();
     if classified.has_duplicates {
@@ -149,10 +153,32 @@ fn fetch(
     for (side, name, position) in
         [(Side::Source, "source_values", "source_pos"), (Side::Target, "target_values", "target_pos")]
     {
-        let pieces = [("name", name), ("query", plan.query(side)), ("position", position)];
+        let query = wanted_query(plan, side, warehouse, position, folder)?;
+        let pieces = [("name", name), ("query", query.as_str()), ("position", position)];
         warehouse.execute(&render(values, &pieces))?;
     }
     Ok(())
+}
+
+/// The query of a side over what holds its wanted rows: copies of them where they are few, else everything.
+fn wanted_query(
+    plan: &EntityPlan<'_>,
+    side: Side,
+    warehouse: &Warehouse,
+    position: &str,
+    folder: &Path,
+) -> Result<String> {
+    let staged = plan.staged(side);
+    let rows: i64 =
+        warehouse.integers(&format!("select count(distinct {position}) from wanted"))?[0][0].unwrap_or(0);
+    if !staged.has_own_parts() || rows == 0 || rows > COPIED_ROWS_MAX {
+        return Ok(plan.query(side));
+    }
+    let sql = format!("select distinct {position} from wanted where {position} is not null order by 1");
+    let positions: Vec<i64> = warehouse.integers(&sql)?.into_iter().filter_map(|row| row[0]).collect();
+    let parts: Vec<PathBuf> = staged.parts.iter().map(|part| part.path.clone()).collect();
+    let files = subset::copy(&parts, &positions, folder, side.word())?;
+    Ok(plan.query_over(side, &staged.copied_rows_sql(&files)))
 }
 
 fn readers<'a>(plan: &'a EntityPlan<'_>) -> (String, Vec<FieldReader<'a>>) {

@@ -102,7 +102,11 @@ impl<'a> Names<'a> {
                     let physical = column.physical.iter().filter(|(tag, _)| root_map(tag)).cloned().collect();
                     Access::Document { physical, path, store }
                 }
-                store => Access::Column { sql: identifier(&column.sql_name), store: store.clone() },
+                store => Access::Column {
+                    sql: identifier(&column.sql_name),
+                    physical: column.physical[0].1.clone(),
+                    store: store.clone(),
+                },
             });
         }
         let nowhere = || Access::Document {

@@ -46,14 +46,8 @@ pub(super) fn fan_out<S, R: Send>(
         }
         end(state)
     };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.max(1))
-            .map(|n| {
-                let work = &work;
-                std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, move || work(n))
-            })
-            .collect::<std::io::Result<_>>()
-            .or_failed(|| "cannot start a thread".to_owned())?;
+    // A connection belongs to one thread, so the engine is driven by this one.
+    let (results, streamed) = with_workers(threads, work, || {
         let mut hung_up = false;
         let streamed = warehouse.stream(sql, |batch| {
             progress.check()?;
@@ -63,9 +57,41 @@ pub(super) fn fan_out<S, R: Send>(
             Ok(())
         });
         drop(sender);
-        let results: Vec<Result<R>> =
-            workers.into_iter().map(|w| w.join().expect("a worker does not panic")).collect();
-        streamed?;
-        results.into_iter().collect()
+        streamed
+    })?;
+    streamed?;
+    results.into_iter().collect()
+}
+
+/// Runs `work` on `threads` threads and gathers what they return.
+///
+/// # Errors
+/// The first error of a worker.
+pub(super) fn spawn_workers<R: Send>(
+    threads: usize,
+    work: impl Fn(usize) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let (results, ()) = with_workers(threads, work, || ())?;
+    results.into_iter().collect()
+}
+
+type Finished<R, T> = (Vec<Result<R>>, T);
+
+fn with_workers<R: Send, T>(
+    threads: usize,
+    work: impl Fn(usize) -> Result<R> + Sync,
+    meanwhile: impl FnOnce() -> T,
+) -> Result<Finished<R, T>> {
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.max(1))
+            .map(|n| {
+                let work = &work;
+                std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, move || work(n))
+            })
+            .collect::<std::io::Result<_>>()
+            .or_failed(|| "cannot start a thread".to_owned())?;
+        let here = meanwhile();
+        let results = workers.into_iter().map(|w| w.join().expect("a worker does not panic")).collect();
+        Ok((results, here))
     })
 }

@@ -3,12 +3,13 @@
 use super::access::Access;
 use super::classify::own_predicate;
 use super::names::Names;
+use super::projection::{self, Query, UnparsedSql};
 use super::resolve::{StoreType, resolve};
 use super::rules::normal::Normaliser;
 use super::rules::{self, tolerance};
 use super::side::Staged;
 use crate::error::{Error, Result};
-use crate::query::{identifier, render};
+use crate::query::identifier;
 use crate::spec::{BytesEncoding, DatasetKind, Entity, Field, Nulls, Rule, Spec, Sql};
 use crate::value::cast::{BytesText, Class, Reading, Zone};
 use crate::value::kind::Type;
@@ -77,15 +78,6 @@ pub struct Override {
     pub not_compared: Option<String>,
 }
 
-/// How rows that did not parse are looked at, of which only some cells are known.
-#[derive(Clone, Debug)]
-pub struct UnparsedSql {
-    /// The side's names, as a continuation of a select list.
-    pub logical: String,
-    /// Whether a row is one of the entity's.
-    pub filter: String,
-}
-
 /// Everything that is needed to compare an entity.
 pub struct EntityPlan<'a> {
     /// The entity.
@@ -99,9 +91,13 @@ pub struct EntityPlan<'a> {
     /// Columns of either side that no field uses.
     pub unmapped: Vec<String>,
     /// The query of the source, with the fields' columns in their order.
-    pub source_query: String,
+    pub source_query: Query,
     /// The query of the target.
-    pub target_query: String,
+    pub target_query: Query,
+    /// The columns of the source's parts that are all its query gives, where no engine is needed to read them.
+    pub source_direct: Option<Vec<String>>,
+    /// The same of the target.
+    pub target_direct: Option<Vec<String>>,
     /// How the source's rows that did not parse are looked at.
     pub source_unparsed: UnparsedSql,
     /// The same for the target's.
@@ -215,14 +211,28 @@ impl<'a> EntityPlan<'a> {
             source,
             target,
             unmapped: unmapped(entity, &fields, source, target),
-            source_query: query(&plans, &fields, Side::Source, &source_names, entity.source_filter.as_ref())?,
-            target_query: query(&plans, &fields, Side::Target, &target_names, entity.target_filter.as_ref())?,
-            source_unparsed: unparsed(&source_names, entity.source_filter.as_ref()),
-            target_unparsed: unparsed(&target_names, entity.target_filter.as_ref()),
+            source_query: projection::query(
+                &plans,
+                &fields,
+                Side::Source,
+                &source_names,
+                entity.source_filter.as_ref(),
+            )?,
+            target_query: projection::query(
+                &plans,
+                &fields,
+                Side::Target,
+                &target_names,
+                entity.target_filter.as_ref(),
+            )?,
+            source_unparsed: projection::unparsed(&source_names, entity.source_filter.as_ref()),
+            target_unparsed: projection::unparsed(&target_names, entity.target_filter.as_ref()),
+            source_direct: projection::direct(&plans, Side::Source, source, entity.source_filter.as_ref()),
+            target_direct: projection::direct(&plans, Side::Target, target, entity.target_filter.as_ref()),
             source_is_shared: shared(&entity.source),
             target_is_shared: shared(&entity.target),
-            source_needs_key: needs_key(source),
-            target_needs_key: needs_key(target),
+            source_needs_key: projection::needs_key(source),
+            target_needs_key: projection::needs_key(target),
             fields: plans,
         };
         plan.check_rules(spec)?;
@@ -240,10 +250,23 @@ impl<'a> EntityPlan<'a> {
     }
 
     /// The query of a side.
-    pub fn query(&self, side: Side) -> &str {
+    pub fn query(&self, side: Side) -> String {
+        self.query_over(side, &self.staged(side).rows_sql())
+    }
+
+    /// The query of a side over some of its rows.
+    pub fn query_over(&self, side: Side, rows: &str) -> String {
         match side {
-            Side::Source => &self.source_query,
-            Side::Target => &self.target_query,
+            Side::Source => self.source_query.over(rows),
+            Side::Target => self.target_query.over(rows),
+        }
+    }
+
+    /// The columns of a side's parts, where these are all that its query gives.
+    pub fn direct(&self, side: Side) -> Option<&[String]> {
+        match side {
+            Side::Source => self.source_direct.as_deref(),
+            Side::Target => self.target_direct.as_deref(),
         }
     }
 
@@ -298,7 +321,8 @@ impl<'a> EntityPlan<'a> {
             let predicate = own_predicate(&sql.text, &format!("s.s{i}"), &format!("t.s{i}"));
             let query = format!(
                 "select {predicate} from ({}\n) as s, ({}\n) as t",
-                self.source_query, self.target_query
+                self.query(Side::Source),
+                self.query(Side::Target)
             );
             if let Err(message) = warehouse.describe(&query) {
                 let first = message.lines().next().unwrap_or_default();
@@ -374,11 +398,6 @@ impl<'a> EntityPlan<'a> {
         }
         Ok(())
     }
-}
-
-/// DynamoDB tables have a key, so an item whose key is not there is damaged.
-fn needs_key(staged: &Staged) -> bool {
-    matches!(staged.dataset.kind, DatasetKind::DynamodbExport(_))
 }
 
 /// A field for every column, as if the spec had named each one.
@@ -533,75 +552,4 @@ fn unmapped(entity: &Entity, fields: &[Field], source: &Staged, target: &Staged)
     names.sort();
     names.dedup();
     names
-}
-
-/// The query of a side: its position, then each compared field's columns.
-fn query(
-    plans: &[FieldPlan],
-    fields: &[Field],
-    side: Side,
-    names: &Names<'_>,
-    filter: Option<&Sql>,
-) -> Result<String> {
-    let mut columns = String::new();
-    let mut n = 0;
-    for access in plans.iter().filter(|p| p.is_compared()).filter_map(|p| p.access(side)) {
-        for sql in access.select() {
-            columns.push_str(&format!(", {sql} as c{n}"));
-            n += 1;
-        }
-    }
-    for (i, plan) in plans.iter().enumerate().filter(|(_, p)| p.is_compared() && p.rule.sql.is_some()) {
-        let access = plan.access(side).expect("a compared field has both sides");
-        let field = fields.iter().find(|f| f.name == plan.name).expect("every plan is of a field");
-        let sql = if side == Side::Source { &field.from } else { &field.to };
-        columns.push_str(&format!(", {} as s{i}", names.predicate(sql, access)));
-    }
-    let filter = match filter {
-        None => "true".to_owned(),
-        Some(sql) => {
-            names.bind(sql)?;
-            keep(&names.rewrite(sql), plans, side, names)
-        }
-    };
-    Ok(render(
-        include_str!("../../queries/reconcile/project.sql"),
-        &[
-            ("columns", &columns),
-            ("logical", &names.logical_sql()),
-            ("rows", &names.staged.rows_sql()),
-            ("filter", &filter),
-        ],
-    ))
-}
-
-fn unparsed(names: &Names<'_>, filter: Option<&Sql>) -> UnparsedSql {
-    let filter = filter.map_or_else(|| "true".to_owned(), |sql| format!("({}\n)", names.rewrite(sql)));
-    UnparsedSql { logical: names.unparsed_sql(), filter }
-}
-
-/// The filter. An item without its key, of which the filter cannot say whether it belongs here, is kept, and then fails by
-/// name instead of vanishing.
-fn keep(filter: &str, plans: &[FieldPlan], side: Side, names: &Names<'_>) -> String {
-    let plain = format!("({filter}\n)");
-    if !needs_key(names.staged) {
-        return plain;
-    }
-    let keys: Vec<String> = plans
-        .iter()
-        .filter(|p| p.is_key)
-        .filter_map(|p| p.access(side))
-        .map(|access| match access {
-            Access::Document { .. } => {
-                let parts: Vec<String> =
-                    access.select().into_iter().map(|c| format!("{c} is null")).collect();
-                if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") }
-            }
-            Access::Column { sql, .. } | Access::Expression { sql, .. } => format!("({sql}) is null"),
-        })
-        .collect();
-    if keys.is_empty() {
-        return plain;
-    }
-    format!("({plain} or ({plain} is null and {}))", keys.join(" and "))
 }

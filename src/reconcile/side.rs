@@ -154,6 +154,17 @@ impl Staged {
         rows
     }
 
+    /// Copies of some rows (see `subset`), as a query like [`Staged::rows_sql`]'s.
+    pub fn copied_rows_sql(&self, files: &[PathBuf]) -> String {
+        let files: Vec<String> = files.iter().map(|p| literal(&p.display().to_string())).collect();
+        render(include_str!("../../queries/reconcile/copied_rows.sql"), &[("files", &files.join(", "))])
+    }
+
+    /// Whether the parts are ours, rather than a user's Parquet files.
+    pub fn has_own_parts(&self) -> bool {
+        !matches!(self.dataset.kind, DatasetKind::Parquet { .. })
+    }
+
     /// The column of this exact name, or the only one that differs from it in case alone (as in SQL).
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|c| c.name == name).or_else(|| {

@@ -11,6 +11,7 @@ pub mod jsonl;
 pub mod listing;
 mod names;
 pub mod parquet;
+mod part;
 pub mod run;
 pub mod sink;
 

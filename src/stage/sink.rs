@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
+use crate::stage::part::{self, PartFile};
 
 /// Arrow metadata keys by which a document's physical column says which attribute and which type it holds.
 pub const META_ATTRIBUTE: &str = "recon.attribute";
@@ -185,7 +186,7 @@ impl UnitSink {
         let file = self.next_name();
         let path = self.folder.join(&file).with_extension("tmp");
         let fail = || format!("cannot copy {} to {}", from.display(), path.display());
-        let mut to = File::create(&path).or_failed(fail)?;
+        let mut to = PartFile::create(&path).or_failed(fail)?;
         let mut buffer = vec![0; COPY_BYTES];
         loop {
             self.progress.check()?;
@@ -194,7 +195,7 @@ impl UnitSink {
                 n => to.write_all(&buffer[..n]).or_failed(fail)?,
             }
         }
-        to.sync_all().or_failed(fail)?;
+        to.finish().or_failed(fail)?;
         self.note_part(Part { file, rows }, columns);
         event::add(&self.progress.rows_done, rows);
         Ok(())
@@ -266,7 +267,7 @@ pub struct PartWriter<'a> {
 struct OpenPart {
     schema: SchemaRef,
     file: String,
-    writer: ArrowWriter<File>,
+    writer: ArrowWriter<PartFile>,
     rows: u64,
 }
 
@@ -281,7 +282,7 @@ impl PartWriter<'_> {
             self.close()?;
         }
         if self.open.is_none() {
-            self.open = Some(self.start(batch.schema())?);
+            self.open = Some(self.start(batch)?);
         }
         let open = self.open.as_mut().expect("opened above");
         open.writer
@@ -301,23 +302,20 @@ impl PartWriter<'_> {
         self.close()
     }
 
-    fn start(&self, schema: SchemaRef) -> Result<OpenPart> {
-        let file = self.sink.next_name();
+    fn start(&self, first: &RecordBatch) -> Result<OpenPart> {
+        let (schema, file) = (first.schema(), self.sink.next_name());
         let path = self.sink.folder.join(&file).with_extension("tmp");
         let fail = || format!("cannot write {}", path.display());
-        let writer = ArrowWriter::try_new(
-            File::create(&path).or_failed(fail)?,
-            Arc::clone(&schema),
-            Some(properties()),
-        )
-        .or_failed(fail)?;
+        let properties = part::properties_for(first).or_failed(fail)?;
+        let to = PartFile::create(&path).or_failed(fail)?;
+        let writer = ArrowWriter::try_new(to, Arc::clone(&schema), Some(properties)).or_failed(fail)?;
         Ok(OpenPart { schema, file, writer, rows: 0 })
     }
 
     fn close(&mut self) -> Result<()> {
         let Some(OpenPart { schema, file, writer, rows }) = self.open.take() else { return Ok(()) };
         let fail = || format!("cannot write {}", self.sink.folder.join(&file).display());
-        writer.into_inner().or_failed(fail)?.sync_all().or_failed(fail)?;
+        writer.into_inner().or_failed(fail)?.finish().or_failed(fail)?;
         let columns = schema.fields().iter().map(|field| PartColumn {
             physical: field.name().clone(),
             attribute: field.metadata().get(META_ATTRIBUTE).unwrap_or(field.name()).clone(),
@@ -328,7 +326,7 @@ impl PartWriter<'_> {
     }
 }
 
-/// How parts are written: plain pages, since they are read once or twice and then thrown away.
+/// How small files are written that are read once or twice and then thrown away; parts have properties of their own.
 pub fn properties() -> WriterProperties {
     WriterProperties::builder()
         .set_compression(Compression::LZ4_RAW)

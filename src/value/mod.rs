@@ -189,6 +189,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Appends what [`Value::encode`] appends for a text, without making a value of it.
+    pub fn encode_text(text: &str, out: &mut Vec<u8>) {
+        encode_bytes(tag::TEXT, text.as_bytes(), out);
+    }
+
     /// Appends bytes whose order is the order in which reports show keys: NULL first, numbers by size, text by code
     /// point, times by time. Different values have different sort keys.
     pub fn sort_key(&self, out: &mut Vec<u8>) {

@@ -79,6 +79,11 @@ impl Number {
             b'+' => (false, &text[1..]),
             _ => (false, text),
         };
+        // Most numbers are short and whole.
+        if (1..=18).contains(&rest.len()) && rest.iter().all(u8::is_ascii_digit) {
+            let value = rest.iter().fold(0i64, |sum, d| sum * 10 + i64::from(d - b'0'));
+            return Some(Self::from(if negative { -value } else { value }));
+        }
         let (mantissa, power) = match rest.iter().position(|b| matches!(b, b'e' | b'E')) {
             Some(at) => (&rest[..at], std::str::from_utf8(&rest[at + 1..]).ok()?.parse::<i64>().ok()?),
             None => (rest, 0),

@@ -98,18 +98,22 @@ fn limit(tolerance: &Tolerance) -> Number {
 
 /// The SQL predicate over `s.t<i>`, `s.w<i>`, `t.t<i>`, `t.w<i>`: true only where the values surely are within the tolerance.
 pub fn predicate(rule: &Rule, index: usize, scale: u32) -> String {
-    let absolute = match &rule.tolerance {
+    let mut bounds = Vec::new();
+    if let Some(tolerance) = &rule.tolerance {
         // Stored values are multiples of 10^-scale, so the tolerance may be cut to one.
-        Some(tolerance) => literal(&floor_at(&limit(tolerance), scale)),
-        None => "'0'".to_owned(),
-    };
-    // The margin is a thousand times what two roundings to a double can be off.
-    let relative = match &rule.relative {
-        Some(share) => format!("cast({} as double) * (1 - 1e-12)", literal(share)),
-        None => "cast(0 as double)".to_owned(),
-    };
-    let (index, scale) = (index.to_string(), scale.to_string());
-    let pieces = [("i", index.as_str()), ("scale", &scale), ("absolute", &absolute), ("relative", &relative)];
+        let limit = literal(&floor_at(&limit(tolerance), scale));
+        bounds.push(format!("abs(s.t{index} - t.t{index}) <= cast({limit} as decimal(38, {scale}))"));
+    }
+    if let Some(share) = &rule.relative {
+        // The margin is a thousand times what two roundings to a double can be off.
+        bounds.push(format!(
+            "cast(abs(s.t{index} - t.t{index}) as double) <= cast({} as double) * (1 - 1e-12) \
+             * cast(greatest(abs(s.t{index}), abs(t.t{index})) as double)",
+            literal(share)
+        ));
+    }
+    let (index, within) = (index.to_string(), bounds.join(" or "));
+    let pieces = [("i", index.as_str()), ("within", &within)];
     render(include_str!("../../../queries/reconcile/within_tolerance.sql"), &pieces)
 }
 

@@ -161,15 +161,14 @@ impl Tokenizer {
         let mut next = 0;
         let mut start = 0;
         while next < marks.len() {
-            let read = if quotes { None } else { self.plain_record(bytes, &marks[next..], start) };
-            let (taken, good) = match read {
+            let (taken, good) = match self.plain_record(bytes, &marks[next..], start) {
                 Some(taken) => (taken, true),
                 None => self.any_record(bytes, &marks[next..], start),
             };
             next += taken;
             let end = marks[next - 1] as usize + 1;
             if good {
-                self.append(text.text)?;
+                self.append(text.text);
                 self.bytes += end - start;
             } else {
                 self.fail(&bytes[start..end], start, &mut text, out)?;
@@ -187,7 +186,8 @@ impl Tokenizer {
     fn plain_record(&mut self, bytes: &[u8], marks: &[u32], start: usize) -> Option<usize> {
         let count = self.builders.len();
         let (&last, before) = marks.get(..count)?.split_last()?;
-        if bytes[last as usize] != b'\n' || before.iter().any(|&mark| bytes[mark as usize] == b'\n') {
+        let delimiter = self.dialect.delimiter;
+        if bytes[last as usize] != b'\n' || before.iter().any(|&mark| bytes[mark as usize] != delimiter) {
             return None;
         }
         self.cells.clear();
@@ -255,7 +255,7 @@ impl Tokenizer {
     }
 
     /// Puts the cells at hand into the columns.
-    fn append(&mut self, text: &str) -> Result<()> {
+    fn append(&mut self, text: &str) {
         for (builder, cell) in self.builders.iter_mut().zip(&self.cells) {
             let content = &text[cell.start..cell.end];
             match cell.form {
@@ -268,7 +268,6 @@ impl Tokenizer {
             }
         }
         self.rows += 1;
-        Ok(())
     }
 
     /// A record that is not as it should be: a blank line, or a failure.

@@ -87,6 +87,8 @@ pub(crate) struct Column {
     /// Whether any row that was kept has a value here.
     pub(crate) used: bool,
     tag: Tag,
+    /// Rows that have a value or are null already. Counted here too, since this is asked for every value.
+    rows: usize,
     nulls: NullBufferBuilder,
     bytes: Vec<u8>,
     /// Where each text or binary ends in `bytes`, after a leading 0. For sets: each element.
@@ -108,17 +110,13 @@ impl Column {
             field: Arc::new(field),
             used: false,
             tag,
+            rows: 0,
             nulls: NullBufferBuilder::new(0),
             bytes: Vec::new(),
             ends: vec![0],
             list_ends: vec![0],
             flags: BooleanBufferBuilder::new(0),
         }
-    }
-
-    /// Rows that have a value or are null already.
-    pub(crate) fn rows(&self) -> usize {
-        self.nulls.len()
     }
 
     /// Bytes that the values take.
@@ -128,10 +126,11 @@ impl Column {
 
     /// Makes rows null until there are `rows`.
     pub(crate) fn pad(&mut self, rows: usize) {
-        let missing = rows - self.rows();
+        let missing = rows - self.rows;
         if missing == 0 {
             return;
         }
+        self.rows = rows;
         self.nulls.append_n_nulls(missing);
         match self.tag {
             Tag::Bool | Tag::Null => self.flags.append_n(missing, false),
@@ -148,7 +147,7 @@ impl Column {
     /// Closes what was written as this row's value.
     pub(crate) fn end_value(&mut self) {
         self.end_element();
-        self.nulls.append_non_null();
+        self.close_row();
     }
 
     /// Closes what was written as an element of this row's set.
@@ -160,12 +159,17 @@ impl Column {
     /// Closes this row's set.
     pub(crate) fn end_set(&mut self) {
         self.list_ends.push(i32::try_from(self.ends.len() - 1).expect("a batch stays below 2 GB"));
-        self.nulls.append_non_null();
+        self.close_row();
     }
 
     /// Sets this row's flag.
     pub(crate) fn flag(&mut self, value: bool) {
         self.flags.append(value);
+        self.close_row();
+    }
+
+    fn close_row(&mut self) {
+        self.rows += 1;
         self.nulls.append_non_null();
     }
 
@@ -177,6 +181,7 @@ impl Column {
 
     /// Takes back everything from row `rows` on, unfinished values included.
     pub(crate) fn truncate(&mut self, rows: usize) {
+        self.rows = self.rows.min(rows);
         self.nulls.truncate(rows);
         match self.tag {
             Tag::Bool | Tag::Null => self.flags.truncate(rows),
@@ -195,6 +200,7 @@ impl Column {
     /// None for what the readers write; Arrow checks that text is text.
     pub(crate) fn take(&mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
         self.pad(rows);
+        self.rows = 0;
         let nulls = self.nulls.finish();
         if matches!(self.tag, Tag::Bool | Tag::Null) {
             return Ok(Arc::new(BooleanArray::new(self.flags.finish(), nulls)));

@@ -82,6 +82,13 @@ fn read_value(cursor: &mut Cursor<'_>, builder: &mut DocumentBuilder, attribute:
 /// Reads the type's name and the colon after it.
 #[inline]
 fn tag(cursor: &mut Cursor<'_>) -> Step<Tag> {
+    match cursor.short_name(b"SNML") {
+        Some(b'S') => return Ok(Tag::S),
+        Some(b'N') => return Ok(Tag::N),
+        Some(b'M') => return Ok(Tag::M),
+        Some(_) => return Ok(Tag::L),
+        None => {}
+    }
     cursor.peek();
     let at = cursor.at();
     let name = cursor.name()?;

@@ -5,14 +5,18 @@
 //! Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport_Requesting.html>
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::json::first_keys;
 use super::manifest::{Export, Extent, Format};
-use crate::error::{Error, Result};
+use super::{ion, json};
+use crate::error::{Context, Error, Result};
+use crate::event::Progress;
 use crate::spec::ExportOptions;
 use crate::stage::Unit;
+use crate::stage::input::Input;
 
 /// The exports of a dataset.
 #[derive(Debug)]
@@ -79,8 +83,8 @@ impl Chain {
     fn find_keys(&self) -> Result<Option<Vec<String>>> {
         for unit in self.units().iter().filter(|unit| unit.window > 0) {
             let keys = match self.format(unit) {
-                Format::Json => first_keys(unit)?,
-                Format::Ion => None,
+                Format::Json => first_keys(unit, json::key_names)?,
+                Format::Ion => first_keys(unit, ion::key_names)?,
             };
             if keys.is_some() {
                 return Ok(keys);
@@ -88,6 +92,19 @@ impl Chain {
         }
         Ok(None)
     }
+}
+
+/// The names of the key attributes in a file's first record that can be read.
+fn first_keys(unit: &Unit, key_names: impl Fn(&str) -> Option<Vec<String>>) -> Result<Option<Vec<String>>> {
+    let input = Input::open(&unit.path, false, &Arc::new(Progress::default()))?;
+    for line in BufReader::new(input).split(b'\n') {
+        let line = line.or_failed(|| format!("cannot read {}", unit.path.display()))?;
+        let names = std::str::from_utf8(&line).ok().and_then(&key_names);
+        if names.as_ref().is_some_and(|names| !names.is_empty()) {
+            return Ok(names);
+        }
+    }
+    Ok(None)
 }
 
 fn check_increment(before: &[Export], export: &Export) -> Result<()> {

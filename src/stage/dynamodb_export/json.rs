@@ -3,18 +3,13 @@
 //! Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html>
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::error::{Context, Error, Result};
-use crate::event::Progress;
-use crate::stage::Unit;
+use crate::error::Error;
 use crate::stage::document::json_text::Cursor;
 use crate::stage::document::lines::LineReader;
 use crate::stage::document::typed::{KeyValues, each_member, read_item, read_keys, salvage};
 use crate::stage::document::{Change, DocumentBuilder, Stop};
-use crate::stage::input::Input;
 
 use super::keys::{built_key, check_keys, given_key, push_keys};
 
@@ -157,20 +152,7 @@ impl LineReader for ChangeReader<'_> {
     }
 }
 
-/// The names of the key attributes in a file's first record that can be read, sorted.
-///
-/// # Errors
-/// A file that cannot be read.
-pub(super) fn first_keys(unit: &Unit) -> Result<Option<Vec<String>>> {
-    let fail = || format!("cannot read {}", unit.path.display());
-    let input = Input::open(&unit.path, false, &Arc::new(Progress::default()))?;
-    for line in BufReader::new(input).split(b'\n') {
-        let line = line.or_failed(fail)?;
-        if let Ok(Ok(record)) = std::str::from_utf8(&line).map(read_record)
-            && !record.keys.is_empty()
-        {
-            return Ok(Some(record.keys.into_keys().collect()));
-        }
-    }
-    Ok(None)
+/// The names of the key attributes in a record that can be read, sorted.
+pub(super) fn key_names(line: &str) -> Option<Vec<String>> {
+    Some(read_record(line).ok()?.keys.into_keys().collect())
 }

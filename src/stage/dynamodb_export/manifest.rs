@@ -345,7 +345,7 @@ fn places(folder: &Path, key: &str) -> Vec<PathBuf> {
     let Some(name) = parts.last().filter(|name| is_plain(name)) else { return places };
     if let (Some(at), Some(root)) =
         (parts.iter().rposition(|part| *part == EXPORTS_FOLDER), folder.parent().and_then(Path::parent))
-        && parts[at..].iter().all(|part| is_plain(part))
+        && parts[at..].iter().all(is_plain)
     {
         places.push(root.join(parts[at..].join("/")));
     }

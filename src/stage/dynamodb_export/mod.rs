@@ -9,6 +9,7 @@
 //! of each key, unless it is a deletion, is the table as of the last increment's end.
 
 mod chain;
+mod ion;
 mod json;
 mod keys;
 mod manifest;
@@ -24,6 +25,7 @@ use super::{Source, Unit};
 use crate::error::{Error, Result};
 use crate::spec::ExportOptions;
 use chain::Chain;
+use ion::IonReader;
 use json::{ChangeReader, ItemReader};
 use manifest::Format;
 
@@ -65,7 +67,7 @@ impl Source for ExportSource {
         let tally = match (chain.format(unit), unit.window) {
             (Format::Json, 0) => job.run(|| ItemReader::new(&unit.path, keys))?,
             (Format::Json, window) => job.run(|| ChangeReader::new(window, keys))?,
-            (Format::Ion, _) => return Err(Error::failed("ION is not read yet")),
+            (Format::Ion, window) => job.run(|| IonReader::new(&unit.path, window, keys))?,
         };
         verify(unit, &tally)?;
         Ok(tally.digests)
