@@ -3,4 +3,7 @@
 mod bad_input;
 mod golden;
 mod layering;
+mod naive;
 mod project;
+mod random;
+mod rules_sql;
