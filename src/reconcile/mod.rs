@@ -1,7 +1,8 @@
 //! Reconciliation: what both staged sides have in common, what differs, and what could not be compared.
 //!
 //! In reading order: `side` (a staged dataset), `resolve` (types), `names` and `access` (the spec's SQL and how values are
-//! read), `plan` (an entity), `hash`, `classify`, `judge` (the three passes), `diff` (all of it), `report`.
+//! read), `plan` and `projection` (an entity, and its sides as SQL), `hash`, `classify`, `judge` (the three passes), `diff`
+//! (all of it), `report`.
 
 pub mod access;
 pub mod classify;
@@ -13,6 +14,7 @@ pub mod judge;
 pub mod names;
 mod pipeline;
 pub mod plan;
+pub mod projection;
 pub mod report;
 pub mod resolve;
 pub mod rules;

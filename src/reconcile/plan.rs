@@ -3,12 +3,13 @@
 use super::access::Access;
 use super::classify::own_predicate;
 use super::names::Names;
+use super::projection::{self, Query, UnparsedSql};
 use super::resolve::{StoreType, resolve};
 use super::rules::normal::Normaliser;
 use super::rules::{self, tolerance};
 use super::side::Staged;
 use crate::error::{Error, Result};
-use crate::query::{identifier, render};
+use crate::query::identifier;
 use crate::spec::{BytesEncoding, DatasetKind, Entity, Field, Nulls, Rule, Spec, Sql};
 use crate::value::cast::{BytesText, Class, Reading, Zone};
 use crate::value::kind::Type;
@@ -31,14 +32,6 @@ impl Side {
             Self::Target => "target",
         }
     }
-}
-
-/// The pieces of a side's query.
-#[derive(Clone, Debug)]
-pub struct Query {
-    columns: String,
-    logical: String,
-    filter: String,
 }
 
 /// How a field is compared on both sides.
@@ -83,15 +76,6 @@ pub struct Override {
     pub field: String,
     /// Why it cannot be compared; `None`: its timestamps must carry an offset.
     pub not_compared: Option<String>,
-}
-
-/// How rows that did not parse are looked at, of which only some cells are known.
-#[derive(Clone, Debug)]
-pub struct UnparsedSql {
-    /// The side's names, as a continuation of a select list.
-    pub logical: String,
-    /// Whether a row is one of the entity's.
-    pub filter: String,
 }
 
 /// Everything that is needed to compare an entity.
@@ -200,15 +184,7 @@ impl<'a> EntityPlan<'a> {
         let mut plans: Vec<FieldPlan> = Vec::new();
         for field in &fields {
             let mut plan = plan_field(spec, entity, field, &source_names, &target_names)?;
-            if let Some(found) = overrides.iter().find(|o| o.field == field.name) {
-                plan.status = match &found.not_compared {
-                    Some(reason) => Status::NotCompared(reason.clone()),
-                    None => Status::Compared {
-                        class: Class::Timestamp(Zone::Instant),
-                        scale: tolerance::TIME_SCALE,
-                    },
-                };
-            }
+            apply(overrides, &mut plan);
             plans.push(plan);
         }
         let position =
@@ -217,21 +193,22 @@ impl<'a> EntityPlan<'a> {
         let shared = |dataset: &str| {
             spec.entities.iter().filter(|e| e.source == dataset || e.target == dataset).count() > 1
         };
+        let (of_source, of_target) = (entity.source_filter.as_ref(), entity.target_filter.as_ref());
         let plan = Self {
             entity,
             source,
             target,
             unmapped: unmapped(entity, &fields, source, target),
-            source_query: query(&plans, &fields, Side::Source, &source_names, entity.source_filter.as_ref())?,
-            target_query: query(&plans, &fields, Side::Target, &target_names, entity.target_filter.as_ref())?,
-            source_direct: direct(&plans, Side::Source, source, entity.source_filter.as_ref()),
-            target_direct: direct(&plans, Side::Target, target, entity.target_filter.as_ref()),
-            source_unparsed: unparsed(&source_names, entity.source_filter.as_ref()),
-            target_unparsed: unparsed(&target_names, entity.target_filter.as_ref()),
+            source_query: projection::query(&plans, &fields, Side::Source, &source_names, of_source)?,
+            target_query: projection::query(&plans, &fields, Side::Target, &target_names, of_target)?,
+            source_unparsed: projection::unparsed(&source_names, of_source),
+            target_unparsed: projection::unparsed(&target_names, of_target),
+            source_direct: projection::direct(&plans, Side::Source, source, of_source),
+            target_direct: projection::direct(&plans, Side::Target, target, of_target),
             source_is_shared: shared(&entity.source),
             target_is_shared: shared(&entity.target),
-            source_needs_key: needs_key(source),
-            target_needs_key: needs_key(target),
+            source_needs_key: projection::needs_key(source),
+            target_needs_key: projection::needs_key(target),
             fields: plans,
         };
         plan.check_rules(spec)?;
@@ -255,17 +232,10 @@ impl<'a> EntityPlan<'a> {
 
     /// The query of a side over some of its rows.
     pub fn query_over(&self, side: Side, rows: &str) -> String {
-        let query = match side {
-            Side::Source => &self.source_query,
-            Side::Target => &self.target_query,
-        };
-        let pieces = [
-            ("columns", query.columns.as_str()),
-            ("logical", &query.logical),
-            ("rows", rows),
-            ("filter", &query.filter),
-        ];
-        render(include_str!("../../queries/reconcile/project.sql"), &pieces)
+        match side {
+            Side::Source => self.source_query.over(rows),
+            Side::Target => self.target_query.over(rows),
+        }
     }
 
     /// The columns of a side's parts, where these are all that its query gives.
@@ -406,9 +376,13 @@ impl<'a> EntityPlan<'a> {
     }
 }
 
-/// DynamoDB tables have a key, so an item whose key is not there is damaged.
-fn needs_key(staged: &Staged) -> bool {
-    matches!(staged.dataset.kind, DatasetKind::DynamodbExport(_))
+/// What the field's values showed takes the place of what its types promised.
+fn apply(overrides: &[Override], plan: &mut FieldPlan) {
+    let Some(found) = overrides.iter().find(|o| o.field == plan.name) else { return };
+    plan.status = match &found.not_compared {
+        Some(reason) => Status::NotCompared(reason.clone()),
+        None => Status::Compared { class: Class::Timestamp(Zone::Instant), scale: tolerance::TIME_SCALE },
+    };
 }
 
 /// A field for every column, as if the spec had named each one.
@@ -563,77 +537,4 @@ fn unmapped(entity: &Entity, fields: &[Field], source: &Staged, target: &Staged)
     names.sort();
     names.dedup();
     names
-}
-
-/// The query of a side: its position, then each compared field's columns.
-fn query(
-    plans: &[FieldPlan],
-    fields: &[Field],
-    side: Side,
-    names: &Names<'_>,
-    filter: Option<&Sql>,
-) -> Result<Query> {
-    let mut columns = String::new();
-    let mut n = 0;
-    for access in plans.iter().filter(|p| p.is_compared()).filter_map(|p| p.access(side)) {
-        for sql in access.select() {
-            columns.push_str(&format!(", {sql} as c{n}"));
-            n += 1;
-        }
-    }
-    for (i, plan) in plans.iter().enumerate().filter(|(_, p)| p.is_compared() && p.rule.sql.is_some()) {
-        let access = plan.access(side).expect("a compared field has both sides");
-        let field = fields.iter().find(|f| f.name == plan.name).expect("every plan is of a field");
-        let sql = if side == Side::Source { &field.from } else { &field.to };
-        columns.push_str(&format!(", {} as s{i}", names.predicate(sql, access)));
-    }
-    let filter = match filter {
-        None => "true".to_owned(),
-        Some(sql) => {
-            names.bind(sql)?;
-            keep(&names.rewrite(sql), plans, side, names)
-        }
-    };
-    Ok(Query { columns, logical: names.logical_sql(), filter })
-}
-
-/// The physical columns in the order of the query, where it neither filters nor computes anything.
-fn direct(plans: &[FieldPlan], side: Side, staged: &Staged, filter: Option<&Sql>) -> Option<Vec<String>> {
-    let compared = || plans.iter().filter(|p| p.is_compared());
-    if filter.is_some() || staged.is_chain || compared().any(|p| p.rule.sql.is_some()) {
-        return None;
-    }
-    let columns: Option<Vec<Vec<&str>>> = compared().map(|p| p.access(side)?.physical()).collect();
-    Some(columns?.into_iter().flatten().map(str::to_owned).collect())
-}
-
-fn unparsed(names: &Names<'_>, filter: Option<&Sql>) -> UnparsedSql {
-    let filter = filter.map_or_else(|| "true".to_owned(), |sql| format!("({}\n)", names.rewrite(sql)));
-    UnparsedSql { logical: names.unparsed_sql(), filter }
-}
-
-/// The filter. An item without its key, of which the filter cannot say whether it belongs here, is kept, and then fails by
-/// name instead of vanishing.
-fn keep(filter: &str, plans: &[FieldPlan], side: Side, names: &Names<'_>) -> String {
-    let plain = format!("({filter}\n)");
-    if !needs_key(names.staged) {
-        return plain;
-    }
-    let keys: Vec<String> = plans
-        .iter()
-        .filter(|p| p.is_key)
-        .filter_map(|p| p.access(side))
-        .map(|access| match access {
-            Access::Document { .. } => {
-                let parts: Vec<String> =
-                    access.select().into_iter().map(|c| format!("{c} is null")).collect();
-                if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") }
-            }
-            Access::Column { sql, .. } | Access::Expression { sql, .. } => format!("({sql}) is null"),
-        })
-        .collect();
-    if keys.is_empty() {
-        return plain;
-    }
-    format!("({plain} or ({plain} is null and {}))", keys.join(" and "))
 }

@@ -7,5 +7,8 @@ mod demo;
 mod faults;
 mod golden;
 mod layering;
+mod naive;
 mod project;
+mod random;
+mod rules_sql;
 mod shell;

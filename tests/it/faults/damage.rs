@@ -15,13 +15,16 @@ fn invert(path: &Path, range: std::ops::Range<usize>) {
     fs::write(path, bytes).expect("a file");
 }
 
+/// What is done to a file, in words and in deed.
+type Damage = (&'static str, fn(&Path));
+
 #[test]
 fn the_engines_file_is_rebuilt_whatever_happens_to_it() {
     let project = Project::new(200, true);
     let home = project.home("home");
     let undisturbed = project.results(&home);
     let file = home.join("stage.duckdb");
-    let damages: [(&str, fn(&Path)); 8] = [
+    let damages: [Damage; 8] = [
         ("deleted", |path| fs::remove_file(path).expect("the file goes")),
         ("emptied", |path| fs::write(path, "").expect("a file")),
         ("words", |path| fs::write(path, "not a database ".repeat(5_000)).expect("a file")),

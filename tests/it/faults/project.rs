@@ -107,7 +107,7 @@ impl Project {
                     json!({ "id": id, "amount": amount, "note": format!("note {id}") })
                 ));
             }
-            let name = if n % 2 == 0 { "size" } else { "Size" };
+            let name = if n.is_multiple_of(2) { "size" } else { "Size" };
             let item = json!({ "Item": { "pk": { "S": format!("I#{id}") }, "size": { "N": id.to_string() }, (name): { "N": id.to_string() } } });
             texts[2].push_str(&format!("{item}\n"));
             for _ in 0..=u64::from(id % 41 == 11) {
