@@ -106,7 +106,8 @@ pub fn classify(
 fn find_duplicates(plan: &EntityPlan<'_>, warehouse: &Warehouse, source: &str, target: &str) -> Result<bool> {
     let beside = plan.fields.iter().enumerate().flat_map(|(i, field)| {
         let tolerant = field.tolerant_scale().map(|_| format!("t{i}, w{i}"));
-        let predicate = (field.is_compared() && field.rule.sql.is_some()).then(|| format!("s{i}"));
+        let predicate =
+            (field.is_compared() && field.rule.sql.is_some()).then(|| format!("cast(s{i} as varchar)"));
         tolerant.into_iter().chain(predicate)
     });
     let columns: Vec<String> = ["r1".to_owned(), "r2".to_owned()].into_iter().chain(beside).collect();

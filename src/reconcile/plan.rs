@@ -495,7 +495,7 @@ fn plan_field(
 
 fn scale(class: Class, stores: [&StoreType; 2], declared: Option<Type>) -> u32 {
     match (class, declared) {
-        (_, Some(Type::Decimal(Some(size)))) => size.scale,
+        (_, Some(Type::Decimal(Some(size)))) => size.scale.min(tolerance::SCALE_MAX),
         (Class::Int, _) => 0,
         (Class::Timestamp(_) | Class::Date | Class::Time | Class::TimeTz | Class::Interval, _) => {
             tolerance::TIME_SCALE

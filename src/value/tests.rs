@@ -152,10 +152,33 @@ fn timestamps_keep_whether_they_are_instants() {
     assert!(read("2024-06-01T10:00:00", Zone::Instant, None).is_err());
     assert!(read("2024-03-31T02:30:00", Zone::Either, Some("Europe/Paris")).is_err(), "skipped");
     assert!(read("2024-10-27T02:30:00", Zone::Either, Some("Europe/Paris")).is_err(), "twice");
-    let end = read("infinity", Zone::Instant, None).expect("an end of time");
+    let end = read("infinity", Zone::Instant, None).expect("an end");
+    assert!(end.same(&read("infinity", Zone::Either, Some("Europe/Paris")).expect("an end")));
+    let typed = cast(
+        Value::Timestamp { at: Moment::Infinity, zoned: true },
+        Class::Timestamp(Zone::Either),
+        &Reading::default(),
+    );
+    assert!(end.same(&typed.expect("an end")));
+}
+
+#[test]
+fn a_number_is_a_float_only_where_the_float_is_written_so() {
+    let free = Reading { free: true, ..Reading::default() };
+    let same = |t: &'static str, f: f64| {
+        let value = cast(text(t), Class::Float64, &free).expect(t);
+        value.same(&Value::Float64(f))
+    };
+    assert!(same("0.1", 0.1) && same("1e-1", 0.1) && same("9007199254740992", 9_007_199_254_740_992.0));
+    assert!(same("0.10000000000000001", 0.1), "17 digits, as `%.17g` writes");
+    assert!(!same("9007199254740993", 9_007_199_254_740_992.0));
+    assert!(!same("0.1000000000000000055", 0.1) && !same("1e-400", 0.0));
+    assert!(cast(text("1e400"), Class::Float64, &free).is_err());
+    let number = Value::Number(Number::parse("9007199254740993").expect("a number"));
     assert!(
-        end.same(&read("infinity", Zone::Either, None).expect("an end of time")),
-        "the same in every zone and in none"
+        !cast(number, Class::Float64, &free)
+            .expect("a number")
+            .same(&Value::Float64(9_007_199_254_740_992.0))
     );
 }
 

@@ -71,6 +71,7 @@ pub fn is_tolerant(rule: &Rule) -> bool {
 /// Whether two values can be equal by the rule and yet different as they are, so that such pairs are counted.
 pub fn has_own_forms(rule: &Rule) -> bool {
     rule.precision.is_some()
+        || rule.sql.is_some()
         || rule.text != crate::spec::TextRule::default()
         || rule.json
         || rule.set

@@ -12,6 +12,8 @@ use crate::value::{Number, Value};
 pub const TIME_SCALE: u32 = 9;
 /// Scale of numbers whose stores name none.
 pub const OPEN_SCALE: u32 = 9;
+/// Digits after the point that a stored value can have; what has more is kept as text.
+pub const SCALE_MAX: u32 = 38;
 /// Largest stored unscaled value: the difference of any two is still a `decimal(38)`.
 const STORED_MAX: i128 = 4 * 10i128.pow(37);
 

@@ -113,7 +113,7 @@ fn tolerance_is_for_numbers_and_times() {
 
 #[test]
 fn tolerance_has_the_unit_of_its_type() {
-    for ty in ["timestamp", "date", "time", "timetz"] {
+    for ty in ["timestamp", "date", "time", "timetz", "interval"] {
         let report = bad_rule(&format!("type = \"{ty}\", tolerance = 1"));
         assert_has(&report, &[&format!("a number cannot be the tolerance of type {ty}"), "such as \"1s\""]);
         assert_has(&bad_rule(&format!("type = \"{ty}\", relative = 0.1")), &["`relative` on type"]);
