@@ -64,6 +64,13 @@ impl Error {
         self
     }
 
+    /// Puts what the error is about before its message, as in "dataset `a`: …".
+    #[must_use]
+    pub fn of(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// How this error ends the process.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -1,6 +1,8 @@
-//! Named fail points, for the tests that kill or starve recon at every step. Without the feature `faults` they are empty.
+//! Named fail points, for the tests that kill, hold or starve recon at every step. Without the feature `faults` they are
+//! empty.
 
-/// Stops the process as `kill -9` would where `RECON_FAULT` is `name`, or `name:N` at the Nth time it is passed.
+/// Stops the process as `kill -9` would where `RECON_FAULT` is `name`, or `name:N` at the Nth time it is passed. With
+/// `RECON_FAULT_DOES=hold` the process stands still there instead, until somebody sends it SIGCONT.
 #[cfg(feature = "faults")]
 pub fn point(name: &str) {
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +11,10 @@ pub fn point(name: &str) {
     let (point, nth) =
         wanted.split_once(':').map_or((wanted.as_str(), 1), |(p, n)| (p, n.parse().unwrap_or(1)));
     if point == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
-        // SIGKILL cannot be caught: nothing is flushed, no destructor runs.
-        let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);
+        let hold = std::env::var("RECON_FAULT_DOES").is_ok_and(|what| what == "hold");
+        // Neither signal can be caught: nothing is flushed, no destructor runs.
+        let signal = if hold { signal_hook::consts::SIGSTOP } else { signal_hook::consts::SIGKILL };
+        let _ = signal_hook::low_level::raise(signal);
     }
 }
 

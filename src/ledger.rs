@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::error::{Context, Error, Result};
+use crate::fault;
 use crate::query::ledger as sql;
 
 /// A home that this process may write to. The lock goes with it.
@@ -127,7 +128,9 @@ impl Ledger {
         let mut conn = Connection::open(home.join("ledger.db")).or_failed(fail)?;
         migrate(&mut conn, home)?;
         let ledger = Self { conn: Mutex::new(conn), home: home.to_path_buf(), epoch, _lock: Some(lock) };
-        ledger.execute(sql::CLOSE_ABANDONED_RUNS, params![now()])?;
+        for run_id in ledger.close_abandoned_runs()? {
+            remove_half_written(&home.join("runs").join(run_id));
+        }
         Ok(ledger)
     }
 
@@ -159,6 +162,13 @@ impl Ledger {
 
     fn execute(&self, statement: &str, params: impl rusqlite::Params) -> Result<()> {
         self.with(|conn| conn.execute(statement, params).map(|_| ()))
+    }
+
+    fn close_abandoned_runs(&self) -> Result<Vec<String>> {
+        self.with(|conn| {
+            let ended_at = now();
+            conn.prepare(sql::CLOSE_ABANDONED_RUNS)?.query_map([ended_at], |row| row.get(0))?.collect()
+        })
     }
 
     /// Begins a run and returns its id.
@@ -236,7 +246,8 @@ impl Ledger {
         })
     }
 
-    /// Begins a generation and returns its number.
+    /// Begins a generation with the units that it takes over from the one before, and returns its number. All or nothing:
+    /// what is not taken over would have to be read again.
     ///
     /// # Errors
     /// A disk that is full or refuses.
@@ -246,11 +257,20 @@ impl Ledger {
         definition: &str,
         run_id: &str,
         warnings: &[String],
+        kept: &[&UnitRow],
     ) -> Result<i64> {
         let warnings = serde_json::to_string(warnings).expect("texts are always JSON");
         self.with(|conn| {
-            conn.execute(sql::INSERT_GENERATION, params![dataset, definition, run_id, now(), warnings])?;
-            Ok(conn.last_insert_rowid())
+            let transaction = conn.unchecked_transaction()?;
+            transaction
+                .execute(sql::INSERT_GENERATION, params![dataset, definition, run_id, now(), warnings])?;
+            let generation = transaction.last_insert_rowid();
+            fault::point("ledger.generation-inserted");
+            for unit in kept {
+                insert_unit(&transaction, generation, unit)?;
+            }
+            transaction.commit()?;
+            Ok(generation)
         })
     }
 
@@ -262,6 +282,7 @@ impl Ledger {
         self.with(|conn| {
             let transaction = conn.unchecked_transaction()?;
             transaction.execute(sql::COMPLETE_GENERATION, params![generation, now()])?;
+            fault::point("ledger.generation-completed");
             transaction.execute(sql::DELETE_OLD_GENERATIONS, params![dataset, generation])?;
             transaction.commit()
         })
@@ -272,23 +293,7 @@ impl Ledger {
     /// # Errors
     /// A disk that is full or refuses.
     pub fn insert_unit(&self, generation: i64, unit: &UnitRow) -> Result<()> {
-        self.execute(
-            sql::INSERT_UNIT,
-            params![
-                generation,
-                unit.ordinal,
-                unit.path,
-                unit.stamp,
-                unit.digest,
-                unit.expected,
-                unit.bytes as i64,
-                unit.rows as i64,
-                unit.failures as i64,
-                unit.parts,
-                unit.columns,
-                unit.failed
-            ],
-        )
+        self.with(|conn| insert_unit(conn, generation, unit))
     }
 
     /// The units of a generation in their order.
@@ -328,6 +333,7 @@ impl Ledger {
                 let counts = (t.source_records as i64, t.target_records as i64);
                 transaction
                     .execute(sql::INSERT_TOTAL, params![t.run_id, t.entity, t.state, counts.0, counts.1])?;
+                fault::point("ledger.total-inserted");
             }
             transaction.commit()
         })
@@ -373,11 +379,53 @@ impl Ledger {
     }
 }
 
+fn insert_unit(conn: &Connection, generation: i64, unit: &UnitRow) -> rusqlite::Result<()> {
+    let row = params![
+        generation,
+        unit.ordinal,
+        unit.path,
+        unit.stamp,
+        unit.digest,
+        unit.expected,
+        unit.bytes as i64,
+        unit.rows as i64,
+        unit.failures as i64,
+        unit.parts,
+        unit.columns,
+        unit.failed
+    ];
+    conn.execute(sql::INSERT_UNIT, row).map(|_| ())
+}
+
+/// Reports that a killed run had begun and that no later run would finish. A leftover costs space, not truth, so a failure to
+/// remove one is nobody's concern.
+fn remove_half_written(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "tmp") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// How often the lock is tried: somebody who only asks who holds it (`recon status`) has it for an instant.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 1..LOCK_TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            other => return other,
+        }
+    }
+    file.try_lock()
+}
+
 fn take_lock(path: &Path, command: &str, epoch: &str) -> Result<File> {
     let fail = || format!("cannot lock {}", path.display());
     let mut file =
         File::options().read(true).write(true).create(true).truncate(false).open(path).or_failed(fail)?;
-    match file.try_lock() {
+    match try_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -394,6 +442,7 @@ fn take_lock(path: &Path, command: &str, epoch: &str) -> Result<File> {
     file.set_len(0).or_failed(fail)?;
     file.seek(SeekFrom::Start(0)).or_failed(fail)?;
     write!(file, "recon {command}, since {}, epoch {epoch}", now()).or_failed(fail)?;
+    fault::point("ledger.locked");
     Ok(file)
 }
 
@@ -421,6 +470,7 @@ fn migrate(conn: &mut Connection, home: &Path) -> Result<()> {
         let transaction = conn.transaction().or_failed(fail)?;
         transaction.execute_batch(migration).or_failed(fail)?;
         transaction.pragma_update(None, "user_version", i as i64 + 1).or_failed(fail)?;
+        fault::point("ledger.before-migrated");
         transaction.commit().or_failed(fail)?;
     }
     Ok(())

@@ -37,7 +37,8 @@ impl Warehouse {
         let open = || Connection::open_with_flags(&path, config(threads, memory_bytes)?);
         let conn = match open() {
             Ok(conn) => conn,
-            Err(e) if e.to_string().contains("lock") => {
+            // The whole phrase: what DuckDB says of damaged files speaks of blocks.
+            Err(e) if e.to_string().contains("Could not set lock") => {
                 return Err(Error::failed(fail()).caused_by(e).help("close the program that has it open"));
             }
             Err(_) => {
@@ -166,5 +167,7 @@ fn config(threads: usize, memory_bytes: u64) -> duckdb::Result<Config> {
         .with("autoinstall_known_extensions", "false")?
         .with("allow_community_extensions", "false")?
         .with("preserve_insertion_order", "false")?
+        // A file may be written anew under its name while this process runs.
+        .with("enable_external_file_cache", "false")?
         .with("arrow_lossless_conversion", "false")
 }

@@ -18,6 +18,6 @@ from (
       f.code as __recon_code,
       f.message as __recon_message
       {{cells}}
-    from read_parquet({{file}}) as f
+    from read_parquet({{file}}, hive_partitioning = false) as f
   ) as staged
 ) as __recon_rows

@@ -1,3 +1,3 @@
 -- The differing cells of an entity in the order of the report: by key, then by field.
 -- Parameters: cells (file glob). Columns: the key's, field, rule, source, target, delta. Grain: one differing cell.
-select * exclude (sort, seq) from read_parquet({{cells}}) order by sort, seq
+select * exclude (sort, seq) from read_parquet({{cells}}, hive_partitioning = false) order by sort, seq

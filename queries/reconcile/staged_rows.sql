@@ -2,4 +2,4 @@
 -- Parameters: parts (a list of file names), reserved (recon's own columns to leave out, or nothing).
 -- Columns: __recon_pos and the parts' columns. Grain: one staged row.
 select *, (file_index::bigint << 40) + file_row_number::bigint as __recon_pos
-from read_parquet([{{parts}}], union_by_name = true)
+from read_parquet([{{parts}}], union_by_name = true, hive_partitioning = false)

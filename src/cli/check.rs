@@ -26,12 +26,13 @@ pub(super) fn run(global: &Global) -> Result<u8> {
     let mut seen = Vec::new();
     for dataset in &spec.datasets {
         let names = Arc::new(Names::new(&dataset.name));
-        let (units, warnings) = crate::stage::open(dataset, &names, false)?.units()?;
+        let listed = crate::stage::open(dataset, &names, false).and_then(|source| source.units());
+        let (units, warnings) = listed.map_err(|e| e.of(&format!("dataset `{}`", dataset.name)))?;
         let bytes = units.iter().map(|u| u.bytes).sum();
         seen.push(Seen { dataset, units: units.len(), bytes, warnings, columns: columns(global, dataset)? });
     }
     match global.format {
-        Format::Json => print(&as_json(&spec, &seen)),
+        Format::Json => print(&as_json(global, &spec, &seen)),
         Format::Text => print(&as_text(global, &spec, &seen)),
     }
 }
@@ -58,11 +59,9 @@ fn as_text(global: &Global, spec: &Spec, seen: &[Seen<'_>]) -> String {
     let mut out = format!("{} is a good spec\n", spec.path.display());
     for s in seen {
         let (kind, uri) = kind(s.dataset);
-        let (units, bytes) = (s.units, thousands(s.bytes));
-        out.push_str(&format!(
-            "\ndataset {}  ({kind}, {uri}): {units} files, {bytes} bytes\n",
-            s.dataset.name
-        ));
+        let units = if s.units == 1 { "1 file".to_owned() } else { format!("{} files", s.units) };
+        let bytes = thousands(s.bytes);
+        out.push_str(&format!("\ndataset {}  ({kind}, {uri}): {units}, {bytes} bytes\n", s.dataset.name));
         for warning in &s.warnings {
             out.push_str(&format!("  warning: {warning}\n"));
         }
@@ -98,11 +97,11 @@ fn as_text(global: &Global, spec: &Spec, seen: &[Seen<'_>]) -> String {
             }
         }
     }
-    out.push_str("\nnext: recon stage\n");
+    out.push_str(&format!("\nnext: {} stage\n", global.command()));
     out
 }
 
-fn as_json(spec: &Spec, seen: &[Seen<'_>]) -> String {
+fn as_json(global: &Global, spec: &Spec, seen: &[Seen<'_>]) -> String {
     let datasets: serde_json::Map<_, _> = seen
         .iter()
         .map(|s| {
@@ -116,8 +115,8 @@ fn as_json(spec: &Spec, seen: &[Seen<'_>]) -> String {
             (s.dataset.name.clone(), facts)
         })
         .collect();
-    let entities: serde_json::Map<_, _> = spec
-        .entities
+    let entities: serde_json::Map<_, _> = global
+        .entities(spec)
         .iter()
         .map(|e| (e.name.clone(), json!({ "source": e.source, "target": e.target, "key": e.key })))
         .collect();

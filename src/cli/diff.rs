@@ -6,20 +6,21 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::progress::Bar;
-use super::{Format, Global, in_run, print};
+use super::{Ended, Format, Global, in_run, print};
 use crate::error::{Context, Error, Result};
 use crate::event::Progress;
+use crate::fault;
 use crate::ledger::{Ledger, Total, now};
 use crate::reconcile::diff::{Bench, EntityResult, diff_entity};
 use crate::reconcile::report::csv::{Style, write_whole};
 use crate::reconcile::report::summary::{RunFacts, summary};
-use crate::reconcile::report::{self, terminal};
+use crate::reconcile::report::{self, Example, terminal};
 use crate::reconcile::side::Staged;
-use crate::spec::{Dataset, DatasetKind, Spec};
-use crate::stage::run::definition;
+use crate::spec::{Dataset, Spec};
+use crate::stage::run::{check_references, definition};
 use crate::warehouse::Warehouse;
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(super) struct DiffArgs {
     /// Folder for the reports [default: runs/<run-id> in the home]
     #[arg(long, value_name = "DIR")]
@@ -35,18 +36,54 @@ pub(super) struct DiffArgs {
     spreadsheet_safe: bool,
 }
 
+/// What a diff gives to show.
+pub(super) struct Done {
+    /// By entity.
+    pub(super) results: Vec<EntityResult>,
+    /// The engine, by which the findings can be read.
+    pub(super) warehouse: Warehouse,
+    /// Where the reports are.
+    pub(super) folder: PathBuf,
+    /// The content of `summary.json`.
+    pub(super) summary: serde_json::Value,
+    examples: Vec<Example>,
+}
+
 pub(super) fn run(global: &Global, args: &DiffArgs) -> Result<u8> {
+    let ended = execute(global, args)?;
+    match global.format {
+        Format::Json => print(&pretty(&ended.result.summary))?,
+        Format::Text => print(&text(global, &ended))?,
+    };
+    Ok(ended.code)
+}
+
+/// The summary for the terminal.
+pub(super) fn text(global: &Global, ended: &Ended<Done>) -> String {
+    let done = &ended.result;
+    let folder = done.folder.display().to_string();
+    terminal::summary(&done.results, &done.examples, &folder, ended.code, &global.command())
+}
+
+/// Compares and writes the reports without showing anything but progress.
+pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
     let spec = global.load_spec()?;
-    let ledger = Ledger::open(&global.home(), "diff")?;
+    if let Some(out) = args.out.as_ref().filter(|out| out.exists() && !out.is_dir()) {
+        return Err(Error::usage(format!("--out {} is no folder", out.display()))
+            .help("name a folder for the reports; it is made where there is none"));
+    }
+    let ledger = global.staged_ledger("diff")?;
     let progress = Arc::new(Progress::default());
     in_run(&ledger, "diff", &spec.digest, &progress, |run_id| {
         let started_at = now();
         let warehouse = Warehouse::open(ledger.home(), global.threads(), global.engine_memory())?;
-        let bar = Bar::start(global, "comparing", &progress);
-        let mut results = compare(global, &spec, &ledger, &warehouse, &progress)?;
+        let style = style(args, &spec, &ledger)?;
+        // Before the work, so that a wrong folder shows at once.
         let folder = args.out.clone().unwrap_or_else(|| ledger.home().join("runs").join(run_id));
         std::fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
-        let style = style(args, &spec, &ledger)?;
+        let bar = Bar::start(global, "comparing", &progress);
+        let mut results = compare(global, &spec, &ledger, &warehouse, &progress)?;
+        check_redacted(args, &results)?;
         report::redact(&mut results, &style);
         let examples = report::write_csvs(&results, &warehouse, &folder, &style)?;
         drop(bar);
@@ -58,17 +95,17 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Result<u8> {
             ended_at: &now(),
             exit_code: code,
         };
-        let json = serde_json::to_string_pretty(&summary(&facts, &results)).expect("counts are always JSON");
-        write_whole(&folder.join("summary.json"), &format!("{json}\n"))?;
+        let summary = summary(&facts, &results);
+        write_whole(&folder.join("summary.json"), &format!("{}\n", pretty(&summary)))?;
+        fault::point("diff.before-totals");
         ledger.insert_totals(&totals(run_id, &results))?;
-        match global.format {
-            Format::Json => print(&json)?,
-            Format::Text => {
-                print(&terminal::summary(&results, &examples, &folder.display().to_string(), code))?
-            }
-        };
-        Ok((code, Some(folder)))
+        let result = Done { results, warehouse, folder: folder.clone(), summary, examples };
+        Ok(Ended { code, folder: Some(folder), result })
     })
+}
+
+fn pretty(summary: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(summary).expect("counts are always JSON")
 }
 
 fn compare(
@@ -90,21 +127,28 @@ fn compare(
     for entity in global.entities(spec) {
         let side = |name: &str| {
             let dataset = spec.dataset(name).expect("the spec was checked");
-            staged(ledger, warehouse, dataset)
+            let staged = staged(ledger, warehouse, dataset)?;
+            staged.make_view(warehouse)?;
+            Ok::<_, Error>(staged)
         };
         results.push(diff_entity(&bench, entity, &side(&entity.source)?, &side(&entity.target)?)?);
+    }
+    // What was read where it lies may have changed under our eyes.
+    for dataset in results.iter().flat_map(|r| r.sides.iter().map(|side| &side.dataset)) {
+        check_references(ledger, dataset)?;
     }
     Ok(results)
 }
 
 /// A dataset as it is staged; a Parquet file that is read where it lies must still be what it was.
 pub(super) fn staged(ledger: &Ledger, warehouse: &Warehouse, dataset: &Dataset) -> Result<Staged> {
-    let is_parquet = matches!(dataset.kind, DatasetKind::Parquet { .. });
-    let staged = match Staged::load(ledger, warehouse, dataset, &definition(dataset, false)) {
-        Err(_) if is_parquet => Staged::load(ledger, warehouse, dataset, &definition(dataset, true))?,
-        other => other?,
+    let copied = definition(dataset, ledger.home(), true);
+    let wanted = match ledger.latest_generation(&dataset.name)? {
+        Some(generation) if generation.definition == copied => copied,
+        _ => definition(dataset, ledger.home(), false),
     };
-    crate::stage::run::check_references(ledger, dataset)?;
+    let staged = Staged::load(ledger, warehouse, dataset, &wanted)?;
+    check_references(ledger, dataset)?;
     Ok(staged)
 }
 
@@ -123,6 +167,19 @@ fn style(args: &DiffArgs, spec: &Spec, ledger: &Ledger) -> Result<Style> {
         redact: args.redact.clone(),
         redact_key: ledger.hash_seed()?.to_le_bytes().to_vec(),
     })
+}
+
+/// Where the spec names no fields, whether one of them is to be redacted shows only now. A name that fits none would leave
+/// the values of another in the reports.
+fn check_redacted(args: &DiffArgs, results: &[EntityResult]) -> Result<()> {
+    let known = |name: &String| results.iter().flat_map(|r| &r.fields).any(|f| f.name == *name);
+    match args.redact.iter().find(|name| !known(name)) {
+        Some(name) => {
+            Err(Error::usage(format!("--redact {name}: no entity that is compared has such a field"))
+                .help("name a field as it stands in the spec or in the data"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Incomplete comes before different: what was not compared may differ too.

@@ -16,20 +16,32 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::{Error, Result};
 use crate::event::Progress;
+use crate::fault;
 use crate::ledger::Ledger;
+use crate::reconcile::report::terminal::shell;
 use crate::spec::{self, Entity, Spec};
 
 /// Share of `--memory` that DuckDB may use; the rest is for our own buffers and what the allocator keeps.
 const ENGINE_SHARE: f64 = 0.6;
 
-/// Verifies, drives, repairs and rolls back data migrations from a local ledger.
+/// What `recon demo --help` ends with.
+const DEMO_HELP: &str = "\
+Exit codes: 0 everything that was planted was found, and nothing else; 2 the folder is not empty;\n\
+4 it did not work. Its own `recon diff` finds differences, and the demo says what that exits with.\n\
+Example: recon demo /tmp/recon-demo";
+/// What `recon show --help` ends with.
+const SHOW_HELP: &str = "\
+A key that begins with a letter after `-` goes behind `--`: recon show -- -key\n\
+Example: recon show 42        a composite key, field by field: recon show eu 42";
+
+/// Verifies data migrations: stages both sides on this machine and compares them, record by record and field by field.
 #[derive(Debug, Parser)]
 #[command(
     name = "recon",
     version,
     max_term_width = 100,
     after_help = "Exit codes: 0 done and equal, 1 differences, 2 usage or spec wrong, 3 incomplete, 4 could not do it.\n\
-                  Example: recon stage && recon diff"
+                  New here: recon demo        With a recon.toml of your own: recon check && recon stage && recon diff"
 )]
 struct Cli {
     #[command(flatten)]
@@ -40,6 +52,7 @@ struct Cli {
 
 /// Options that every command takes.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// The spec file
     #[arg(long, global = true, value_name = "PATH", default_value = "recon.toml")]
@@ -63,10 +76,10 @@ struct Global {
     #[arg(long, global = true)]
     no_progress: bool,
     /// Most memory to use, as in 1GB or 800MiB [default: three quarters of the machine's]
-    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size, allow_negative_numbers = true)]
     memory: Option<u64>,
     /// Worker threads [default: one per core]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     threads: Option<u16>,
 }
 
@@ -80,7 +93,7 @@ enum Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a small project with planted differences and run the whole way on it
-    #[command(after_help = "Example: recon demo /tmp/recon-demo")]
+    #[command(after_help = DEMO_HELP)]
     Demo(demo::DemoArgs),
     /// Parse the spec and show what would be read; change nothing
     #[command(after_help = "Example: recon check --spec recon.toml")]
@@ -92,7 +105,7 @@ enum Command {
     #[command(after_help = "Example: recon diff --out reports --format json")]
     Diff(diff::DiffArgs),
     /// Everything known of one record: both sides, and each field's verdict
-    #[command(after_help = "Example: recon show 42        a composite key, field by field: recon show eu 42")]
+    #[command(after_help = SHOW_HELP)]
     Show(show::ShowArgs),
     /// Where things are; works while a run is going on
     #[command(after_help = "Example: recon status --format json")]
@@ -170,6 +183,17 @@ fn start_log(global: &Global) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color).init();
 }
 
+/// A whole number from 1 to 1024.
+fn parse_threads(text: &str) -> Result<u16, String> {
+    let wanted = || format!("`{text}` is no number of threads; write a whole number from 1 to 1024");
+    text.parse().ok().filter(|n| (1..=1024).contains(n)).ok_or_else(wanted)
+}
+
+/// A whole number.
+fn parse_count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("`{text}` is no whole number"))
+}
+
 /// `1GB`, `800MiB`, `2g`, or bytes.
 fn parse_size(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -211,9 +235,38 @@ impl Global {
     }
 
     fn home(&self) -> PathBuf {
-        self.home.clone().unwrap_or_else(|| {
-            self.spec.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).join(".recon")
-        })
+        self.home.clone().unwrap_or_else(|| self.spec.parent().unwrap_or(Path::new("")).join(".recon"))
+    }
+
+    /// How the user calls recon for this project, to be put before a command in "next: …".
+    fn command(&self) -> String {
+        let mut command = "recon".to_owned();
+        if self.spec != Path::new("recon.toml") {
+            command.push_str(&format!(" --spec {}", shell(&self.spec.display().to_string())));
+        }
+        if let Some(home) = &self.home {
+            command.push_str(&format!(" --home {}", shell(&home.display().to_string())));
+        }
+        command
+    }
+
+    /// Takes the home for writing; makes it where there is none.
+    fn ledger(&self, command: &str) -> Result<Ledger> {
+        let home = self.home();
+        if home.exists() && !home.is_dir() {
+            return Err(Error::usage(format!("{} is no folder", home.display()))
+                .help("name a folder for ledger, stage and reports: --home DIR"));
+        }
+        Ledger::open(&home, command)
+    }
+
+    /// Takes a home in which something must have been staged before.
+    fn staged_ledger(&self, command: &str) -> Result<Ledger> {
+        if !self.home().join("ledger.db").exists() {
+            return Err(Error::failed(format!("nothing is staged in {}", self.home().display()))
+                .help(format!("run `{} stage` first", self.command())));
+        }
+        self.ledger(command)
     }
 
     fn threads(&self) -> usize {
@@ -234,20 +287,29 @@ fn machine_memory() -> u64 {
         .map_or(4 << 30, |kib| kib << 10)
 }
 
+/// How a run ended: its exit code, where its reports are, and what it found.
+struct Ended<T> {
+    code: u8,
+    folder: Option<PathBuf>,
+    result: T,
+}
+
 /// A run in the ledger: begun before the work, ended with whatever became of it.
-fn in_run(
+fn in_run<T>(
     ledger: &Ledger,
     command: &str,
     spec_digest: &str,
     progress: &Arc<Progress>,
-    work: impl FnOnce(&str) -> Result<(u8, Option<PathBuf>)>,
-) -> Result<u8> {
-    interruptible(progress)?;
+    work: impl FnOnce(&str) -> Result<Ended<T>>,
+) -> Result<Ended<T>> {
+    let _listening = Interrupts::listen(progress)?;
     let run_id = ledger.begin_run(command, spec_digest)?;
+    fault::point("run.begun");
     match work(&run_id) {
-        Ok((code, folder)) => {
-            ledger.finish_run(&run_id, code, folder.as_deref(), None)?;
-            Ok(code)
+        Ok(ended) => {
+            fault::point("run.before-finished");
+            ledger.finish_run(&run_id, ended.code, ended.folder.as_deref(), None)?;
+            Ok(ended)
         }
         Err(error) => {
             // The disk may be full, so that the ledger cannot take this either; the first error is the one to show.
@@ -257,20 +319,32 @@ fn in_run(
     }
 }
 
-/// Ctrl-C once asks the workers to stop; twice ends the process at once, which is as safe as a kill.
-fn interruptible(progress: &Arc<Progress>) -> Result<()> {
-    let mut signals =
-        signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
-            .map_err(|e| Error::failed("cannot listen for signals").caused_by(e))?;
-    let progress = Arc::clone(progress);
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            if progress.stop_requested() {
-                std::process::exit(3);
+/// Ctrl-C once asks the workers to stop; twice ends the process at once, which is as safe as a kill. Dropped, nobody
+/// listens any longer: the next run in the same process has its own.
+struct Interrupts(signal_hook::iterator::Handle);
+
+impl Interrupts {
+    fn listen(progress: &Arc<Progress>) -> Result<Self> {
+        let mut signals =
+            signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
+                .map_err(|e| Error::failed("cannot listen for signals").caused_by(e))?;
+        let handle = signals.handle();
+        let progress = Arc::clone(progress);
+        std::thread::spawn(move || {
+            for _ in signals.forever() {
+                if progress.stop_requested() {
+                    std::process::exit(3);
+                }
+                progress.request_stop();
+                eprintln!("stopping after the step under way; again to stop at once");
             }
-            progress.request_stop();
-            eprintln!("stopping after the step under way; again to stop at once");
-        }
-    });
-    Ok(())
+        });
+        Ok(Self(handle))
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }

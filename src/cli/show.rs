@@ -9,22 +9,22 @@ use serde_json::json;
 use super::{Format, Global, print};
 use crate::error::{Error, Result};
 use crate::event::Progress;
-use crate::ledger::Ledger;
 use crate::reconcile::diff::Bench;
+use crate::reconcile::report::terminal;
 use crate::reconcile::show::{Shown, show};
 use crate::spec::Entity;
 use crate::warehouse::Warehouse;
 
 #[derive(Args, Debug)]
 pub(super) struct ShowArgs {
-    /// The key's fields, in the key's order
-    #[arg(required = true, value_name = "KEY", allow_hyphen_values = true)]
+    /// The key's fields, in the key's order; after `--` where one begins with a dash and is no number
+    #[arg(required = true, value_name = "KEY", allow_negative_numbers = true)]
     key: Vec<String>,
 }
 
 pub(super) fn run(global: &Global, args: &ShowArgs) -> Result<u8> {
     let spec = global.load_spec()?;
-    let ledger = Ledger::open(&global.home(), "show")?;
+    let ledger = global.staged_ledger("show")?;
     let warehouse = Warehouse::open(ledger.home(), global.threads(), global.engine_memory())?;
     let progress = Arc::new(Progress::default());
     let bench = Bench {
@@ -74,7 +74,7 @@ fn as_text(found: &[(String, Shown)], key: &[String]) -> String {
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(["field", "source", "target", ""]);
         for f in &shown.fields {
-            let value = |v: &Option<String>| v.clone().unwrap_or_else(|| "NULL".to_owned());
+            let value = |v: &Option<String>| terminal::quoted(v.as_deref());
             table.add_row([f.name.clone(), value(&f.source), value(&f.target), f.verdict.clone()]);
         }
         out.push_str(&format!("{table}\n"));

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::progress::Bar;
-use super::{Format, Global, in_run, print};
+use super::{Ended, Format, Global, in_run, parse_count, print};
 use crate::error::{Context, Result};
 use crate::event::Progress;
 use crate::ledger::Ledger;
@@ -18,13 +18,13 @@ use crate::spec::{Dataset, Spec};
 use crate::stage::run::{Options, Outcome, failure_files, stage};
 use crate::warehouse::Warehouse;
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(super) struct StageArgs {
     /// Only this side [default: both]
     #[arg(value_enum)]
     side: Option<WhichSide>,
     /// Stop once more rows than this do not parse
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
     max_errors: Option<u64>,
     /// Copy local Parquet files into the stage instead of reading them where they lie
     #[arg(long)]
@@ -37,9 +37,23 @@ enum WhichSide {
     Target,
 }
 
+/// What a staging gives to show.
+pub(super) struct Done {
+    run_id: String,
+    outcomes: Vec<Outcome>,
+    failed: Option<PathBuf>,
+}
+
 pub(super) fn run(global: &Global, args: &StageArgs) -> Result<u8> {
+    let ended = execute(global, args)?;
+    show(global, &ended.result)?;
+    Ok(ended.code)
+}
+
+/// Stages without showing anything but progress.
+pub(super) fn execute(global: &Global, args: &StageArgs) -> Result<Ended<Done>> {
     let spec = global.load_spec()?;
-    let ledger = Ledger::open(&global.home(), "stage")?;
+    let ledger = global.ledger("stage")?;
     let progress = Arc::new(Progress::default());
     in_run(&ledger, "stage", &spec.digest, &progress, |run_id| {
         let datasets = wanted(global, &spec, args.side);
@@ -49,11 +63,11 @@ pub(super) fn run(global: &Global, args: &StageArgs) -> Result<u8> {
         drop(bar);
         let folder = ledger.home().join("runs").join(run_id);
         // Also where the staging failed: the rows that did not parse until then say why.
-        let failed = write_failures(global, &ledger, &datasets, &folder)?;
-        let outcomes = staged?;
-        show(global, run_id, &outcomes, failed.as_deref())?;
+        let failed = write_failures(global, &ledger, &datasets, &folder);
+        let (outcomes, failed) = (staged?, failed?);
         let code = if outcomes.iter().any(|o| o.failures > 0) { 3 } else { 0 };
-        Ok((code, failed.and_then(|f| f.parent().map(Path::to_path_buf))))
+        let folder = failed.as_ref().map(|_| folder);
+        Ok(Ended { code, folder, result: Done { run_id: run_id.to_owned(), outcomes, failed } })
     })
 }
 
@@ -86,7 +100,8 @@ fn write_failures(
     Ok(Some(path))
 }
 
-fn show(global: &Global, run_id: &str, outcomes: &[Outcome], failures: Option<&Path>) -> Result<()> {
+pub(super) fn show(global: &Global, done: &Done) -> Result<()> {
+    let Done { run_id, outcomes, failed } = done;
     if global.format == Format::Json {
         let datasets: serde_json::Map<_, _> = outcomes
             .iter()
@@ -112,15 +127,17 @@ fn show(global: &Global, run_id: &str, outcomes: &[Outcome], failures: Option<&P
         };
         let failed =
             if o.failures > 0 { format!(", {} did not parse", thousands(o.failures)) } else { String::new() };
+        let rows = if o.rows == 1 { "row" } else { "rows" };
         let units = if o.units == 1 { "1 unit".to_owned() } else { format!("{} units", o.units) };
-        print(&format!("{}: {} rows from {units}{kept}{failed}", o.dataset, thousands(o.rows)))?;
+        print(&format!("{}: {} {rows} from {units}{kept}{failed}", o.dataset, thousands(o.rows)))?;
     }
-    match failures {
+    match failed {
         Some(path) => print(&format!(
-            "rows that did not parse: {}\nnext: mend them and stage again, or go on: recon diff",
-            path.display()
+            "rows that did not parse: {}\nnext: mend them and stage again, or go on: {} diff",
+            path.display(),
+            global.command()
         )),
-        None => print("next: recon diff"),
+        None => print(&format!("next: {} diff", global.command())),
     }
     .map(|_| ())
 }

@@ -1,7 +1,7 @@
 //! `recon status`, `recon runs` and `recon reset`.
 
 use clap::Args;
-use comfy_table::{Table, presets};
+use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
 use super::{Format, Global, print};
@@ -12,7 +12,7 @@ use crate::reconcile::report::terminal::thousands;
 #[derive(Args, Debug)]
 pub(super) struct RunsArgs {
     /// How many to show
-    #[arg(short, value_name = "N", default_value_t = 20)]
+    #[arg(short, value_name = "N", default_value_t = 20, value_parser = parse_runs, allow_negative_numbers = true)]
     n: u32,
 }
 
@@ -23,11 +23,16 @@ pub(super) struct ResetArgs {
     yes: bool,
 }
 
-const NOTHING: &str = "nothing here yet; next: recon stage";
+/// A number of runs.
+fn parse_runs(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("`{text}` is no whole number above 0"))
+}
 
 pub(super) fn status(global: &Global) -> Result<u8> {
     let home = global.home();
-    let Some(ledger) = Ledger::open_reader(&home)? else { return empty(global) };
+    let Some(ledger) = Ledger::open_reader(&home)? else {
+        return empty(global, &json!({ "running": null, "last_run": null, "records": [] }));
+    };
     let (runs, totals, holder) = (ledger.runs(1)?, ledger.totals()?, Ledger::holder(&home));
     if global.format == Format::Json {
         let totals: Vec<_> = totals
@@ -47,7 +52,7 @@ pub(super) fn status(global: &Global) -> Result<u8> {
         None => "nothing is running\n".to_owned(),
     };
     if let Some(run) = runs.first() {
-        out.push_str(&format!("last run: {} {} {}\n", run.run_id, run.state, exit_text(run)));
+        out.push_str(&format!("last run: {}, {}{}\n", run.run_id, run.state, in_commas(run)));
     }
     if !totals.is_empty() {
         let mut table = Table::new();
@@ -57,13 +62,17 @@ pub(super) fn status(global: &Global) -> Result<u8> {
             let counts = [thousands(t.source_records), thousands(t.target_records)];
             table.add_row([t.entity.clone(), t.state.clone()].into_iter().chain(counts));
         }
+        for column in table.column_iter_mut().skip(2) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
         out.push_str(&format!("{table}\n"));
     }
+    out.push_str(&format!("next: {} {}\n", global.command(), next(runs.first())));
     print(&out)
 }
 
 pub(super) fn runs(global: &Global, args: &RunsArgs) -> Result<u8> {
-    let Some(ledger) = Ledger::open_reader(&global.home())? else { return empty(global) };
+    let Some(ledger) = Ledger::open_reader(&global.home())? else { return empty(global, &json!([])) };
     let runs = ledger.runs(args.n)?;
     if global.format == Format::Json {
         let runs: Vec<_> = runs.iter().map(run_json).collect();
@@ -81,16 +90,24 @@ pub(super) fn runs(global: &Global, args: &RunsArgs) -> Result<u8> {
 
 pub(super) fn reset(global: &Global, args: &ResetArgs) -> Result<u8> {
     let home = global.home();
+    if !global.entity.is_empty() {
+        return Err(Error::usage("`recon reset` forgets the whole home, not single entities")
+            .help("leave --entity out"));
+    }
     if !home.join("ledger.db").exists() {
-        return Err(
-            Error::usage(format!("{} is no home of recon", home.display())).help("see --home and --spec")
-        );
+        return Err(Error::usage(format!(
+            "{} is no home of recon: nothing was staged there",
+            home.display()
+        ))
+        .help("name the spec (--spec PATH) or the home itself (--home DIR)"));
     }
     let ledger = Ledger::open(&home, "reset")?;
     let runs = ledger.runs(u32::MAX)?.len();
-    let lost = format!("{}: {runs} runs with their reports, and everything staged", home.display());
+    let word = if runs == 1 { "run with its reports" } else { "runs with their reports" };
+    let lost = format!("{}: {runs} {word}, and everything staged", home.display());
     if !args.yes {
-        return Err(Error::usage(format!("this would delete {lost}")).help("`recon reset --yes` does it"));
+        return Err(Error::usage(format!("this would delete {lost}"))
+            .help(format!("`{} reset --yes` does it", global.command())));
     }
     drop(ledger);
     for name in ["stage", "runs", "tmp"] {
@@ -105,14 +122,36 @@ pub(super) fn reset(global: &Global, args: &ResetArgs) -> Result<u8> {
             std::fs::remove_file(&path).or_failed(|| format!("cannot delete {}", path.display()))?;
         }
     }
-    print(&format!("deleted {lost}"))
+    match global.format {
+        Format::Json => print(&json!({ "home": home.display().to_string(), "runs": runs }).to_string()),
+        Format::Text => print(&format!("deleted {lost}")),
+    }
 }
 
-fn empty(global: &Global) -> Result<u8> {
+/// What is said where nothing was staged yet.
+fn empty(global: &Global, facts: &serde_json::Value) -> Result<u8> {
     match global.format {
-        Format::Json => print("{}"),
-        Format::Text => print(NOTHING),
+        Format::Json => print(&serde_json::to_string_pretty(facts).expect("facts are always JSON")),
+        Format::Text => {
+            print(&format!("nothing in {} yet\nnext: {} stage", global.home().display(), global.command()))
+        }
     }
+}
+
+/// The command that follows the last run.
+fn next(last: Option<&RunRow>) -> &'static str {
+    match last.map(|run| (run.command.as_str(), run.state.as_str(), run.exit_code)) {
+        Some(("stage", "done", _)) => "diff",
+        Some(("diff", "done", _)) => "show KEY        (the keys are in the reports of the last run)",
+        Some(("diff", "interrupted", _)) => "diff",
+        Some(("diff", _, Some(2))) => "check",
+        _ => "stage",
+    }
+}
+
+fn in_commas(run: &RunRow) -> String {
+    let facts = [Some(exit_text(run)).filter(|t| !t.is_empty()), run.message.clone(), run.folder.clone()];
+    facts.into_iter().flatten().map(|fact| format!(", {fact}")).collect()
 }
 
 fn exit_text(run: &RunRow) -> String {

@@ -77,8 +77,9 @@ impl Access {
     /// The text of a row where it is plainly there, borrowed from the batch: the shortest way to the most frequent values.
     #[inline]
     pub fn plain_text<'a>(&self, cells: &[Cells<'a>], first: usize, row: usize) -> Option<&'a str> {
-        match (self, &cells[first]) {
-            (Self::Column { .. }, Cells::Text(texts)) if texts.is_valid(row) => Some(texts.value(row)),
+        let Self::Column { .. } = self else { return None };
+        match &cells[first] {
+            Cells::Text(texts) if texts.is_valid(row) => Some(texts.value(row)),
             _ => None,
         }
     }

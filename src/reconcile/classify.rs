@@ -85,7 +85,8 @@ pub fn classify(
     target: &Hashed,
     file: &Path,
 ) -> Result<Classified> {
-    let parts = |hashed: &Hashed| format!("read_parquet({})", literal(&hashed.parts()));
+    let parts =
+        |hashed: &Hashed| format!("read_parquet({}, hive_partitioning = false)", literal(&hashed.parts()));
     let (source_parts, target_parts) = (parts(source), parts(target));
     let verdicts = literal(&file.display().to_string());
     let mut has_duplicates = false;

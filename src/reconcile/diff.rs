@@ -14,6 +14,8 @@ use super::rules;
 use super::side::Staged;
 use crate::error::{Context, Error, Result};
 use crate::event::Progress;
+use crate::fault;
+use crate::query::{identifier, literal, render};
 use crate::spec::{Entity, Spec};
 use crate::value::Number;
 use crate::value::cast::{Class, Zone};
@@ -145,22 +147,22 @@ pub fn diff_entity(
     let fail = || format!("cannot write {}", folder.display());
     let verdicts = folder.join("verdicts.parquet");
     let classified = classify(&plan, bench.warehouse, &hashed[0], &hashed[1], &verdicts)?;
+    fault::point("diff.classified");
+    let absolute = std::path::absolute(&verdicts).or_failed(fail)?;
+    let view = [
+        ("name", identifier(&format!("{}.verdicts", entity.name))),
+        ("file", literal(&absolute.display().to_string())),
+    ];
+    let view: Vec<(&str, &str)> = view.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
+    bench.warehouse.execute(&render(include_str!("../../queries/reconcile/verdicts_view.sql"), &view))?;
     let findings = folder.join("findings");
     if findings.exists() {
         fs::remove_dir_all(&findings).or_failed(fail)?;
     }
     fs::create_dir_all(&findings).or_failed(fail)?;
     let both = [&hashed[0], &hashed[1]];
-    let judged = judge(
-        &plan,
-        bench.warehouse,
-        &classified,
-        both,
-        &verdicts,
-        &findings,
-        bench.threads,
-        bench.progress,
-    )?;
+    let judged = judge(bench, &plan, &classified, both, &verdicts, &findings)?;
+    fault::point("diff.judged");
     let mut counts = classified.counts;
     counts.matched += judged.findings.settled_equal;
     counts.mismatched -= judged.findings.settled_equal;
@@ -220,8 +222,14 @@ fn hash(bench: &Bench<'_>, plan: &EntityPlan<'_>, side: Side, folder: &Path) -> 
         .map(|f| format!("{}{}{:?}{:?}", f.name, f.is_key, f.status, plan.normaliser(f, side)))
         .collect();
     let staged = plan.staged(side);
-    let identity =
-        format!("{} {} {} {mapping:?}", env!("CARGO_PKG_VERSION"), staged.generation, plan.query(side));
+    // With the seed, since another ledger in this home counts its generations from 1 again.
+    let identity = format!(
+        "{} {} {} {} {mapping:?}",
+        env!("CARGO_PKG_VERSION"),
+        bench.seed,
+        staged.generation,
+        plan.query(side)
+    );
     let digest = xxh3_128(identity.as_bytes());
     let own: PathBuf = folder.join(format!("{}-{digest:032x}", side.word()));
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

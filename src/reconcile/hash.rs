@@ -115,6 +115,7 @@ pub fn hash_side(
     let text = serde_json::to_vec(&learned).expect("numbers are always JSON");
     fs::write(folder.join("done.tmp"), text).or_failed(fail)?;
     fs::rename(folder.join("done.tmp"), &done).or_failed(fail)?;
+    fault::point("diff.after-hash-done");
     Ok(Hashed { folder: folder.to_path_buf(), learned })
 }
 
@@ -270,6 +271,13 @@ impl Output {
     }
 }
 
+/// A tolerant field's two columns.
+#[derive(Default)]
+pub(crate) struct TolerantColumn {
+    scaled: Vec<Option<i128>>,
+    wide: Vec<Option<String>>,
+}
+
 /// The columns of one output batch.
 #[derive(Default)]
 pub(crate) struct Rows {
@@ -277,7 +285,7 @@ pub(crate) struct Rows {
     pub(crate) row: Vec<u128>,
     pub(crate) pos: Vec<i64>,
     pub(crate) failed: Vec<bool>,
-    pub(crate) tolerant: Vec<(Vec<Option<i128>>, Vec<Option<String>>)>,
+    pub(crate) tolerant: Vec<TolerantColumn>,
     pub(crate) forms: Vec<Vec<u64>>,
 }
 
@@ -300,9 +308,13 @@ impl Rows {
             let kind = &field.name()[..1];
             columns.push(match (kind, field.data_type()) {
                 ("t", DataType::Decimal128(precision, scale)) => {
-                    let (scaled, texts) = tolerant.next().unwrap_or((vec![None; rows], vec![None; rows]));
-                    wide = Some(texts);
-                    let array = Decimal128Array::from(scaled).with_precision_and_scale(*precision, *scale);
+                    let column = tolerant.next().unwrap_or_else(|| TolerantColumn {
+                        scaled: vec![None; rows],
+                        wide: vec![None; rows],
+                    });
+                    wide = Some(column.wide);
+                    let array =
+                        Decimal128Array::from(column.scaled).with_precision_and_scale(*precision, *scale);
                     Arc::new(array.or_failed(|| "a tolerant value does not fit".to_owned())?)
                 }
                 ("w", _) => Arc::new(StringArray::from(wide.take().unwrap_or(vec![None; rows]))),
@@ -418,9 +430,9 @@ fn hash_row(
         }
     }
     let all_rows = rows.pos.len() + 1;
-    for (scaled, wide) in &mut rows.tolerant {
-        scaled.resize(all_rows, None);
-        wide.resize(all_rows, None);
+    for column in &mut rows.tolerant {
+        column.scaled.resize(all_rows, None);
+        column.wide.resize(all_rows, None);
     }
     rows.forms.iter_mut().for_each(|f| f.resize(all_rows, 0));
     if let Some(field) = null_key.filter(|_| !key_failed) {
@@ -475,8 +487,8 @@ fn see<'a>(
                 _ => 0,
             });
             let beside = tolerance::beside(&normal, scale);
-            rows.tolerant[tolerant_at].0.push(beside.scaled);
-            rows.tolerant[tolerant_at].1.push(beside.wide);
+            rows.tolerant[tolerant_at].scaled.push(beside.scaled);
+            rows.tolerant[tolerant_at].wide.push(beside.wide);
         }
     }
     Ok(normal)

@@ -14,6 +14,9 @@ use crate::warehouse::Warehouse;
 /// The largest decimal that the engine holds.
 const DECIMAL_DIGITS_MAX: i64 = 38;
 
+/// A name's parts, and precision and scale of the numbers it stands for.
+type Size = (Vec<String>, (u32, u32));
+
 /// A name that SQL can use.
 struct Logical {
     name: String,
@@ -57,7 +60,7 @@ impl<'a> Names<'a> {
         for column in &staged.columns {
             let sql = |cast| match &column.store {
                 StoreType::Document { .. } => {
-                    document_sql(column, sizes_of(&sizes, &[column.name.clone()]), cast)
+                    document_sql(column, sizes_of(&sizes, std::slice::from_ref(&column.name)), cast)
                 }
                 _ => identifier(&column.physical[0].1),
             };
@@ -259,7 +262,7 @@ impl<'a> Names<'a> {
         Ok(tags.into_iter().filter_map(|mut row| row.remove(0)).filter(|tag| tag != "NULL").collect())
     }
 
-    fn add_path(&mut self, parts: &[String], sizes: &[(Vec<String>, (u32, u32))]) -> Result<()> {
+    fn add_path(&mut self, parts: &[String], sizes: &[Size]) -> Result<()> {
         let name = parts.join(".");
         let known = self.logical.iter().any(|logical| logical.name == name);
         let Some(column) = self.staged.column(&parts[0]).filter(|_| !known && self.staged.is_schemaless())
@@ -292,7 +295,7 @@ impl<'a> Names<'a> {
     }
 
     /// How wide the numbers are that these names stand for.
-    fn number_sizes(&self, paths: &[Vec<String>]) -> Result<Vec<(Vec<String>, (u32, u32))>> {
+    fn number_sizes(&self, paths: &[Vec<String>]) -> Result<Vec<Size>> {
         let mut wanted: Vec<(Vec<String>, String)> = Vec::new();
         for parts in paths {
             let Some(column) = self.staged.column(&parts[0]) else { continue };
@@ -328,6 +331,6 @@ impl<'a> Names<'a> {
     }
 }
 
-fn sizes_of(sizes: &[(Vec<String>, (u32, u32))], key: &[String]) -> Option<(u32, u32)> {
+fn sizes_of(sizes: &[Size], key: &[String]) -> Option<(u32, u32)> {
     sizes.iter().find(|(known, _)| known == key).map(|(_, size)| *size)
 }

@@ -184,51 +184,27 @@ impl<'a> EntityPlan<'a> {
         let mut plans: Vec<FieldPlan> = Vec::new();
         for field in &fields {
             let mut plan = plan_field(spec, entity, field, &source_names, &target_names)?;
-            if let Some(found) = overrides.iter().find(|o| o.field == field.name) {
-                plan.status = match &found.not_compared {
-                    Some(reason) => Status::NotCompared(reason.clone()),
-                    None => Status::Compared {
-                        class: Class::Timestamp(Zone::Instant),
-                        scale: tolerance::TIME_SCALE,
-                    },
-                };
-            }
+            apply(overrides, &mut plan);
             plans.push(plan);
         }
         let position =
             |f: &FieldPlan| entity.key.iter().position(|k| *k == f.name).unwrap_or(entity.key.len());
         plans.sort_by_key(position);
         let shared = |dataset: &str| {
-            spec.entities
-                .iter()
-                .filter(|e| e.source == dataset || e.target == dataset)
-                .map(|e| &e.name)
-                .count()
-                > 1
+            spec.entities.iter().filter(|e| e.source == dataset || e.target == dataset).count() > 1
         };
+        let (of_source, of_target) = (entity.source_filter.as_ref(), entity.target_filter.as_ref());
         let plan = Self {
             entity,
             source,
             target,
             unmapped: unmapped(entity, &fields, source, target),
-            source_query: projection::query(
-                &plans,
-                &fields,
-                Side::Source,
-                &source_names,
-                entity.source_filter.as_ref(),
-            )?,
-            target_query: projection::query(
-                &plans,
-                &fields,
-                Side::Target,
-                &target_names,
-                entity.target_filter.as_ref(),
-            )?,
-            source_unparsed: projection::unparsed(&source_names, entity.source_filter.as_ref()),
-            target_unparsed: projection::unparsed(&target_names, entity.target_filter.as_ref()),
-            source_direct: projection::direct(&plans, Side::Source, source, entity.source_filter.as_ref()),
-            target_direct: projection::direct(&plans, Side::Target, target, entity.target_filter.as_ref()),
+            source_query: projection::query(&plans, &fields, Side::Source, &source_names, of_source)?,
+            target_query: projection::query(&plans, &fields, Side::Target, &target_names, of_target)?,
+            source_unparsed: projection::unparsed(&source_names, of_source),
+            target_unparsed: projection::unparsed(&target_names, of_target),
+            source_direct: projection::direct(&plans, Side::Source, source, of_source),
+            target_direct: projection::direct(&plans, Side::Target, target, of_target),
             source_is_shared: shared(&entity.source),
             target_is_shared: shared(&entity.target),
             source_needs_key: projection::needs_key(source),
@@ -398,6 +374,15 @@ impl<'a> EntityPlan<'a> {
         }
         Ok(())
     }
+}
+
+/// What the field's values showed takes the place of what its types promised.
+fn apply(overrides: &[Override], plan: &mut FieldPlan) {
+    let Some(found) = overrides.iter().find(|o| o.field == plan.name) else { return };
+    plan.status = match &found.not_compared {
+        Some(reason) => Status::NotCompared(reason.clone()),
+        None => Status::Compared { class: Class::Timestamp(Zone::Instant), scale: tolerance::TIME_SCALE },
+    };
 }
 
 /// A field for every column, as if the spec had named each one.

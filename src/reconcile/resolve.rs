@@ -367,7 +367,7 @@ mod tests {
             (S::Uuid, S::Text, Some(Class::Uuid)),
             (S::Bool, S::Int, None),
             (S::Date, S::Timestamp { zoned: false }, None),
-            // A dataset's `timezone` may make instants of the naive ones: their values will tell.
+            // A dataset's `timezone` can make them one kind; where it does not, the values show it.
             (
                 S::Timestamp { zoned: true },
                 S::Timestamp { zoned: false },

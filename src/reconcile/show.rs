@@ -56,8 +56,9 @@ pub fn show(
     key: &[String],
 ) -> Result<Shown> {
     if key.len() != entity.key.len() {
+        let fields = if entity.key.len() == 1 { "field" } else { "fields" };
         return Err(Error::usage(format!(
-            "the key of entity `{}` has {} fields ({}), not {}",
+            "the key of entity `{}` has {} {fields} ({}), not {}",
             entity.name,
             entity.key.len(),
             entity.key.join(", "),
@@ -67,7 +68,8 @@ pub fn show(
     }
     let (plan, hashed) = prepare(bench, entity, source, target)?;
     let hash = key_hash(&plan, key, bench.seed)?;
-    let parts = |i: usize| format!("read_parquet({})", literal(&hashed[i].parts()));
+    let parts =
+        |i: usize| format!("read_parquet({}, hive_partitioning = false)", literal(&hashed[i].parts()));
     let (k1, k2) = (((hash >> 64) as u64).to_string(), (hash as u64).to_string());
     let pieces = [("source", parts(0)), ("target", parts(1)), ("k1", k1), ("k2", k2)];
     let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use super::resolve::StoreType;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::ledger::Ledger;
 use crate::query::{identifier, literal, render};
 use crate::spec::{Dataset, DatasetKind};
 use crate::warehouse::Warehouse;
 
-/// The column of a part that holds the line on which each row began.
+/// Columns of recon's own in the parts: the line on which each row began, and in a chain of exports whether it is a deletion.
 const COLUMN_LINE: &str = "__recon_line";
+const COLUMN_DELETED: &str = "__recon_deleted";
 
 /// What recon's own columns in parts begin with.
 const RESERVED: &str = "__recon_";
@@ -100,8 +101,11 @@ impl Staged {
             .help("run `recon stage` again"));
         }
         let folder = ledger.home().join("stage").join(&dataset.name);
+        // Absolute, so that the views work for whoever opens the engine's file from elsewhere.
+        let folder =
+            std::path::absolute(&folder).or_failed(|| format!("cannot find {}", folder.display()))?;
         let (mut parts, mut failures, mut physical) = (Vec::new(), Vec::new(), Vec::new());
-        let mut has_lines = false;
+        let (mut has_lines, mut is_chain) = (false, false);
         for unit in ledger.units(generation.id)? {
             let damaged = |e: serde_json::Error| Error::failed("the ledger's units are damaged").caused_by(e);
             let unit_parts: Vec<PartRow> = serde_json::from_str(&unit.parts).map_err(damaged)?;
@@ -118,13 +122,13 @@ impl Staged {
             }
             for c in columns {
                 has_lines |= c.physical == COLUMN_LINE;
+                is_chain |= c.physical == COLUMN_DELETED;
                 // A document's attribute may begin like that too: its column ends with a type.
                 if !c.physical.starts_with(RESERVED) || !c.tag.is_empty() {
                     physical.push(Physical { physical: c.physical, attribute: c.attribute, tag: c.tag });
                 }
             }
         }
-        let is_chain = matches!(&dataset.kind, DatasetKind::DynamodbExport(o) if !o.increments.is_empty());
         let mut staged = Self {
             dataset: dataset.clone(),
             generation: generation.id,
@@ -152,6 +156,33 @@ impl Staged {
             return render(include_str!("../../queries/reconcile/live_rows.sql"), &[("rows", &rows)]);
         }
         rows
+    }
+
+    /// Makes a view of the dataset under its name, with its columns under theirs, for whoever opens the engine's file.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn make_view(&self, warehouse: &Warehouse) -> Result<()> {
+        if self.columns.is_empty() {
+            return Ok(());
+        }
+        let columns: Vec<String> = self
+            .columns
+            .iter()
+            .map(|c| match c.store {
+                StoreType::Document { .. } => {
+                    format!("{} as {}", document_sql(c, None, "cast"), identifier(&c.sql_name))
+                }
+                _ => format!("{} as {}", identifier(&c.physical[0].1), identifier(&c.sql_name)),
+            })
+            .collect();
+        let pieces = [
+            ("name", identifier(&self.dataset.name)),
+            ("columns", columns.join(", ")),
+            ("rows", self.rows_sql()),
+        ];
+        let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
+        warehouse.execute(&render(include_str!("../../queries/reconcile/dataset_view.sql"), &pieces))
     }
 
     /// Copies of some rows (see `subset`), as a query like [`Staged::rows_sql`]'s.

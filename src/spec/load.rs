@@ -23,6 +23,10 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Spec> {
     let bytes = std::fs::read(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::usage(format!("there is no spec file {}", path.display()))
             .help("name another with `--spec PATH`, or try `recon demo`, which makes a small project"),
+        ErrorKind::IsADirectory => {
+            Error::usage(format!("the spec must be a file, and {} is a folder", path.display()))
+                .help("name the file in it, as in `--spec FOLDER/recon.toml`")
+        }
         _ => Error::usage(format!("cannot read the spec file {}", path.display())).caused_by(error),
     })?;
     match std::str::from_utf8(&bytes) {

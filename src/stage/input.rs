@@ -41,7 +41,7 @@ impl Stamp {
             return Ok(());
         }
         Err(Error::failed(format!("{} changed while it was being staged", path.display()))
-            .help("stage again once nobody writes to it"))
+            .help("run `recon stage` again once nobody writes to it"))
     }
 }
 

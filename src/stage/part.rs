@@ -21,6 +21,8 @@ use parquet::basic::{Compression, Encoding, Type as Physical};
 use parquet::errors::Result;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
+use super::sink::COLUMN_LINE;
+
 /// A row group is in memory until it is whole, so that many bytes a worker are the price of wide rows.
 const ROW_GROUP_BYTES_MAX: usize = 64 << 20;
 const ROW_GROUP_ROWS_MAX: usize = 131_072;
@@ -47,6 +49,8 @@ pub(super) fn properties_for(batch: &RecordBatch) -> Result<WriterProperties> {
         if leaf.physical_type() == Physical::BYTE_ARRAY {
             properties =
                 properties.set_column_encoding(leaf.path().clone(), Encoding::DELTA_LENGTH_BYTE_ARRAY);
+        } else if leaf.name() == COLUMN_LINE {
+            properties = properties.set_column_encoding(leaf.path().clone(), Encoding::DELTA_BINARY_PACKED);
         }
     }
     let sample = sample(batch);

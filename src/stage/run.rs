@@ -22,7 +22,7 @@ use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
 use crate::ledger::{Generation, Ledger, UnitRow};
-use crate::spec::Dataset;
+use crate::spec::{Dataset, DatasetKind};
 
 /// A documents' row is nested as deep as its text says.
 const STACK_BYTES: usize = 64 << 20;
@@ -82,9 +82,22 @@ struct Job<'a> {
     unchanged: bool,
 }
 
-/// Digest of what decides how a dataset's rows are staged.
-pub fn definition(dataset: &Dataset, copy: bool) -> String {
-    let kind = format!("{:?} {copy} {}", dataset.kind, env!("CARGO_PKG_VERSION"));
+/// Digest of what decides how a dataset's rows are staged, for a home. The same from wherever recon is called. `copy` makes a
+/// difference to Parquet files only.
+pub fn definition(dataset: &Dataset, home: &Path, copy: bool) -> String {
+    let copied = copy && matches!(dataset.kind, DatasetKind::Parquet { .. });
+    let mut kind = dataset.kind.clone();
+    let places: Vec<&mut String> = match &mut kind {
+        DatasetKind::Csv(options) => vec![&mut options.uri],
+        DatasetKind::Jsonl { uri } | DatasetKind::Parquet { uri } => vec![uri],
+        DatasetKind::DynamodbExport(options) => {
+            std::iter::once(&mut options.uri).chain(&mut options.increments).collect()
+        }
+    };
+    for place in places {
+        *place = from_project(home, Path::new(place));
+    }
+    let kind = format!("{kind:?} {copied} {}", env!("CARGO_PKG_VERSION"));
     format!("{:032x}", xxh3_128(kind.as_bytes()))
 }
 
@@ -121,9 +134,11 @@ fn prepare<'a>(dataset: &'a Dataset, ledger: &Ledger, run_id: &str, options: &Op
     let folder = ledger.home().join("stage").join(&dataset.name);
     fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
     let names = Arc::new(Names::new(&dataset.name));
-    let source = open(dataset, &names, options.copy)?;
-    let (units, warnings) = source.units()?;
-    let definition = definition(dataset, options.copy);
+    let of_dataset = |error: Error| error.of(&format!("dataset `{}`", dataset.name));
+    let source = open(dataset, &names, options.copy).map_err(of_dataset)?;
+    let (units, warnings) = source.units().map_err(of_dataset)?;
+    let definition = definition(dataset, ledger.home(), options.copy);
+    let unit_key = |unit: &Unit| unit_key(unit, ledger.home());
     let latest = ledger.latest_generation(&dataset.name)?.filter(|g| g.definition == definition);
     let old = latest.as_ref().map_or(Ok(Vec::new()), |g| ledger.units(g.id))?;
     let mut kept = HashMap::new();
@@ -137,28 +152,46 @@ fn prepare<'a>(dataset: &'a Dataset, ledger: &Ledger, run_id: &str, options: &Op
     }
     let columns: Vec<PartColumn> = kept.values().flat_map(columns_of).collect();
     names.preload_columns(&columns);
-    let unchanged = latest.as_ref().is_some_and(|g| g.complete)
+    // Parts are named after the unit's place, so a generation goes on only where every unit has kept its own.
+    let in_place =
+        old.iter().all(|row| kept.get(&(row.ordinal as usize)).is_some_and(|k| k.path == row.path));
+    let unchanged = in_place
         && kept.len() == units.len()
-        && old.len() == units.len()
-        && (0..units.len()).all(|u| kept[&u].stamp == units[u].stamp.0)
-        && old.iter().enumerate().all(|(i, row)| row.path == unit_key(&units[i]));
+        && latest.as_ref().is_some_and(|g| g.complete && old.len() == kept.len());
     let generation = match latest {
-        Some(Generation { id, complete, .. }) if unchanged || (!complete && old.len() == kept.len()) => id,
+        Some(Generation { id, complete, .. }) if unchanged || (!complete && in_place) => {
+            for row in kept.values().filter(|row| !old.contains(row)) {
+                ledger.insert_unit(id, row)?; // it was only touched
+            }
+            id
+        }
         _ => {
-            let generation = ledger.begin_generation(&dataset.name, &definition, run_id, &warnings)?;
-            kept.values().try_for_each(|row| ledger.insert_unit(generation, row))?;
-            generation
+            let rows: Vec<&UnitRow> = kept.values().collect();
+            ledger.begin_generation(&dataset.name, &definition, run_id, &warnings, &rows)?
         }
     };
+    fault::point("stage.prepared");
     Ok(Job { dataset, source, folder, generation, warnings, units, kept, done: Mutex::default(), unchanged })
 }
 
 /// A unit's name in the ledger: one file may be in two exports of a chain.
-fn unit_key(unit: &Unit) -> String {
+fn unit_key(unit: &Unit, home: &Path) -> String {
+    let path = from_project(home, &unit.path);
     match unit.window {
-        0 => unit.path.display().to_string(),
-        window => format!("{window}:{}", unit.path.display()),
+        0 => path,
+        window => format!("{window}:{path}"),
     }
+}
+
+/// A path as seen from the folder that the home lies in, so that it does not depend on the current folder; a path that leads
+/// elsewhere stays as it was given.
+fn from_project(home: &Path, path: &Path) -> String {
+    let inside = || {
+        let home = std::path::absolute(home).ok()?;
+        let path = std::path::absolute(path).ok()?;
+        path.strip_prefix(home.parent()?).map(Path::to_path_buf).ok()
+    };
+    inside().unwrap_or_else(|| path.to_path_buf()).display().to_string()
 }
 
 /// A unit's row, where the file is what it was when it was read and its parts are all there. A file that was only touched is
@@ -245,7 +278,7 @@ fn read_unit(
     fault::point("stage.before-ledger");
     let row = UnitRow {
         ordinal: ordinal as i64,
-        path: unit_key(unit),
+        path: unit_key(unit, ledger.home()),
         stamp: unit.stamp.0.clone(),
         digest: digests.xxh3,
         expected: expected_text(unit),
@@ -277,8 +310,10 @@ fn write_failures(folder: &Path, stem: &str, staged: &StagedUnit) -> Result<Opti
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties())).or_failed(fail)?;
     writer.write(&batch).or_failed(fail)?;
     writer.into_inner().or_failed(fail)?.sync_all().or_failed(fail)?;
+    fault::point("stage.before-failures");
     fs::rename(path.with_extension("tmp"), &path).or_failed(fail)?;
     sync_folder(folder)?;
+    fault::point("stage.after-failures");
     Ok(Some(name))
 }
 
@@ -289,8 +324,10 @@ fn complete(job: Job<'_>, ledger: &Ledger) -> Result<Outcome> {
     if !job.unchanged {
         fault::point("stage.before-complete");
         ledger.complete_generation(&job.dataset.name, job.generation)?;
-        remove_unused(&job.folder, &rows);
+        fault::point("stage.after-complete");
     }
+    // Also where nothing changed: a run that was killed after its last unit may have left something.
+    remove_unused(&job.folder, &rows);
     Ok(Outcome {
         dataset: job.dataset.name.clone(),
         units: rows.len() as u64,

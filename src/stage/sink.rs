@@ -26,6 +26,9 @@ pub const META_ATTRIBUTE: &str = "recon.attribute";
 /// See [`META_ATTRIBUTE`]: the type as DynamoDB writes it (`S`, `N`, `M`, …).
 pub const META_TYPE: &str = "recon.type";
 
+/// Reserved column of parts made from text files: the 1-based line on which each row begins.
+pub const COLUMN_LINE: &str = "__recon_line";
+
 const COPY_BYTES: usize = 1 << 20;
 
 /// A row that could not be read.
@@ -238,6 +241,7 @@ impl UnitSink {
             let to = self.folder.join(&part.file);
             fs::rename(to.with_extension("tmp"), &to)
                 .or_failed(|| format!("cannot write {}", to.display()))?;
+            fault::point("stage.part-renamed");
         }
         sync_folder(&self.folder)?;
         fault::point("stage.after-rename");

@@ -144,7 +144,7 @@ fn a_spec_that_is_a_directory() {
     let project = two_csvs("");
     fs::remove_file(project.path("recon.toml")).expect("a file");
     fs::create_dir(project.path("recon.toml")).expect("a folder");
-    ends(&project, &["stage"], 2, &["recon.toml", "directory"]);
+    ends(&project, &["stage"], 2, &["recon.toml is a folder", "--spec FOLDER/recon.toml"]);
 }
 
 #[test]

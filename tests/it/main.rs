@@ -1,9 +1,14 @@
 //! The integration tests: one binary, one module per subject.
 
 mod bad_input;
+mod cli;
+mod demo;
+#[cfg(feature = "faults")]
+mod faults;
 mod golden;
 mod layering;
 mod naive;
 mod project;
 mod random;
 mod rules_sql;
+mod shell;

@@ -8,6 +8,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::error::{Context, Result};
+use crate::fault;
 use crate::value::Number;
 
 /// How values are written.
@@ -47,6 +48,17 @@ pub struct CsvFile {
     path: PathBuf,
     out: BufWriter<File>,
     style: Style,
+    _temporary: Temporary,
+}
+
+/// The file under its temporary name. It goes where the writing fails, so that a full disk gets its room back; once it is
+/// renamed there is nothing left to remove.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl CsvFile {
@@ -56,7 +68,12 @@ impl CsvFile {
     /// A disk that is full or refuses.
     pub fn create<'a>(path: &Path, style: &Style, header: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let file = File::create(temporary(path)).or_failed(|| format!("cannot write {}", path.display()))?;
-        let mut csv = Self { path: path.to_path_buf(), out: BufWriter::new(file), style: style.clone() };
+        let mut csv = Self {
+            path: path.to_path_buf(),
+            out: BufWriter::new(file),
+            style: style.clone(),
+            _temporary: Temporary(temporary(path)),
+        };
         csv.row(header.into_iter().map(Some))?;
         Ok(csv)
     }
@@ -92,6 +109,7 @@ impl CsvFile {
         let fail = || format!("cannot write {}", self.path.display());
         let file = self.out.into_inner().map_err(std::io::IntoInnerError::into_error).or_failed(fail)?;
         file.sync_all().or_failed(fail)?;
+        fault::point("report.before-rename");
         fs::rename(temporary(&self.path), &self.path).or_failed(fail)
     }
 }
@@ -106,9 +124,11 @@ fn temporary(path: &Path) -> PathBuf {
 /// A disk that is full or refuses.
 pub fn write_whole(path: &Path, text: &str) -> Result<()> {
     let fail = || format!("cannot write {}", path.display());
+    let _temporary = Temporary(temporary(path));
     let mut file = File::create(temporary(path)).or_failed(fail)?;
     file.write_all(text.as_bytes()).or_failed(fail)?;
     file.sync_all().or_failed(fail)?;
+    fault::point("report.before-rename");
     fs::rename(temporary(path), path).or_failed(fail)
 }
 

@@ -2,6 +2,7 @@
 //! findings that it points to; each appears only when it is whole.
 
 pub mod csv;
+pub mod found;
 pub mod summary;
 pub mod terminal;
 

@@ -10,8 +10,14 @@ use super::Example;
 /// Longest value shown of a difference.
 const VALUE_CHARS_MAX: usize = 60;
 
-/// The summary of a diff.
-pub fn summary(results: &[EntityResult], examples: &[Example], folder: &str, exit_code: u8) -> String {
+/// The summary of a diff. `command` is how the user calls recon, for the next step.
+pub fn summary(
+    results: &[EntityResult],
+    examples: &[Example],
+    folder: &str,
+    exit_code: u8,
+    command: &str,
+) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{}", verdicts(results));
     for result in results {
@@ -36,8 +42,14 @@ pub fn summary(results: &[EntityResult], examples: &[Example], folder: &str, exi
     };
     let _ = writeln!(out, "\n{verdict}; reports in {folder}");
     if let Some(example) = examples.first() {
-        let key: Vec<String> = example.key.iter().map(|k| shell(k.as_deref().unwrap_or_default())).collect();
-        let _ = writeln!(out, "next: recon show -e {} {}", example.entity, key.join(" "));
+        let mut key: Vec<String> =
+            example.key.iter().map(|k| shell(k.as_deref().unwrap_or_default())).collect();
+        if key.iter().any(|k| k.starts_with('-')) {
+            key.insert(0, "--".to_owned());
+        }
+        let _ = writeln!(out, "next: {command} show -e {} {}", shell(&example.entity), key.join(" "));
+    } else if exit_code == 1 {
+        let _ = writeln!(out, "next: see missing.csv, extra.csv and duplicates.csv there");
     } else if exit_code == 3 {
         let _ = writeln!(
             out,
@@ -131,7 +143,7 @@ pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push('\u{202f}');
         }
         out.push(digit);
@@ -139,19 +151,27 @@ pub fn thousands(n: u64) -> String {
     out
 }
 
-/// A value on one line; control characters are escaped so that it cannot move the cursor.
+/// A value on one line, cut where it is long.
 fn shown(value: Option<&str>) -> String {
+    let more = value.map_or(0, |text| text.chars().count().saturating_sub(VALUE_CHARS_MAX));
+    match value.and_then(|text| text.char_indices().nth(VALUE_CHARS_MAX).map(|(end, _)| &text[..end])) {
+        Some(short) => format!("{}… ({more} more)", quoted(Some(short))),
+        None => quoted(value),
+    }
+}
+
+/// A value on one line, in quotes, so that NULL and the text `NULL` are two things; control characters are escaped so that it
+/// cannot move the cursor.
+pub fn quoted(value: Option<&str>) -> String {
     let Some(text) = value else { return "NULL".to_owned() };
-    let short: String = text
+    let plain: String = text
         .chars()
-        .take(VALUE_CHARS_MAX)
         .flat_map(|c| match c.is_control() {
             true => c.escape_default().collect::<Vec<_>>(),
             false => vec![c],
         })
         .collect();
-    let more = text.chars().count().saturating_sub(VALUE_CHARS_MAX);
-    if more > 0 { format!("\"{short}\"… ({more} more)") } else { format!("\"{short}\"") }
+    format!("\"{plain}\"")
 }
 
 /// Letters of other scripts that most fonts draw as Latin ones.
@@ -227,7 +247,8 @@ fn look_alike(example: &Example) -> Option<(String, String)> {
     Some((points(source), points(target)))
 }
 
-fn shell(text: &str) -> String {
+/// A text as a shell takes it for one word.
+pub fn shell(text: &str) -> String {
     let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/@".contains(c));
     if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

@@ -22,7 +22,7 @@ fn folder_in_place_of_the_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let error = load(folder.path(), &env).expect_err("a folder is no spec");
     assert_eq!(error.exit_code(), 2);
-    assert_has(&error.report(), &["cannot read the spec file", "caused by"]);
+    assert_has(&error.report(), &["the spec must be a file", "--spec FOLDER/recon.toml"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::record::RawRecord;
 use crate::error::{Error, Result};
 use crate::stage::names::{physical_names, reserved};
-use crate::stage::sink::META_ATTRIBUTE;
+use crate::stage::sink::{COLUMN_LINE, META_ATTRIBUTE};
 
 /// A file's columns in the order of its cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Columns {
         &self.physical
     }
 
-    /// The schema of the parts: text, typed later.
+    /// The schema of the parts: text, typed later, and the line on which each row begins.
     pub(super) fn schema(&self) -> SchemaRef {
         let fields = self.names.iter().zip(&self.physical).map(|(name, physical)| {
             let field = Field::new(physical, DataType::Utf8, true);
@@ -117,6 +117,7 @@ impl Columns {
                 field.with_metadata(HashMap::from([(META_ATTRIBUTE.to_owned(), name.clone())]))
             }
         });
-        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+        let line = Field::new(COLUMN_LINE, DataType::UInt64, false);
+        Arc::new(Schema::new(fields.chain(std::iter::once(line)).collect::<Vec<_>>()))
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
+use arrow::datatypes::UInt64Type;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -17,7 +18,7 @@ use super::record::{Dialect, RawCell};
 use crate::error::{ErrorKind, Result};
 use crate::spec::{BytesEncoding, CsvOptions};
 use crate::stage::input::Stamp;
-use crate::stage::sink::{FailureLimit, StagedUnit, UnitSink};
+use crate::stage::sink::{COLUMN_LINE, FailureLimit, StagedUnit, UnitSink};
 use crate::stage::{Source, Unit};
 
 type Row = Vec<Option<String>>;
@@ -75,18 +76,19 @@ impl Files {
         let sink = UnitSink::new(&folder, "part", Arc::default(), Arc::new(FailureLimit::default()));
         source.read(&self.units[nth], &sink, workers)?;
         let unit = sink.commit()?;
-        let mut rows = Vec::new();
+        let (mut rows, mut lines) = (Vec::new(), Vec::new());
         for part in &unit.parts {
-            rows.extend(read_part(&folder.join(&part.file)));
+            rows.extend(read_part(&folder.join(&part.file), &mut lines));
         }
         assert_eq!(rows.len() as u64, unit.rows);
-        Ok(Staged { rows, unit })
+        Ok(Staged { rows, lines, unit })
     }
 }
 
 #[derive(Debug)]
 struct Staged {
     rows: Vec<Row>,
+    lines: Vec<u64>,
     unit: StagedUnit,
 }
 
@@ -103,11 +105,12 @@ impl Staged {
     }
 
     fn physical(&self) -> Vec<&str> {
-        self.unit.columns.iter().map(|column| column.physical.as_str()).collect()
+        let names = self.unit.columns.iter().map(|column| column.physical.as_str());
+        names.filter(|name| *name != COLUMN_LINE).collect()
     }
 }
 
-fn read_part(path: &Path) -> Vec<Row> {
+fn read_part(path: &Path, lines: &mut Vec<u64>) -> Vec<Row> {
     let reader =
         ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap()).unwrap().build().unwrap();
     let mut rows = Vec::new();
@@ -118,7 +121,9 @@ fn read_part(path: &Path) -> Vec<Row> {
                 let texts = column.as_string::<i32>();
                 texts.is_valid(i).then(|| texts.value(i).to_owned())
             };
-            rows.push(batch.columns().iter().map(cell).collect());
+            let (line, cells) = batch.columns().split_last().unwrap();
+            lines.push(line.as_primitive::<UInt64Type>().value(i));
+            rows.push(cells.iter().map(cell).collect());
         }
     }
     rows
@@ -286,7 +291,7 @@ fn names_that_differ_in_case_keep_their_exact_attribute() {
     let staged = stage("Name,id,name\nx,1,y\nz,2\n", options()).unwrap();
     assert_eq!(staged.physical(), ["Name", "id", "name~2"]);
     let attributes: Vec<&str> = staged.unit.columns.iter().map(|c| c.attribute.as_str()).collect();
-    assert_eq!(attributes, ["Name", "id", "name"]);
+    assert_eq!(attributes, ["Name", "id", "name", COLUMN_LINE]);
     assert_eq!(staged.rows, [texts(["x", "1", "y"])]);
 }
 
@@ -489,5 +494,17 @@ proptest! {
         }
         let lines: Vec<u64> = staged.failures().iter().map(|failure| failure.0).collect();
         prop_assert_eq!((staged.rows, lines), (rows, failed));
+    }
+}
+
+#[test]
+fn rows_know_the_line_on_which_they_begin() {
+    let content = "id,n\n1,a\n\n2,\"x\ny\"\n3\n4,b\r\n5,c";
+    for block_bytes in [1, 7, 1 << 20] {
+        let files = Files::of(&[content.as_bytes()]);
+        let staged = files.stage(&files.source(options()).with_block_bytes(block_bytes), 0, 2).unwrap();
+        let mut lines = staged.lines.clone();
+        lines.sort_unstable();
+        assert_eq!(lines, [2, 4, 7, 8], "blocks of {block_bytes} bytes");
     }
 }

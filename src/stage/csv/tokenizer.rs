@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringBuilder};
+use arrow::array::{ArrayRef, StringBuilder, UInt64Array};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use memchr::memchr_iter;
@@ -70,6 +70,8 @@ pub(super) struct Tokenizer {
     columns: Arc<Columns>,
     schema: SchemaRef,
     builders: Vec<StringBuilder>,
+    /// Where each row begins.
+    lines: Vec<u64>,
     rows: usize,
     bytes: usize,
     /// Positions of delimiters, quotes and line feeds in the text at hand.
@@ -78,21 +80,10 @@ pub(super) struct Tokenizer {
     scratch: String,
 }
 
-/// Text whose records are being read, and the line count so far.
+/// Text whose records are being read, and the line on which it begins.
 struct Text<'a> {
     text: &'a str,
-    counted_to: usize,
     line: u64,
-}
-
-impl Text<'_> {
-    /// The line on which the record at `start` begins. Asked for growing positions only.
-    fn line_at(&mut self, start: usize) -> u64 {
-        let between = &self.text.as_bytes()[self.counted_to..start];
-        self.line += memchr_iter(b'\n', between).count() as u64;
-        self.counted_to = start;
-        self.line
-    }
 }
 
 impl Tokenizer {
@@ -103,6 +94,7 @@ impl Tokenizer {
             schema: columns.schema(),
             builders: columns.names().iter().map(|_| StringBuilder::new()).collect(),
             columns,
+            lines: Vec::new(),
             rows: 0,
             bytes: 0,
             marks: Vec::new(),
@@ -118,7 +110,7 @@ impl Tokenizer {
     pub(super) fn block(&mut self, block: &Block, out: &mut Output<'_>) -> Result<()> {
         let bytes = block.bytes();
         match simdutf8::basic::from_utf8(bytes) {
-            Ok(text) => self.text(Text { text, counted_to: 0, line: block.first_line }, block.quotes, out),
+            Ok(text) => self.text(Text { text, line: block.first_line }, block.quotes, out),
             Err(_) => self.mixed(bytes, block.first_line, out),
         }
     }
@@ -131,6 +123,7 @@ impl Tokenizer {
         if self.rows == 0 {
             return Ok(());
         }
+        let lines: ArrayRef = Arc::new(UInt64Array::from(std::mem::take(&mut self.lines)));
         let arrays: Vec<ArrayRef> = self
             .builders
             .iter_mut()
@@ -141,6 +134,7 @@ impl Tokenizer {
                 );
                 Arc::new(std::mem::replace(builder, next).finish()) as ArrayRef
             })
+            .chain(std::iter::once(lines))
             .collect();
         self.rows = 0;
         self.bytes = 0;
@@ -149,7 +143,7 @@ impl Tokenizer {
         out.part.write(&batch)
     }
 
-    fn text(&mut self, mut text: Text<'_>, quotes: bool, out: &mut Output<'_>) -> Result<()> {
+    fn text(&mut self, text: Text<'_>, quotes: bool, out: &mut Output<'_>) -> Result<()> {
         let bytes = text.text.as_bytes();
         let mut marks = std::mem::take(&mut self.marks);
         marks.clear();
@@ -160,20 +154,28 @@ impl Tokenizer {
         }
         let mut next = 0;
         let mut start = 0;
+        let mut line = text.line;
         while next < marks.len() {
-            let (taken, good) = match self.plain_record(bytes, &marks[next..], start) {
-                Some(taken) => (taken, true),
-                None => self.any_record(bytes, &marks[next..], start),
+            let (taken, good, lines) = match self.plain_record(bytes, &marks[next..], start) {
+                Some(taken) => (taken, true, 1),
+                None => {
+                    let (taken, good) = self.any_record(bytes, &marks[next..], start);
+                    let lines =
+                        marks[next..next + taken].iter().filter(|&&mark| bytes[mark as usize] == b'\n');
+                    (taken, good, lines.count() as u64)
+                }
             };
             next += taken;
             let end = marks[next - 1] as usize + 1;
             if good {
                 self.append(text.text);
+                self.lines.push(line);
                 self.bytes += end - start;
             } else {
-                self.fail(&bytes[start..end], start, &mut text, out)?;
+                self.fail(&bytes[start..end], line, out)?;
             }
             start = end;
+            line += lines;
             if self.rows >= BATCH_ROWS_MAX || self.bytes >= BATCH_BYTES_MAX {
                 self.flush(out)?;
             }
@@ -271,12 +273,12 @@ impl Tokenizer {
     }
 
     /// A record that is not as it should be: a blank line, or a failure.
-    fn fail(&mut self, record: &[u8], start: usize, text: &mut Text<'_>, out: &Output<'_>) -> Result<()> {
+    fn fail(&mut self, record: &[u8], line: u64, out: &Output<'_>) -> Result<()> {
         let raw = self.dialect.record(record);
         if raw.is_blank() {
             return Ok(());
         }
-        out.sink.fail(explain(&raw, &self.columns, &self.nulls, text.line_at(start)))
+        out.sink.fail(explain(&raw, &self.columns, &self.nulls, line))
     }
 
     /// A block that is not UTF-8 as a whole: the stretches between its broken records are read as usual.
@@ -301,7 +303,7 @@ impl Tokenizer {
 
     fn stretch(&mut self, bytes: &[u8], line: u64, out: &mut Output<'_>) -> Result<()> {
         let text = std::str::from_utf8(bytes).expect("each of these records was checked");
-        self.text(Text { text, counted_to: 0, line }, true, out)
+        self.text(Text { text, line }, true, out)
     }
 }
 

@@ -21,7 +21,8 @@ pub use column::Tag;
 pub use names::{COLUMNS_MAX, Names};
 
 /// Reserved column: the first half of the XXH3-128 of an item's key. No attribute's column can have this name, since
-/// theirs end with a colon and a type. Only in datasets with increments, like the three that follow.
+/// theirs end with a colon and a type. Like the three that follow, only in a chain of exports whose increments hold at least
+/// one record, and then in every row.
 pub const KEY_HASH_1: &str = "__recon_k1";
 /// Reserved column: the second half of the key's hash.
 pub const KEY_HASH_2: &str = "__recon_k2";

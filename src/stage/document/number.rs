@@ -27,6 +27,11 @@ pub(crate) fn canonical(text: &str, out: &mut Vec<u8>) -> bool {
     }
 }
 
+/// Whether `text` is a number that [`canonical`] takes.
+pub(crate) fn is_number(text: &str) -> bool {
+    is_canonical(text.as_bytes()) || Number::parse(text).is_ok()
+}
+
 /// The fast path: a short integer without leading zeros, or a short decimal without leading or trailing zeros.
 fn is_canonical(bytes: &[u8]) -> bool {
     let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);

@@ -1,5 +1,4 @@
 //! For tests: stages a source and reads the rows back from the Parquet parts.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::fs::File;

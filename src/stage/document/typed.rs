@@ -199,9 +199,16 @@ fn check_leaf(cursor: &mut Cursor<'_>, tag: Tag, scratch: &mut Vec<u8>) -> Step 
     }
 }
 
+/// As [`push_scalar`], without writing; only base64 needs room to be tried in.
 fn check_scalar(cursor: &mut Cursor<'_>, tag: Tag, scratch: &mut Vec<u8>) -> Step {
-    scratch.clear();
-    push_scalar(cursor, tag, scratch)
+    if tag == Tag::B {
+        scratch.clear();
+        return push_scalar(cursor, tag, scratch);
+    }
+    cursor.peek();
+    let at = cursor.at();
+    let text = cursor.string()?;
+    if number::is_number(&text.value()) { Ok(()) } else { Err(SyntaxFault { at, what: "no number" }) }
 }
 
 /// The strings, numbers and flags among an item's attributes, as far as the text can be read. For lines that failed.

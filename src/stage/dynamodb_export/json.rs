@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::stage::document::json_text::Cursor;
+use crate::stage::document::json_text::{Cursor, SyntaxFault};
 use crate::stage::document::lines::LineReader;
 use crate::stage::document::typed::{KeyValues, each_member, read_item, read_keys, salvage};
 use crate::stage::document::{Change, DocumentBuilder, Stop};
@@ -25,14 +25,11 @@ impl<'a> ItemReader<'a> {
         Self { file, keys }
     }
 
-    fn no_item(&self, cursor: &mut Cursor<'_>, name: &str) -> Stop {
+    fn no_item(&self, at: usize, name: &str) -> Stop {
         if matches!(name, "Keys" | "NewImage" | "OldImage" | "Metadata") {
             return incremental_alone(self.file).into();
         }
-        match cursor.fault::<()>("expected the member `Item`") {
-            Err(fault) => fault.into(),
-            Ok(()) => Stop::parse("expected the member `Item`"),
-        }
+        SyntaxFault { at, what: "expected the member `Item`" }.into()
     }
 }
 
@@ -49,9 +46,10 @@ impl LineReader for ItemReader<'_> {
     fn read(&mut self, line: &str, builder: &mut DocumentBuilder) -> Result<Option<Change>, Stop> {
         let mut cursor = Cursor::new(line);
         cursor.expect(b'{', "expected `{`")?;
+        let at = cursor.at();
         let name = cursor.name()?;
         if name.raw != "Item" {
-            return Err(self.no_item(&mut cursor, name.raw));
+            return Err(self.no_item(at, name.raw));
         }
         read_item(&mut cursor, builder)?;
         cursor.expect(b'}', "expected `}` after the item")?;

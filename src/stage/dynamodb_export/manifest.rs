@@ -17,6 +17,7 @@ use crate::stage::{Expected, Unit};
 /// The folder in which DynamoDB puts its exports, below the prefix that the user gave.
 const EXPORTS_FOLDER: &str = "AWSDynamoDB";
 const SUMMARY: &str = "manifest-summary";
+const SUMMARY_FILE: &str = "manifest-summary.json";
 const FILES: &str = "manifest-files";
 const STARTED: &str = "_started";
 /// Versions of the manifest that this reader was written for.
@@ -216,6 +217,10 @@ fn has_manifest(folder: &Path) -> bool {
 fn locate(path: &Path) -> Result<Option<PathBuf>> {
     if has_manifest(path) {
         return Ok(Some(path.to_path_buf()));
+    }
+    // The summary itself is what AWS's own messages name.
+    if path.is_file() && path.file_name().is_some_and(|name| name == SUMMARY_FILE) {
+        return Ok(path.parent().map(Path::to_path_buf));
     }
     let below = path.join(EXPORTS_FOLDER);
     let exports_folder = if below.is_dir() {

@@ -1,5 +1,4 @@
 //! For tests: writes exports as DynamoDB does, with manifests and digests.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 use std::io::Write;

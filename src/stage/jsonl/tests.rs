@@ -1,5 +1,4 @@
 //! JSON lines to rows: every kind of value, every kind of broken line.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,5 +1,4 @@
 //! Which files a `uri` means.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 use std::path::Path;

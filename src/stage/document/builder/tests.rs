@@ -1,5 +1,4 @@
 //! Batches: when they are taken, what is in them, how schemas settle.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! The cursor's verdicts and strings against `serde_json`'s, and the limits that are its own.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
 

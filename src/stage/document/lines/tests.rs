@@ -1,5 +1,4 @@
 //! What the reading of lines itself promises, with a reader that takes every line as it is.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::fs;

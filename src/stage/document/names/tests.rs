@@ -1,5 +1,4 @@
 //! Which name an attribute's column gets.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::HashSet;
 

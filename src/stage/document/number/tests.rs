@@ -1,5 +1,4 @@
 //! One spelling per value, and the same on the fast and the slow path.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
 

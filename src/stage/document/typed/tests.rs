@@ -1,5 +1,4 @@
 //! Typed JSON: what is taken, what is refused, and that nothing staged is refused later.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

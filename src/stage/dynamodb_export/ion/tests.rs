@@ -1,5 +1,4 @@
 //! Ion text to rows: the same rows as from JSON.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 use std::sync::Arc;

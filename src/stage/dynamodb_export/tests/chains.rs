@@ -87,6 +87,7 @@ fn without_any_change_no_row_carries_reserved_columns() {
 fn keys_that_look_alike_when_joined_are_different() {
     let bucket = bucket();
     let item = |a: &str, b: &str| format!(r#"{{"Item":{{"a":{a},"b":{b}}}}}"#);
+    let between = format!("\\u0001{}bS", "\\u0000".repeat(7));
     let items = [
         item(r#"{"S":"x|y"}"#, r#"{"S":"z"}"#),
         item(r#"{"S":"x"}"#, r#"{"S":"y|z"}"#),
@@ -95,6 +96,9 @@ fn keys_that_look_alike_when_joined_are_different() {
         item(r#"{"N":"1"}"#, r#"{"S":"z"}"#),
         item(r#"{"B":"MQ=="}"#, r#"{"S":"z"}"#),
         item(r#"{"S":""}"#, r#"{"S":"xyz"}"#),
+        // What would stand between the two values in the hashed bytes, inside the first or the second of them.
+        item(&format!(r#"{{"S":"P{between}Q"}}"#), r#"{"S":"R"}"#),
+        item(r#"{"S":"P"}"#, &format!(r#"{{"S":"Q{between}R"}}"#)),
     ];
     let items: Vec<&str> = items.iter().map(String::as_str).collect();
     let base = full(T[0], &[&items]).write(bucket.path());

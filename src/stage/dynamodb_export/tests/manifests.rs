@@ -17,6 +17,7 @@ fn an_export_is_found_from_its_folder_or_from_above() {
     let export = Exported { prefix: "backups/2026", ..full(T[0], &[&[ITEM]]) };
     let folder = export.write(bucket.path());
     for uri in [
+        folder.join("manifest-summary.json"),
         folder.clone(),
         folder.join(""),
         bucket.path().join("backups/2026"),

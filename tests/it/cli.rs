@@ -1,0 +1,189 @@
+//! What a user reads on the command line, right and wrong, as golden files. After a change on purpose:
+//! `INSTA_UPDATE=always ./test cli::`, then read the differences in git.
+
+use std::fs;
+
+use crate::shell::Shell;
+
+const SPEC: &str = r#"[datasets.a]
+kind = "csv"
+uri = "a.csv"
+
+[datasets.b]
+kind = "csv"
+uri = "b.csv"
+
+[entities.image]
+source = "a"
+target = "b"
+key = ["id"]
+"#;
+
+/// One record of each: matched, mismatched, missing, extra, with NULL and with the empty string.
+fn project() -> Shell {
+    let shell = Shell::new();
+    shell.write("recon.toml", SPEC);
+    shell.write("a.csv", "id,n\n1,x\n2,y\n3,\n5,\n-6,a\n");
+    shell.write("b.csv", "id,n\n1,x\n2,z\n4,q\n5,\"\"\n-6,b\n");
+    shell
+}
+
+#[test]
+fn help() {
+    let shell = Shell::new();
+    insta::assert_snapshot!("help", shell.transcript(&[""]));
+    for command in ["demo", "check", "stage", "diff", "show", "status", "runs", "schema", "reset"] {
+        insta::assert_snapshot!(format!("help_{command}"), shell.transcript(&[&format!("{command} --help")]));
+    }
+}
+
+#[test]
+fn the_way_through() {
+    let commands = [
+        "check",
+        "stage",
+        "check",
+        "stage",
+        "diff",
+        "show 2",
+        "show 5",
+        "show -6",
+        "show 1",
+        "status",
+        "runs -n 2",
+        "reset",
+        "reset --yes",
+        "status",
+    ];
+    insta::assert_snapshot!(project().transcript(&commands));
+}
+
+#[test]
+fn json_everywhere() {
+    let shell = project();
+    let commands = [
+        "status",
+        "runs",
+        "check",
+        "stage",
+        "check",
+        "diff",
+        "show 2",
+        "status",
+        "runs -n 1",
+        "schema",
+        "reset --yes",
+    ];
+    for command in commands {
+        let said = shell.recon(&format!("{command} --format json"));
+        assert!(said.code <= 1, "{command}: {}", said.stderr);
+        serde_json::from_str::<serde_json::Value>(&said.stdout)
+            .unwrap_or_else(|e| panic!("{command}: {e}: {}", said.stdout));
+    }
+}
+
+#[test]
+fn json_of_a_small_diff() {
+    let shell = project();
+    let commands = ["stage", "diff", "show 2", "status"].map(|command| format!("{command} --format json"));
+    insta::assert_snapshot!(shell.transcript(&commands.each_ref().map(String::as_str)));
+}
+
+#[test]
+fn wrong_words_on_the_command_line() {
+    let commands = [
+        "frobnicate",
+        "stge",
+        "stage both",
+        "stage --max-errors many",
+        "stage --memory nonsense",
+        "stage --memory 1MB",
+        "stage --memory -5",
+        "stage --threads 0",
+        "stage --threads x",
+        "check --format yaml",
+        "runs -n 0",
+        "show",
+        "reset -e image",
+        "diff -e nope",
+    ];
+    insta::assert_snapshot!(project().transcript(&commands));
+}
+
+#[test]
+fn nothing_there_yet() {
+    let commands = ["check", "stage", "diff", "show 1", "status", "runs", "reset"];
+    let shell = Shell::new();
+    insta::assert_snapshot!("no_spec", shell.transcript(&commands));
+    assert_eq!(fs::read_dir(shell.path()).expect("a folder").count(), 0, "nothing was made");
+    let shell = project();
+    insta::assert_snapshot!("not_staged", shell.transcript(&["diff", "show 1", "status"]));
+    assert!(!shell.path().join(".recon").exists(), "a command that cannot begin makes no home");
+}
+
+#[test]
+fn wrong_places() {
+    let shell = project();
+    fs::create_dir(shell.path().join("folder")).expect("a folder");
+    let mut text = shell.transcript(&[
+        "stage --spec folder",
+        "stage --spec nowhere.toml",
+        "stage --home a.csv",
+        "status --home nowhere",
+        "stage",
+        "diff --out a.csv",
+        "diff --redact zz",
+        "show 99",
+        "show 1 2",
+    ]);
+    fs::remove_file(shell.path().join("b.csv")).expect("it is there");
+    text.push_str(&shell.transcript(&["check", "stage"]));
+    fs::create_dir(shell.path().join("b.csv")).expect("a folder");
+    text.push_str(&shell.transcript(&["check", "stage target"]));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_spec_that_changes() {
+    let shell = project();
+    let mut text = shell.transcript(&["stage"]);
+    shell.write("recon.toml", &SPEC.replace("b.csv", "c.csv"));
+    shell.write("c.csv", "id,m\n1,x\n");
+    text.push_str(&shell.transcript(&["diff", "stage target", "diff"]));
+    shell.write("recon.toml", &SPEC.replace("[\"id\"]", "[\"idd\"]"));
+    text.push_str(&shell.transcript(&["stage", "diff"]));
+    shell.write("recon.toml", &SPEC.replace("source =", "sorce ="));
+    text.push_str(&shell.transcript(&["check", "stage", "diff", "show 1"]));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_project_is_the_same_from_wherever_recon_is_called() {
+    let shell = Shell::new();
+    shell.write("project/recon.toml", SPEC);
+    shell.write("project/a.csv", "id,n\n1,x\n");
+    shell.write("project/b.csv", "id,n\n2,x\n");
+    let inside = shell.inside("project");
+    let mut text = shell.transcript(&["stage --spec project/recon.toml"]);
+    text.push_str(&inside.transcript(&["diff", "stage"]));
+    let absolute = format!("diff --spec {}/project/recon.toml", shell.path().display());
+    text.push_str(&shell.transcript(&[&absolute]));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    use std::process::{Command, Stdio};
+    let shell = project();
+    assert_eq!(shell.recon("stage").code, 0);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_recon"))
+        .arg("diff")
+        .current_dir(shell.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("recon starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("recon ends");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(1), &b""[..]));
+}

@@ -1,0 +1,11 @@
+//! recon killed, held, starved and lied to at every step: it must resume, or refuse, and never give another result than an
+//! undisturbed run. Drives the real binary, built with the feature `faults`.
+
+mod changes;
+mod damage;
+mod disk;
+mod moments;
+mod points;
+mod process;
+mod project;
+mod runners;
