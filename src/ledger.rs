@@ -439,9 +439,11 @@ fn take_lock(path: &Path, command: &str, epoch: &str) -> Result<File> {
         }
         Err(TryLockError::Error(e)) => return Err(Error::failed(fail()).caused_by(e)),
     }
-    file.set_len(0).or_failed(fail)?;
+    // Written over what is there and cut afterwards, so that whoever is refused meanwhile never reads an empty file.
+    let holder = format!("recon {command}, since {}, epoch {epoch}", now());
     file.seek(SeekFrom::Start(0)).or_failed(fail)?;
-    write!(file, "recon {command}, since {}, epoch {epoch}", now()).or_failed(fail)?;
+    file.write_all(holder.as_bytes()).or_failed(fail)?;
+    file.set_len(holder.len() as u64).or_failed(fail)?;
     fault::point("ledger.locked");
     Ok(file)
 }

@@ -6,15 +6,16 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::access;
 use super::diff::{Bench, prepare};
-use super::hash::UNPARSED;
-use super::plan::{EntityPlan, Side};
+use super::hash::{Hashed, UNPARSED};
+use super::plan::{EntityPlan, FieldPlan, Side, Status};
+use super::rules::normal::Normaliser;
 use super::rules::{self, Judgement};
 use super::side::Staged;
 use crate::error::{Error, Result};
 use crate::query::{literal, render};
 use crate::spec::Entity;
-use crate::value::Value;
-use crate::value::cast::{Reading, cast};
+use crate::value::cast::{Class, Reading, cast};
+use crate::value::{Number, Value};
 
 /// One field of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +68,17 @@ pub fn show(
         .help(format!("recon show -e {} {}", entity.name, entity.key.join(" ").to_uppercase())));
     }
     let (plan, hashed) = prepare(bench, entity, source, target)?;
-    let hash = key_hash(&plan, key, bench.seed)?;
+    // Between two schemaless sides `42` may be a number or a text; at most one of them is there in most tables.
+    let untyped = |field: &FieldPlan| matches!(field.status, Status::Compared { class: Class::Any, .. });
+    let mut found = positions(bench, &hashed, key_hash(&plan, key, bench.seed, false)?)?;
+    if found.iter().all(Vec::is_empty) && plan.key().iter().any(untyped) {
+        found = positions(bench, &hashed, key_hash(&plan, key, bench.seed, true)?)?;
+    }
+    shown(bench, &plan, found)
+}
+
+/// The positions of the rows with a key, on both sides.
+fn positions(bench: &Bench<'_>, hashed: &[Hashed; 2], hash: u128) -> Result<[Vec<i64>; 2]> {
     let parts =
         |i: usize| format!("read_parquet({}, hive_partitioning = false)", literal(&hashed[i].parts()));
     let (k1, k2) = (((hash >> 64) as u64).to_string(), (hash as u64).to_string());
@@ -75,29 +86,25 @@ pub fn show(
     let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
     let found =
         bench.warehouse.integers(&render(include_str!("../../queries/reconcile/show_rows.sql"), &pieces))?;
-    let positions = |side: i64| -> Vec<i64> {
-        found.iter().filter(|row| row[0] == Some(side)).filter_map(|row| row[1]).collect()
-    };
-    shown(bench, &plan, [positions(0), positions(1)])
+    let of = |side: i64| found.iter().filter(|row| row[0] == Some(side)).filter_map(|row| row[1]).collect();
+    Ok([of(0), of(1)])
 }
 
-fn key_hash(plan: &EntityPlan<'_>, key: &[String], seed: u64) -> Result<u128> {
+/// The hash of a key given as texts. `as_text`: where a field has no type of its own, it is text even if it reads as a number.
+fn key_hash(plan: &EntityPlan<'_>, key: &[String], seed: u64, as_text: bool) -> Result<u128> {
     let mut bytes = Vec::new();
     for (field, text) in plan.key().iter().zip(key) {
         let normaliser = plan.normaliser(field, Side::Source).expect("a key field is compared");
         let reading = Reading { free: true, ..normaliser.reading.clone() };
-        let text_value = || Value::Text(Cow::Borrowed(text.as_str()));
-        let value = cast(text_value(), normaliser.class, &reading).map_err(|e| {
-            Error::usage(format!("`{text}` is no value of the key field `{}`: {e}", field.name))
-        })?;
-        // Between two schemaless sides a key may be a number or a text: what reads as a number is one.
-        let value = match (normaliser.class, crate::value::Number::parse(text)) {
-            (crate::value::cast::Class::Any, Ok(number)) => Value::Number(number),
-            _ => value,
+        let given = Value::Text(Cow::Borrowed(text.as_str()));
+        let value = match (normaliser.class, Number::parse(text)) {
+            (Class::Any, Ok(number)) if !as_text => Value::Number(number),
+            (class, _) => cast(given, class, &reading).map_err(|e| {
+                Error::usage(format!("`{text}` is no value of the key field `{}`: {e}", field.name))
+            })?,
         };
-        let normal = super::rules::normal::Normaliser { reading, ..normaliser };
-        let value = normal.normal_only(value).unwrap_or(Value::Null);
-        value.encode(&mut bytes);
+        let normal = Normaliser { reading, ..normaliser };
+        normal.normal_only(value).unwrap_or(Value::Null).encode(&mut bytes);
     }
     Ok(xxh3_128_with_seed(&bytes, seed))
 }

@@ -12,3 +12,4 @@ mod project;
 mod random;
 mod rules_sql;
 mod shell;
+mod show;
