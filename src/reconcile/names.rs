@@ -185,7 +185,7 @@ impl<'a> Names<'a> {
         self.check_syntax(sql)?;
         let expression = self.rewrite(sql);
         let query = format!(
-            "select ({expression}\n) as v from (select __recon_pos {} from ({}) as staged) as __recon_rows",
+            "select ({expression}\n) as __recon_value from (select __recon_pos {} from ({}) as staged) as __recon_rows",
             self.logical_sql(),
             self.staged.rows_sql()
         );

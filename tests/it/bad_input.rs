@@ -308,6 +308,18 @@ fn an_unknown_column_in_from() {
 }
 
 #[test]
+fn an_unknown_column_of_any_name() {
+    // Names that recon's own SQL uses are as unknown as any other where the dataset does not have them.
+    for name in ["v", "r", "pos", "c0", "s0", "staged", "rows", "file_index"] {
+        let project = two_csvs(&format!("{FIELDS}x = {{ from = \"{name}\", to = \"id\" }}\n"));
+        project.write("a.csv", "id,w\n1,x\n");
+        ends(&project, &["stage"], 0, &[]);
+        let words = ["recon.toml:17:", &format!("unknown column `{name}` in dataset `a`"), "`id`"];
+        refused(&project, &["diff"], 2, &words);
+    }
+}
+
+#[test]
 fn sql_that_does_not_parse() {
     let project = two_csvs(&format!("{FIELDS}v = \"upper(v\"\n"));
     ends(&project, &["stage"], 0, &[]);
