@@ -14,7 +14,7 @@ use parquet::arrow::ArrowWriter;
 use super::access;
 use super::classify::{Classified, own_predicate};
 use super::diff::Bench;
-use super::hash::{Hashed, properties};
+use super::hash::{Hashed, UNPARSED, properties};
 use super::pipeline::fan_out;
 use super::plan::{EntityPlan, FieldPlan, Side};
 use super::rules::normal::Normaliser;
@@ -173,9 +173,13 @@ fn wanted_query(
     if !staged.has_own_parts() || rows == 0 || rows > COPIED_ROWS_MAX {
         return Ok(plan.query(side));
     }
-    let sql = format!("select distinct {position} from wanted where {position} is not null order by 1");
+    // A row that did not parse is in no part: it has a place in the verdicts, but no values to copy.
+    let sql = format!("select distinct {position} from wanted where {position} < {UNPARSED} order by 1");
     let positions: Vec<i64> = warehouse.integers(&sql)?.into_iter().filter_map(|row| row[0]).collect();
     let parts: Vec<PathBuf> = staged.parts.iter().map(|part| part.path.clone()).collect();
+    if positions.is_empty() {
+        return Ok(plan.query(side));
+    }
     let files = subset::copy(&parts, &positions, folder, side.word())?;
     Ok(plan.query_over(side, &staged.copied_rows_sql(&files)))
 }

@@ -450,3 +450,18 @@ fn more_errors_than_allowed() {
     ends(&project, &["stage", "--max-errors", "0"], 0, &[]);
     works(&project);
 }
+
+#[test]
+fn a_key_whose_rows_all_do_not_parse_is_a_duplicate() {
+    let project = two_csvs("");
+    project.write("a.csv", "id,v\n1\n1\n2,x\n");
+    project.write("b.csv", "id,v\n1,y\n2,x\n");
+    assert_eq!(project.recon(&["stage"]).code, 3);
+    let diff = project.recon(&["diff", "--out", "out"]);
+    assert_eq!(diff.code, 3, "{}", diff.stderr);
+    let row = &project.summary("out")["entities"]["row"];
+    assert_eq!(
+        (&row["matched"], &row["duplicate_source"], &row["duplicate_target"]),
+        (&1.into(), &2.into(), &1.into())
+    );
+}
