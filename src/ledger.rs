@@ -150,6 +150,29 @@ impl Ledger {
         Ok(Some(Self { conn: Mutex::new(conn), home: home.to_path_buf(), epoch: String::new(), _lock: None }))
     }
 
+    /// Forgets everything: the home's folders, the engine's file, the ledger itself last. Only the lock's file stays, since
+    /// whoever waits for it must find the same one.
+    ///
+    /// # Errors
+    /// A file that cannot be deleted.
+    pub fn delete(self) -> Result<()> {
+        let Self { conn, home, epoch: _, _lock } = self;
+        for name in ["stage", "runs", "tmp"] {
+            let path = home.join(name);
+            if path.exists() {
+                fs::remove_dir_all(&path).or_failed(|| format!("cannot delete {}", path.display()))?;
+            }
+        }
+        drop(conn);
+        for name in ["stage.duckdb", "stage.duckdb.wal", "ledger.db-wal", "ledger.db-shm", "ledger.db"] {
+            let path = home.join(name);
+            if path.exists() {
+                fs::remove_file(&path).or_failed(|| format!("cannot delete {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The folder.
     pub fn home(&self) -> &Path {
         &self.home

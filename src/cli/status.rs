@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
 use super::{Format, Global, print};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::ledger::{Ledger, RunRow};
 use crate::reconcile::report::terminal::thousands;
 
@@ -109,19 +109,7 @@ pub(super) fn reset(global: &Global, args: &ResetArgs) -> Result<u8> {
         return Err(Error::usage(format!("this would delete {lost}"))
             .help(format!("`{} reset --yes` does it", global.command())));
     }
-    drop(ledger);
-    for name in ["stage", "runs", "tmp"] {
-        let path = home.join(name);
-        if path.exists() {
-            std::fs::remove_dir_all(&path).or_failed(|| format!("cannot delete {}", path.display()))?;
-        }
-    }
-    for name in ["stage.duckdb", "stage.duckdb.wal", "ledger.db", "ledger.db-wal", "ledger.db-shm", "lock"] {
-        let path = home.join(name);
-        if path.exists() {
-            std::fs::remove_file(&path).or_failed(|| format!("cannot delete {}", path.display()))?;
-        }
-    }
+    ledger.delete()?;
     match global.format {
         Format::Json => print(&json!({ "home": home.display().to_string(), "runs": runs }).to_string()),
         Format::Text => print(&format!("deleted {lost}")),

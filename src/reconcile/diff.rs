@@ -15,6 +15,7 @@ use super::side::Staged;
 use crate::error::{Context, Error, Result};
 use crate::event::Progress;
 use crate::fault;
+use crate::ledger;
 use crate::query::{identifier, literal, render};
 use crate::spec::{Entity, Spec};
 use crate::value::Number;
@@ -222,10 +223,12 @@ fn hash(bench: &Bench<'_>, plan: &EntityPlan<'_>, side: Side, folder: &Path) -> 
         .map(|f| format!("{}{}{:?}{:?}", f.name, f.is_key, f.status, plan.normaliser(f, side)))
         .collect();
     let staged = plan.staged(side);
-    // With the seed, since another ledger in this home counts its generations from 1 again.
+    // With the seed, since another ledger in this home counts its generations from 1 again; and with the machine's start, since
+    // hashes are not synced: what a power cut left of them is not to be believed.
     let identity = format!(
-        "{} {} {} {} {mapping:?}",
+        "{} {} {} {} {} {mapping:?}",
         env!("CARGO_PKG_VERSION"),
+        boot_id(),
         bench.seed,
         staged.generation,
         plan.query(side)
@@ -240,6 +243,12 @@ fn hash(bench: &Bench<'_>, plan: &EntityPlan<'_>, side: Side, folder: &Path) -> 
     }
     hash_side(plan, side, bench.warehouse, &own, bench.seed, bench.threads, bench.progress)
         .map_err(|error| plan.blame_filter(bench.spec, bench.warehouse, side, error))
+}
+
+/// What changes when the machine starts again. Where that is not known, every process is as good as a new start.
+fn boot_id() -> String {
+    let known = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    known.map_or_else(|_| ledger::random_id(), |id| id.trim().to_owned())
 }
 
 /// Fields whose values turn out to be zoned on one side only, and what is to be done with them.

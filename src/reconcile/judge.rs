@@ -447,7 +447,10 @@ fn record(
         _ => None,
     };
     let (source_pos, target_pos) = (integer(1), integer(2));
-    let side = if source_pos.is_some() { Side::Source } else { Side::Target };
+    // Values are known of rows that parsed.
+    let parsed = |pos: Option<i64>| pos.is_some_and(|pos| pos < UNPARSED);
+    let on_target = !parsed(source_pos) && (parsed(target_pos) || source_pos.is_none());
+    let side = if on_target { Side::Target } else { Side::Source };
     let (mut fields, mut sort) = (vec![None; plan.fields.len()], Vec::new());
     for reader in readers {
         fields[reader.index] = reader.shown(side, cells, row);
@@ -461,8 +464,8 @@ fn record(
     let equal = batch.column(5).as_boolean();
     Record {
         verdict,
-        on_target: side == Side::Target,
-        pos: source_pos.or(target_pos),
+        on_target,
+        pos: if on_target { target_pos } else { source_pos },
         sort,
         fields,
         numbers: [integer(3), integer(4), integer(6)],

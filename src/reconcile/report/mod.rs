@@ -14,6 +14,7 @@ use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 
 use super::diff::EntityResult;
+use super::hash::UNPARSED;
 use super::plan::Side;
 use crate::error::Result;
 use crate::query::{literal, render};
@@ -245,7 +246,7 @@ fn duplicates(
     let mut file = CsvFile::create(&folder.join("duplicates.csv"), style, header)?;
     for result in results {
         each_record(result, warehouse, 5, |batch, row| {
-            let texts = field_texts(result, batch, row);
+            let texts = unparsed_key(result, batch, row).unwrap_or_else(|| field_texts(result, batch, row));
             let equal = batch.column_by_name("equal").is_some_and(|c| c.as_boolean().value(row));
             let mut cells = vec![Some(result.name.clone())];
             cells.extend(layout.key(result, style, &texts));
@@ -256,6 +257,14 @@ fn duplicates(
         })?;
     }
     file.finish()
+}
+
+/// The key of a record of which only rows are known that did not parse.
+fn unparsed_key(result: &EntityResult, batch: &RecordBatch, row: usize) -> Option<Vec<Option<String>>> {
+    let nth = usize::try_from(number(batch, "pos", row)?.checked_sub(UNPARSED)?).ok()?;
+    let side = if batch.column(1).as_boolean().value(row) { Side::Target } else { Side::Source };
+    let (_, unparsed) = result.unparsed.iter().filter(|(s, _)| *s == side).nth(nth)?;
+    Some(unparsed.key.iter().map(|v| v.display().map(|text| text.into_owned())).collect())
 }
 
 fn failures(

@@ -10,8 +10,9 @@ use arrow::record_batch::RecordBatch;
 
 use super::column::{Column, Tag};
 use super::names::Names;
-use super::{Change, DELETED, EMPTY, KEY_HASH_1, KEY_HASH_2, RowFault, WINDOW};
+use super::{Change, DELETED, KEY_HASH_1, KEY_HASH_2, RowFault, WINDOW};
 use crate::error::{Context, Result};
+use crate::stage::sink::COLUMN_LINE;
 
 /// Rows after which a batch is written.
 const BATCH_ROWS_MAX: usize = 65_536;
@@ -33,10 +34,11 @@ pub(crate) struct DocumentBuilder {
     attributes: Vec<Attribute>,
     by_name: HashMap<String, u32>,
     columns: Vec<Column>,
+    /// The line of each row.
+    lines: Vec<u64>,
     changes: Option<Vec<Change>>,
     /// Columns that the open row has written to.
     touched: Vec<u32>,
-    rows: usize,
     /// Rows begun since the builder was made, failed ones included.
     row_number: u64,
     previous: u32,
@@ -53,9 +55,9 @@ impl DocumentBuilder {
             attributes: vec![before],
             by_name: HashMap::new(),
             columns: Vec::new(),
+            lines: Vec::new(),
             changes: in_chain.then(Vec::new),
             touched: Vec::new(),
-            rows: 0,
             row_number: 1,
             previous: 0,
             bytes: 0,
@@ -107,8 +109,9 @@ impl DocumentBuilder {
             None => self.add_column(attribute, tag)?,
         };
         self.touched.push(index);
+        let rows = self.lines.len();
         let column = &mut self.columns[index as usize];
-        column.pad(self.rows);
+        column.pad(rows);
         self.bytes -= column.size();
         Ok(column)
     }
@@ -130,12 +133,13 @@ impl DocumentBuilder {
         }
         [Tag::S, Tag::N, Tag::B].into_iter().find_map(|tag| {
             let column = &self.columns[attribute.columns[tag as usize]? as usize];
-            Some((tag, column.value(self.rows)?))
+            Some((tag, column.value(self.lines.len())?))
         })
     }
 
-    /// Keeps the current row. `change` is given exactly where the builder was made for a chain.
-    pub(crate) fn keep(&mut self, change: Option<Change>) {
+    /// Keeps the current row, which stood on a line (1-based). `change` is given exactly where the builder was made for a
+    /// chain.
+    pub(crate) fn keep(&mut self, line: u64, change: Option<Change>) {
         for index in self.touched.drain(..) {
             let column = &mut self.columns[index as usize];
             column.used = true;
@@ -144,7 +148,7 @@ impl DocumentBuilder {
         if let (Some(changes), Some(change)) = (&mut self.changes, change) {
             changes.push(change);
         }
-        self.rows += 1;
+        self.lines.push(line);
         self.begin();
     }
 
@@ -152,7 +156,7 @@ impl DocumentBuilder {
     pub(crate) fn give_up(&mut self) {
         for index in self.touched.drain(..) {
             let column = &mut self.columns[index as usize];
-            column.truncate(self.rows);
+            column.truncate(self.lines.len());
             self.bytes += column.size();
         }
         self.begin();
@@ -165,7 +169,7 @@ impl DocumentBuilder {
 
     /// Whether a batch is full.
     pub(crate) fn is_full(&self) -> bool {
-        self.rows >= BATCH_ROWS_MAX || self.bytes >= BATCH_BYTES_MAX
+        self.lines.len() >= BATCH_ROWS_MAX || self.bytes >= BATCH_BYTES_MAX
     }
 
     /// Takes the rows gathered so far, if any, and goes on with empty columns. Columns are sorted by name, so that a
@@ -174,13 +178,15 @@ impl DocumentBuilder {
     /// # Errors
     /// None for what the readers write.
     pub(crate) fn take(&mut self) -> Result<Option<RecordBatch>> {
-        if self.rows == 0 {
+        if self.lines.is_empty() {
             return Ok(None);
         }
-        let rows = std::mem::take(&mut self.rows);
+        let lines = std::mem::take(&mut self.lines);
+        let rows = lines.len();
         self.bytes = 0;
-        let mut parts: Vec<(FieldRef, ArrayRef)> =
-            self.changes.as_mut().map_or_else(Vec::new, change_columns);
+        let line = Arc::new(Field::new(COLUMN_LINE, DataType::UInt64, false));
+        let mut parts: Vec<(FieldRef, ArrayRef)> = vec![(line, Arc::new(UInt64Array::from(lines)))];
+        parts.extend(self.changes.as_mut().map_or_else(Vec::new, change_columns));
         let reserved = parts.len();
         for column in self.columns.iter_mut().filter(|column| column.used) {
             let values =
@@ -188,10 +194,6 @@ impl DocumentBuilder {
             parts.push((Arc::clone(&column.field), values));
         }
         parts[reserved..].sort_by(|a, b| a.0.name().cmp(b.0.name()));
-        if parts.is_empty() {
-            let field = Arc::new(Field::new(EMPTY, DataType::Boolean, true));
-            parts.push((field, Arc::new(BooleanArray::new_null(rows))));
-        }
         let (fields, arrays): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays);
         batch.map(Some).or_failed(|| "cannot gather a batch of documents".to_owned())

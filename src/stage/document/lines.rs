@@ -241,7 +241,7 @@ impl<R: LineReader> Worker<'_, R> {
         self.documents += 1;
         match self.reader.read(text, &mut self.builder) {
             Ok(change) => {
-                self.builder.keep(change);
+                self.builder.keep(line, change);
                 if self.builder.is_full() { self.flush() } else { Ok(()) }
             }
             Err(Stop::Row(fault)) => {

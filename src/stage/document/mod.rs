@@ -30,8 +30,6 @@ pub const KEY_HASH_2: &str = "__recon_k2";
 pub const WINDOW: &str = "__recon_window";
 /// Reserved column: whether the row says that the item was deleted.
 pub const DELETED: &str = "__recon_deleted";
-/// Reserved column, always null: holds the place of rows without any attribute where no row of a batch has one.
-pub const EMPTY: &str = "__recon_empty";
 
 /// Why a row did not go through.
 #[derive(Debug)]

@@ -21,6 +21,8 @@ pub(crate) type Row = BTreeMap<String, Value>;
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
     pub(crate) rows: Vec<Row>,
+    /// The line of each row.
+    pub(crate) lines: Vec<u64>,
     pub(crate) columns: Vec<PartColumn>,
     pub(crate) failures: Vec<Failure>,
     pub(crate) warnings: Vec<String>,
@@ -59,7 +61,7 @@ pub(crate) fn stage_with(source: &dyn Source, workers: usize) -> Result<Staged> 
         let done = sink.commit()?;
         let before = staged.rows.len();
         for part in &done.parts {
-            read_part(&folder.path().join(&part.file), &mut staged.rows);
+            read_part(&folder.path().join(&part.file), &mut staged);
         }
         assert_eq!((staged.rows.len() - before) as u64, done.rows);
         staged.parts += done.parts.len();
@@ -72,11 +74,13 @@ pub(crate) fn stage_with(source: &dyn Source, workers: usize) -> Result<Staged> 
     Ok(staged)
 }
 
-fn read_part(path: &std::path::Path, rows: &mut Vec<Row>) {
+fn read_part(path: &std::path::Path, staged: &mut Staged) {
     let reader =
         ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
     for batch in reader {
-        let batch = batch.unwrap();
+        let mut batch = batch.unwrap();
+        let lines = batch.remove_column(0);
+        staged.lines.extend(lines.as_primitive::<UInt64Type>().values());
         for index in 0..batch.num_rows() {
             let mut row = Row::new();
             for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
@@ -92,7 +96,7 @@ fn read_part(path: &std::path::Path, rows: &mut Vec<Row>) {
                     row.insert(field.name().clone(), cell(column, index));
                 }
             }
-            rows.push(row);
+            staged.rows.push(row);
         }
     }
 }

@@ -85,6 +85,7 @@ fn blank_lines_crlf_a_byte_order_mark_and_a_missing_last_newline_are_no_matter()
     let staged = staged("\u{feff}{\"a\":1}\r\n\r\n  \t\n{\"a\":2}\n\n{\"a\": x}\r\n{\"a\":3}");
     assert_eq!(staged.json(), json!([{"a:N": "1"}, {"a:N": "2"}, {"a:N": "3"}]));
     assert_eq!(staged.messages(), ["6: expected a value at byte 7"]);
+    assert_eq!(staged.lines, [1, 4, 7]);
 }
 
 #[test]

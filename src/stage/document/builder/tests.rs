@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
+use arrow::datatypes::UInt64Type;
 
 use super::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DocumentBuilder};
 use crate::stage::document::{Change, Names, Stop, Tag};
@@ -30,19 +31,20 @@ fn columns_are_sorted_and_stay_once_seen() {
     for name in ["b", "a"] {
         set(&mut builder, name, Tag::S, "x").unwrap();
     }
-    builder.keep(None);
+    builder.keep(1, None);
     let first = builder.take().unwrap().unwrap();
     set(&mut builder, "c", Tag::N, "1").unwrap();
-    builder.keep(None);
-    builder.keep(None);
+    builder.keep(2, None);
+    builder.keep(4, None);
     let second = builder.take().unwrap().unwrap();
     let names = |batch: &arrow::record_batch::RecordBatch| {
         batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
     };
-    assert_eq!(names(&first), ["a:S", "b:S"]);
-    assert_eq!(names(&second), ["a:S", "b:S", "c:N"]);
+    assert_eq!(names(&first), ["__recon_line", "a:S", "b:S"]);
+    assert_eq!(names(&second), ["__recon_line", "a:S", "b:S", "c:N"]);
     assert_eq!(second.num_rows(), 2);
-    assert_eq!(second.column(0).null_count(), 2);
+    assert_eq!(second.column(0).as_primitive::<UInt64Type>().values().as_ref(), [2, 4]);
+    assert_eq!(second.column(1).null_count(), 2);
     assert!(builder.take().unwrap().is_none());
 }
 
@@ -51,7 +53,7 @@ fn a_row_that_is_given_up_takes_everything_back() {
     let mut builder = builder(false);
     set(&mut builder, "s", Tag::S, "kept").unwrap();
     set(&mut builder, "set", Tag::Ss, "kept").unwrap();
-    builder.keep(None);
+    builder.keep(1, None);
     // A whole value, a whole set, an unfinished value, an unfinished set, a flag.
     set(&mut builder, "s", Tag::S, "gone").unwrap();
     set(&mut builder, "other", Tag::S, "gone").unwrap();
@@ -66,9 +68,9 @@ fn a_row_that_is_given_up_takes_everything_back() {
     builder.column(attribute, Tag::Bool).unwrap().flag(true);
     builder.give_up();
     set(&mut builder, "set", Tag::Ss, "last").unwrap();
-    builder.keep(None);
+    builder.keep(1, None);
     let batch = builder.take().unwrap().unwrap();
-    assert_eq!(batch.num_columns(), 2);
+    assert_eq!(batch.num_columns(), 3);
     let text = batch.column_by_name("s:S").unwrap().as_string::<i32>();
     assert_eq!(text.iter().collect::<Vec<_>>(), [Some("kept"), None]);
     let sets = batch.column_by_name("set:SS").unwrap().as_list::<i32>();
@@ -92,10 +94,10 @@ fn the_order_of_attributes_may_change_from_row_to_row() {
         for name in order {
             set(&mut builder, name, Tag::S, name).unwrap();
         }
-        builder.keep(None);
+        builder.keep(1, None);
     }
     let batch = builder.take().unwrap().unwrap();
-    for (column, name) in batch.columns().iter().zip(["a", "b", "c"]) {
+    for (column, name) in batch.columns()[1..].iter().zip(["a", "b", "c"]) {
         assert!(column.as_string::<i32>().iter().all(|value| value == Some(name)));
     }
 }
@@ -105,7 +107,7 @@ fn a_batch_is_full_by_rows_or_by_bytes() {
     let mut rows = builder(false);
     for _ in 0..BATCH_ROWS_MAX {
         assert!(!rows.is_full());
-        rows.keep(None);
+        rows.keep(1, None);
     }
     assert!(rows.is_full());
     let mut bytes = builder(false);
@@ -117,7 +119,7 @@ fn a_batch_is_full_by_rows_or_by_bytes() {
             bytes.give_up();
             set(&mut bytes, "a", Tag::S, &value).unwrap();
         }
-        bytes.keep(None);
+        bytes.keep(1, None);
     }
     assert!(bytes.is_full());
     bytes.take().unwrap();
@@ -130,11 +132,11 @@ fn a_chains_rows_carry_their_reserved_columns_first() {
     set(&mut builder, "a", Tag::S, "1").unwrap();
     assert_eq!(builder.key_value("a"), Some((Tag::S, &b"1"[..])));
     assert_eq!(builder.key_value("b"), None);
-    builder.keep(Some(Change { key: (7 << 64) + 9, window: 3, deleted: true }));
+    builder.keep(1, Some(Change { key: (7 << 64) + 9, window: 3, deleted: true }));
     assert_eq!(builder.key_value("a"), None, "the next row has none yet");
     let batch = builder.take().unwrap().unwrap();
     let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
-    assert_eq!(names, ["__recon_k1", "__recon_k2", "__recon_window", "__recon_deleted", "a:S"]);
-    assert_eq!(batch.column(0).as_primitive::<arrow::datatypes::UInt64Type>().value(0), 7);
-    assert_eq!(batch.column(1).as_primitive::<arrow::datatypes::UInt64Type>().value(0), 9);
+    assert_eq!(names, ["__recon_line", "__recon_k1", "__recon_k2", "__recon_window", "__recon_deleted", "a:S"]);
+    assert_eq!(batch.column(1).as_primitive::<UInt64Type>().value(0), 7);
+    assert_eq!(batch.column(2).as_primitive::<UInt64Type>().value(0), 9);
 }

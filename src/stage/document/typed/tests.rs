@@ -17,7 +17,7 @@ fn read(text: &str) -> Result<DocumentBuilder, String> {
     let result = read_item(&mut cursor, &mut builder).and_then(|()| Ok(cursor.end()?));
     match result {
         Ok(()) => {
-            builder.keep(None);
+            builder.keep(1, None);
             Ok(builder)
         }
         Err(Stop::Row(fault)) => Err(format!("{}: {}", fault.attribute.unwrap_or_default(), fault.message)),
