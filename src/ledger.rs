@@ -103,6 +103,19 @@ pub struct Total {
     pub target_records: u64,
 }
 
+/// What there is to say of a live dataset whose units were not all read as of one moment: a record that moved meanwhile may be
+/// there twice, or not at all.
+pub fn moments<'a>(units: impl IntoIterator<Item = &'a UnitRow>) -> Option<String> {
+    let stamps: std::collections::BTreeSet<&str> = units.into_iter().map(|unit| unit.stamp.as_str()).collect();
+    (stamps.len() > 1).then(|| {
+        format!(
+            "not one moment: the staging was interrupted and its units were read as of {} moments; \
+             a record that changed in between may look different, missing or extra",
+            stamps.len()
+        )
+    })
+}
+
 /// Now, as the ledger writes times.
 pub fn now() -> String {
     format!("{:.3}", Timestamp::now())

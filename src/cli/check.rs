@@ -8,7 +8,7 @@ use super::{Format, Global, print};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::reconcile::report::terminal::thousands;
-use crate::spec::{Dataset, DatasetKind, Spec};
+use crate::spec::{Dataset, Spec};
 use crate::stage::document::Names;
 use crate::warehouse::Warehouse;
 
@@ -46,19 +46,10 @@ fn columns(global: &Global, dataset: &Dataset) -> Result<Option<Vec<(String, Str
     Ok(Some(staged.columns.iter().map(|c| (c.sql_name.clone(), c.store.describe())).collect()))
 }
 
-fn kind(dataset: &Dataset) -> (&'static str, &str) {
-    match &dataset.kind {
-        DatasetKind::Csv(options) => ("csv", &options.uri),
-        DatasetKind::Jsonl { uri } => ("jsonl", uri),
-        DatasetKind::Parquet { uri } => ("parquet", uri),
-        DatasetKind::DynamodbExport(options) => ("dynamodb-export", &options.uri),
-    }
-}
-
 fn as_text(global: &Global, spec: &Spec, seen: &[Seen<'_>]) -> String {
     let mut out = format!("{} is a good spec\n", spec.path.display());
     for s in seen {
-        let (kind, uri) = kind(s.dataset);
+        let (kind, uri) = (s.dataset.kind.word(), s.dataset.kind.place());
         let units = if s.units == 1 { "1 file".to_owned() } else { format!("{} files", s.units) };
         let bytes = thousands(s.bytes);
         out.push_str(&format!("\ndataset {}  ({kind}, {uri}): {units}, {bytes} bytes\n", s.dataset.name));
@@ -105,7 +96,7 @@ fn as_json(global: &Global, spec: &Spec, seen: &[Seen<'_>]) -> String {
     let datasets: serde_json::Map<_, _> = seen
         .iter()
         .map(|s| {
-            let (kind, uri) = kind(s.dataset);
+            let (kind, uri) = (s.dataset.kind.word(), s.dataset.kind.place());
             let columns = s.columns.as_ref().map(|all| {
                 all.iter().map(|(name, ty)| json!({ "name": name, "type": ty })).collect::<Vec<_>>()
             });

@@ -6,6 +6,7 @@ use arrow::record_batch::RecordBatch;
 use super::resolve::StoreType;
 use crate::query::{identifier, literal};
 use crate::value::arrow::Cells;
+use crate::value::column::ColumnType;
 use crate::value::{Number, Value, json};
 
 /// How one side of a field is read.
@@ -19,6 +20,8 @@ pub enum Access {
         physical: String,
         /// What the store says of it.
         store: StoreType,
+        /// Its type, where values are carried as text that has to be read.
+        carried: Option<ColumnType>,
     },
     /// An expression of the spec; a row for which it fails does not cast.
     Expression {
@@ -77,7 +80,7 @@ impl Access {
     /// The text of a row where it is plainly there, borrowed from the batch: the shortest way to the most frequent values.
     #[inline]
     pub fn plain_text<'a>(&self, cells: &[Cells<'a>], first: usize, row: usize) -> Option<&'a str> {
-        let Self::Column { .. } = self else { return None };
+        let Self::Column { carried: None, .. } = self else { return None };
         match &cells[first] {
             Cells::Text(texts) if texts.is_valid(row) => Some(texts.value(row)),
             _ => None,
@@ -90,7 +93,8 @@ impl Access {
     /// Why there is no value, in words.
     pub fn value<'a>(&self, cells: &[Cells<'a>], first: usize, row: usize) -> Result<Value<'a>, String> {
         match self {
-            Self::Column { .. } => cells[first].value(row),
+            Self::Column { carried: None, .. } => cells[first].value(row),
+            Self::Column { carried: Some(ty), .. } => ty.read(cells[first].value(row)?),
             Self::Expression { .. } => match cells[first].value(row)? {
                 Value::Map(mut entries) => Ok(entries.pop().expect("the struct has one entry").1),
                 _ => Err("the spec's SQL fails for this row".to_owned()),

@@ -62,6 +62,13 @@ impl<'a> Names<'a> {
                 StoreType::Document { .. } => {
                     document_sql(column, sizes_of(&sizes, std::slice::from_ref(&column.name)), cast)
                 }
+                StoreType::Number => {
+                    let text = identifier(&column.physical[0].1);
+                    match sizes_of(&sizes, std::slice::from_ref(&column.name)) {
+                        Some((precision, scale)) => format!("{cast}({text} as decimal({precision}, {scale}))"),
+                        None => text,
+                    }
+                }
                 _ => identifier(&column.physical[0].1),
             };
             names.logical.push(Logical {
@@ -109,6 +116,7 @@ impl<'a> Names<'a> {
                     sql: identifier(&column.sql_name),
                     physical: column.physical[0].1.clone(),
                     store: store.clone(),
+                    carried: column.carried(),
                 },
             });
         }
@@ -299,11 +307,18 @@ impl<'a> Names<'a> {
         let mut wanted: Vec<(Vec<String>, String)> = Vec::new();
         for parts in paths {
             let Some(column) = self.staged.column(&parts[0]) else { continue };
-            let StoreType::Document { tags, .. } = &column.store else { continue };
             let key: Vec<String> = if parts.len() == 1 { vec![column.name.clone()] } else { parts.clone() };
             if wanted.iter().any(|(known, _)| *known == key) {
                 continue;
             }
+            let tags = match &column.store {
+                StoreType::Document { tags, .. } => tags,
+                StoreType::Number if parts.len() == 1 => {
+                    wanted.push((key, identifier(&column.physical[0].1)));
+                    continue;
+                }
+                _ => continue,
+            };
             if parts.len() == 1 && tags.as_slice() == ["N"] {
                 let (_, name) =
                     column.physical.iter().find(|(tag, _)| tag == "N").expect("its only type is N");

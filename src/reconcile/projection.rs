@@ -6,7 +6,7 @@ use super::plan::{FieldPlan, Side};
 use super::side::Staged;
 use crate::error::Result;
 use crate::query::render;
-use crate::spec::{DatasetKind, Field, Sql};
+use crate::spec::{Field, Sql};
 
 /// The pieces of a side's query.
 #[derive(Clone, Debug)]
@@ -119,5 +119,5 @@ fn keep(filter: &str, plans: &[FieldPlan], side: Side, names: &Names<'_>) -> Str
 
 /// DynamoDB tables have a key, so an item whose key is not there is damaged.
 pub(super) fn needs_key(staged: &Staged) -> bool {
-    matches!(staged.dataset.kind, DatasetKind::DynamodbExport(_))
+    staged.dataset.kind.is_dynamodb()
 }

@@ -2,6 +2,7 @@
 
 use crate::spec::Rule;
 use crate::value::cast::{Class, Zone};
+use crate::value::column::ColumnType;
 use crate::value::kind::{DecimalSize, Element, Type};
 
 /// What a store says of a column or an expression.
@@ -15,6 +16,8 @@ pub enum StoreType {
     Int,
     /// Fixed decimals.
     Decimal(DecimalSize),
+    /// Exact numbers of any size.
+    Number,
     /// Single-precision floats.
     Float32,
     /// Double-precision floats.
@@ -53,6 +56,30 @@ pub enum StoreType {
     },
     /// A type that recon does not compare, by its name.
     Other(String),
+}
+
+impl From<&ColumnType> for StoreType {
+    fn from(ty: &ColumnType) -> Self {
+        match ty {
+            ColumnType::Int | ColumnType::UnsignedInt => Self::Int,
+            ColumnType::Decimal(size) => Self::Decimal(*size),
+            ColumnType::Number => Self::Number,
+            ColumnType::Float32 => Self::Float32,
+            ColumnType::Float64 => Self::Float64,
+            ColumnType::Bool => Self::Bool,
+            ColumnType::Text => Self::Text,
+            ColumnType::Bytes => Self::Bytes,
+            ColumnType::Date => Self::Date,
+            ColumnType::Timestamp { zoned } => Self::Timestamp { zoned: *zoned },
+            ColumnType::Time | ColumnType::LongTime => Self::Time,
+            ColumnType::TimeTz => Self::TimeTz,
+            ColumnType::Interval => Self::Interval,
+            ColumnType::Uuid => Self::Uuid,
+            ColumnType::Json => Self::Json,
+            ColumnType::List(_) => Self::List,
+            ColumnType::Other(name) => Self::Other(name.clone()),
+        }
+    }
 }
 
 impl StoreType {
@@ -95,6 +122,7 @@ impl StoreType {
             Self::Text => "string".to_owned(),
             Self::Int => "int".to_owned(),
             Self::Decimal(size) => format!("decimal({},{})", size.precision, size.scale),
+            Self::Number => "decimal".to_owned(),
             Self::Float32 => "float32".to_owned(),
             Self::Float64 => "float64".to_owned(),
             Self::Bool => "bool".to_owned(),
@@ -211,7 +239,7 @@ fn castable(side: &StoreType, class: Class) -> bool {
     use StoreType as S;
     match side {
         S::Untyped | S::Text | S::Document { .. } => true,
-        S::Int | S::Decimal(_) => matches!(
+        S::Int | S::Decimal(_) | S::Number => matches!(
             class,
             Class::Text
                 | Class::Int
@@ -251,7 +279,7 @@ fn pair(a: &StoreType, b: &StoreType) -> Option<Class> {
         (S::Int, S::Int) => Class::Int,
         (S::Float32, S::Float32 | S::Float64) => Class::Float32,
         (S::Float64, S::Float64) => Class::Float64,
-        (S::Int | S::Decimal(_), S::Decimal(_) | S::Float32 | S::Float64) => Class::Number,
+        (S::Int | S::Decimal(_) | S::Number, S::Decimal(_) | S::Number | S::Float32 | S::Float64) => Class::Number,
         (S::Uuid, S::Uuid | S::Text) => Class::Uuid,
         (a, b) if std::mem::discriminant(a) == std::mem::discriminant(b) => own_class(a)?,
         _ => return None,
@@ -264,7 +292,7 @@ fn own_class(side: &StoreType) -> Option<Class> {
     Some(match side {
         S::Untyped | S::Text => Class::Text,
         S::Int => Class::Int,
-        S::Decimal(_) => Class::Number,
+        S::Decimal(_) | S::Number => Class::Number,
         S::Float32 => Class::Float32,
         S::Float64 => Class::Float64,
         S::Bool => Class::Bool,
@@ -317,7 +345,7 @@ fn document_and(tags: &[&str], typed: &StoreType) -> Option<Class> {
             _ => return None,
         }),
         S::Text if only(&["S"]) => Some(Class::Text),
-        S::Int | S::Decimal(_) | S::Float32 | S::Float64 if only(&["N"]) => Some(Class::Number),
+        S::Int | S::Decimal(_) | S::Number | S::Float32 | S::Float64 if only(&["N"]) => Some(Class::Number),
         S::Bool if only(&["BOOL"]) => Some(Class::Bool),
         S::Timestamp { .. } | S::Date | S::Time | S::TimeTz | S::Interval | S::Uuid if only(&["S"]) => {
             own_class(typed)
@@ -330,7 +358,7 @@ fn document_and(tags: &[&str], typed: &StoreType) -> Option<Class> {
         S::Map | S::Json if only(&["M", "L"]) => Some(Class::Json),
         // A mixed attribute against a type that some of its values have: the others fail to cast, each by name.
         S::Text if tags.contains(&"S") => Some(Class::Text),
-        S::Int | S::Decimal(_) | S::Float32 | S::Float64 if tags.contains(&"N") => Some(Class::Number),
+        S::Int | S::Decimal(_) | S::Number | S::Float32 | S::Float64 if tags.contains(&"N") => Some(Class::Number),
         S::Bool if tags.contains(&"BOOL") => Some(Class::Bool),
         _ => None,
     }

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::resolve::StoreType;
 use crate::error::{Context, Error, Result};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, moments};
 use crate::query::{identifier, literal, render};
 use crate::spec::{Dataset, DatasetKind};
+use crate::value::column::ColumnType;
 use crate::warehouse::Warehouse;
 
 /// Columns of recon's own in the parts: the line on which each row began, and in a chain of exports whether it is a deletion.
@@ -68,8 +69,16 @@ pub struct Column {
     pub sql_name: String,
     /// What the store says of it.
     pub store: StoreType,
-    /// For documents, each type's tag and its physical column, `NULL` included; for tables one entry without a tag.
+    /// For documents, each type's tag and its physical column, `NULL` included; for tables one entry, with the column's type as
+    /// tag where the table is a live one.
     pub physical: Vec<(String, String)>,
+}
+
+impl Column {
+    /// A live table's type of the column, where its values are carried as text that has to be read.
+    pub fn carried(&self) -> Option<ColumnType> {
+        self.physical[0].0.parse().ok().filter(ColumnType::is_read_from_text)
+    }
 }
 
 /// A physical column as staging recorded it.
@@ -106,7 +115,12 @@ impl Staged {
             std::path::absolute(&folder).or_failed(|| format!("cannot find {}", folder.display()))?;
         let (mut parts, mut failures, mut physical) = (Vec::new(), Vec::new(), Vec::new());
         let (mut has_lines, mut is_chain) = (false, false);
-        for unit in ledger.units(generation.id)? {
+        let units = ledger.units(generation.id)?;
+        let mut warnings = generation.warnings;
+        if dataset.kind.is_live() {
+            warnings.extend(moments(&units));
+        }
+        for unit in units {
             let damaged = |e: serde_json::Error| Error::failed("the ledger's units are damaged").caused_by(e);
             let unit_parts: Vec<PartRow> = serde_json::from_str(&unit.parts).map_err(damaged)?;
             let columns: Vec<ColumnRow> = serde_json::from_str(&unit.columns).map_err(damaged)?;
@@ -133,7 +147,7 @@ impl Staged {
             dataset: dataset.clone(),
             generation: generation.id,
             staged_at: generation.completed_at.unwrap_or_default(),
-            warnings: generation.warnings,
+            warnings,
             parts,
             columns: Vec::new(),
             failures,
@@ -206,7 +220,7 @@ impl Staged {
 
     /// Whether absent and NULL are two things in this dataset.
     pub fn is_schemaless(&self) -> bool {
-        matches!(self.dataset.kind, DatasetKind::Jsonl { .. } | DatasetKind::DynamodbExport(_))
+        self.dataset.kind.is_schemaless()
     }
 
     fn find_columns(&self, warehouse: &Warehouse, physical: Vec<Physical>) -> Result<Vec<Column>> {
@@ -265,8 +279,14 @@ impl Staged {
                     );
                 }
             }
-            kind @ (DatasetKind::Jsonl { .. } | DatasetKind::DynamodbExport(_)) => {
-                let dynamodb = matches!(kind, DatasetKind::DynamodbExport(_));
+            DatasetKind::Postgres(_) | DatasetKind::Mysql(_) | DatasetKind::Sqlite { .. } => {
+                for column in columns {
+                    let ty = column.physical[0].0.parse::<ColumnType>();
+                    column.store = ty.as_ref().map_or_else(|e| StoreType::Other(e.clone()), StoreType::from);
+                }
+            }
+            kind @ (DatasetKind::Jsonl { .. } | DatasetKind::DynamodbExport(_) | DatasetKind::Dynamodb(_)) => {
+                let dynamodb = kind.is_dynamodb();
                 for column in columns {
                     column.physical.sort();
                     let tags = column

@@ -7,6 +7,7 @@ mod entity;
 mod field;
 mod reference;
 mod rule;
+mod store;
 
 use std::ops::Range;
 

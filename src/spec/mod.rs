@@ -10,6 +10,7 @@ mod load;
 mod place;
 mod raw;
 mod schema;
+mod store;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::value::kind::Type;
 
 pub use load::{load, parse, time_zone};
 pub use schema::json_schema;
+pub use store::{Identifier, TableName, Url, What};
 
 /// A checked spec.
 #[derive(Clone, Debug)]
@@ -67,6 +69,8 @@ pub struct Dataset {
     pub kind: DatasetKind,
     /// IANA zone or fixed offset of its timestamps that carry none.
     pub timezone: Option<String>,
+    /// How its object storage is reached, where it lies in one.
+    pub storage: Storage,
     /// 1-based line of its table in the spec.
     pub line: usize,
 }
@@ -88,6 +92,109 @@ pub enum DatasetKind {
     },
     /// An export of a DynamoDB table to S3, as a folder.
     DynamodbExport(ExportOptions),
+    /// A table or a query of a PostgreSQL database.
+    Postgres(SqlOptions),
+    /// A table or a query of a MySQL or MariaDB database.
+    Mysql(SqlOptions),
+    /// A table or a query of a SQLite file.
+    Sqlite {
+        /// The file.
+        path: String,
+        /// What of it is read.
+        what: What,
+    },
+    /// A DynamoDB table.
+    Dynamodb(DynamodbOptions),
+}
+
+impl DatasetKind {
+    /// The spec's word for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Csv(_) => "csv",
+            Self::Jsonl { .. } => "jsonl",
+            Self::Parquet { .. } => "parquet",
+            Self::DynamodbExport(_) => "dynamodb-export",
+            Self::Postgres(_) => "postgres",
+            Self::Mysql(_) => "mysql",
+            Self::Sqlite { .. } => "sqlite",
+            Self::Dynamodb(_) => "dynamodb",
+        }
+    }
+
+    /// Where it lies, for people.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Csv(options) => options.uri.clone(),
+            Self::Jsonl { uri } | Self::Parquet { uri } => uri.clone(),
+            Self::DynamodbExport(options) => options.uri.clone(),
+            Self::Postgres(options) | Self::Mysql(options) => {
+                format!("{} {}", options.url.shown(), options.what.shown())
+            }
+            Self::Sqlite { path, what } => format!("{path} {}", what.shown()),
+            Self::Dynamodb(options) => options.table.clone(),
+        }
+    }
+
+    /// Whether it may change while it is read, so that a finished staging of it is read afresh the next time.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Postgres(_) | Self::Mysql(_) | Self::Sqlite { .. } | Self::Dynamodb(_))
+    }
+
+    /// Whether its rows are documents: each has attributes of its own, and absent is not NULL.
+    pub fn is_schemaless(&self) -> bool {
+        matches!(self, Self::Jsonl { .. } | Self::DynamodbExport(_) | Self::Dynamodb(_))
+    }
+
+    /// Whether its documents have DynamoDB's types, and every item a key.
+    pub fn is_dynamodb(&self) -> bool {
+        matches!(self, Self::DynamodbExport(_) | Self::Dynamodb(_))
+    }
+}
+
+/// A SQL database and what of it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlOptions {
+    /// Where it is.
+    pub url: Url,
+    /// What is read.
+    pub what: What,
+}
+
+/// Options of a `dynamodb` dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DynamodbOptions {
+    /// The table's name or ARN.
+    pub table: String,
+    /// Its region, where the environment does not say.
+    pub region: Option<String>,
+    /// Another endpoint than the region's own.
+    pub endpoint: Option<String>,
+    /// How many segments are scanned in parallel; `None`: as the table's size suggests.
+    pub segments: Option<u32>,
+    /// Whether reads are strongly consistent, at twice the price.
+    pub consistent: bool,
+    /// Only items whose partition key is this, read by `Query`.
+    pub partition: Option<String>,
+    /// With `partition`: only items whose sort key begins like this.
+    pub sort_prefix: Option<String>,
+    /// Most read capacity units a second.
+    pub rcu_max: Option<u32>,
+}
+
+/// How object storage is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// Another endpoint than the region's own.
+    pub endpoint: Option<String>,
+    /// The region, where the environment does not say.
+    pub region: Option<String>,
+    /// The bucket is part of the path, not of the host.
+    pub path_style: bool,
+    /// Requests are not signed.
+    pub unsigned: bool,
+    /// The requester pays.
+    pub requester_pays: bool,
 }
 
 /// Options of a `csv` dataset.

@@ -204,12 +204,12 @@ pub(super) struct RawSpec {
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 #[schemars(rename = "Dataset")]
-#[expect(dead_code, reason = "the options of kinds that this version does not read are only recognised")]
 pub(super) struct RawDataset {
-    /// What it is. This version reads csv, jsonl, parquet and dynamodb-export.
+    /// What it is.
     #[schemars(required, extend("enum" = words::KINDS))]
     pub(super) kind: Option<At<String>>,
-    /// A file, a folder or a glob; for dynamodb-export the export's folder. A relative path starts at the spec's folder.
+    /// A file, a folder, a glob or an `s3://` location; for dynamodb-export the export's folder. A relative path starts at the
+    /// spec's folder.
     pub(super) uri: Option<At<String>>,
     /// IANA zone (`Europe/Zurich`) or fixed offset (`+02:00`) of the timestamps that carry none.
     pub(super) timezone: Option<At<String>>,
@@ -247,10 +247,20 @@ pub(super) struct RawDataset {
     pub(super) endpoint: Option<At<String>>,
     /// dynamodb: how many segments are scanned in parallel.
     pub(super) segments: Option<At<u32>>,
+    /// dynamodb: strongly consistent reads, at twice the price.
+    pub(super) consistent: Option<bool>,
+    /// dynamodb: only the items of this partition key, read by Query.
+    pub(super) partition: Option<At<String>>,
+    /// dynamodb, with `partition`: only the items whose sort key begins like this.
+    pub(super) sort_prefix: Option<At<String>>,
+    /// dynamodb: most read capacity units a second.
+    pub(super) max_rcu: Option<At<u32>>,
     /// Object storage: the bucket is part of the path, not of the host.
     pub(super) path_style: Option<At<bool>>,
     /// Object storage: requests are not signed.
     pub(super) unsigned: Option<At<bool>>,
+    /// Object storage: whoever asks pays for the requests.
+    pub(super) requester_pays: Option<At<bool>>,
 }
 
 /// One logical record type.

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::value::kind::TYPE_NAMES;
 
-/// Kinds that this version reads.
-pub(super) const KINDS_READ: [&str; 4] = ["csv", "jsonl", "parquet", "dynamodb-export"];
+/// Kinds of files.
+const KINDS_OF_FILES: [&str; 4] = ["csv", "jsonl", "parquet", "dynamodb-export"];
 
 /// All kinds of datasets.
 pub(super) const KINDS: [&str; 8] =
@@ -24,11 +24,11 @@ pub(super) const UNITS_NS: [i128; 7] =
     [1, 1_000, 1_000_000, 1_000_000_000, 60_000_000_000, 3_600_000_000_000, 86_400_000_000_000];
 
 /// Options of datasets that need an `s3://` uri (where the kind has no such option itself).
-pub(super) const OBJECT_STORAGE: [&str; 4] = ["endpoint", "region", "path_style", "unsigned"];
+pub(super) const OBJECT_STORAGE: [&str; 5] = ["endpoint", "region", "path_style", "unsigned", "requester_pays"];
 
 /// Which kinds each option of a dataset belongs to; `kind` and `timezone` belong to all.
-pub(super) const OPTIONS: [(&str, &[&str]); 15] = [
-    ("uri", &KINDS_READ),
+pub(super) const OPTIONS: [(&str, &[&str]); 19] = [
+    ("uri", &KINDS_OF_FILES),
     ("delimiter", &["csv"]),
     ("quote", &["csv"]),
     ("header", &["csv"]),
@@ -43,6 +43,10 @@ pub(super) const OPTIONS: [(&str, &[&str]); 15] = [
     ("query", &["sqlite", "postgres", "mysql"]),
     ("query_file", &["sqlite", "postgres", "mysql"]),
     ("segments", &["dynamodb"]),
+    ("consistent", &["dynamodb"]),
+    ("partition", &["dynamodb"]),
+    ("sort_prefix", &["dynamodb"]),
+    ("max_rcu", &["dynamodb"]),
 ];
 
 /// Whether a kind has an option of its own; object storage is another question.
@@ -54,7 +58,7 @@ pub(super) fn belongs(option: &str, kind: &str) -> bool {
 
 /// Whether datasets of a kind can lie in object storage.
 pub(super) fn has_uri(kind: &str) -> bool {
-    KINDS_READ.contains(&kind)
+    KINDS_OF_FILES.contains(&kind)
 }
 
 /// What `type` can be, as JSON Schema: the simple names, or a decimal with its size.

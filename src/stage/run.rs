@@ -21,7 +21,7 @@ use super::{Source, Unit, open};
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
-use crate::ledger::{Generation, Ledger, UnitRow};
+use crate::ledger::{Generation, Ledger, UnitRow, moments};
 use crate::spec::{Dataset, DatasetKind};
 
 /// A documents' row is nested as deep as its text says.
@@ -93,11 +93,13 @@ pub fn definition(dataset: &Dataset, home: &Path, copy: bool) -> String {
         DatasetKind::DynamodbExport(options) => {
             std::iter::once(&mut options.uri).chain(&mut options.increments).collect()
         }
+        DatasetKind::Sqlite { path, .. } => vec![path],
+        DatasetKind::Postgres(_) | DatasetKind::Mysql(_) | DatasetKind::Dynamodb(_) => Vec::new(),
     };
     for place in places {
         *place = from_project(home, Path::new(place));
     }
-    let kind = format!("{kind:?} {copied} {}", env!("CARGO_PKG_VERSION"));
+    let kind = format!("{kind:?} {:?} {copied} {}", dataset.storage, env!("CARGO_PKG_VERSION"));
     format!("{:032x}", xxh3_128(kind.as_bytes()))
 }
 
@@ -139,13 +141,17 @@ fn prepare<'a>(dataset: &'a Dataset, ledger: &Ledger, run_id: &str, options: &Op
     let (units, warnings) = source.units().map_err(of_dataset)?;
     let definition = definition(dataset, ledger.home(), options.copy);
     let unit_key = |unit: &Unit| unit_key(unit, ledger.home());
-    let latest = ledger.latest_generation(&dataset.name)?.filter(|g| g.definition == definition);
+    let is_live = dataset.kind.is_live();
+    // A finished staging of a live store is history: the next one reads what is there now.
+    let latest = ledger
+        .latest_generation(&dataset.name)?
+        .filter(|g| g.definition == definition && !(is_live && g.complete));
     let old = latest.as_ref().map_or(Ok(Vec::new()), |g| ledger.units(g.id))?;
     let mut kept = HashMap::new();
     for (ordinal, unit) in units.iter().enumerate() {
         let key = unit_key(unit);
         if let Some(row) = old.iter().find(|row| row.path == key)
-            && let Some(row) = still_good(unit, row, &folder)?
+            && let Some(row) = still_good(is_live, unit, row, &folder)?
         {
             kept.insert(ordinal, UnitRow { ordinal: ordinal as i64, ..row });
         }
@@ -186,6 +192,9 @@ fn unit_key(unit: &Unit, home: &Path) -> String {
 /// A path as seen from the folder that the home lies in, so that it does not depend on the current folder; a path that leads
 /// elsewhere stays as it was given.
 fn from_project(home: &Path, path: &Path) -> String {
+    if path.to_str().is_some_and(|path| path.contains("://")) {
+        return path.display().to_string();
+    }
     let inside = || {
         let home = std::path::absolute(home).ok()?;
         let path = std::path::absolute(path).ok()?;
@@ -196,13 +205,14 @@ fn from_project(home: &Path, path: &Path) -> String {
 
 /// A unit's row, where the file is what it was when it was read and its parts are all there. A file that was only touched is
 /// told from a changed one by its digest.
-fn still_good(unit: &Unit, row: &UnitRow, folder: &Path) -> Result<Option<UnitRow>> {
+fn still_good(is_live: bool, unit: &Unit, row: &UnitRow, folder: &Path) -> Result<Option<UnitRow>> {
     let parts: Vec<Part> = serde_json::from_str(&row.parts).unwrap_or_default();
     let there = parts.iter().map(|p| &p.file).chain(&row.failed).all(|file| folder.join(file).exists());
-    if !there || row.expected != expected_text(unit) || row.bytes != unit.bytes {
+    if !there || row.expected != expected_text(unit) || (row.bytes != unit.bytes && !is_live) {
         return Ok(None);
     }
-    if row.stamp == unit.stamp.0 {
+    // A range that was read as of an earlier moment stays; what that means is said in the end (`ledger::moments`).
+    if row.stamp == unit.stamp.0 || is_live {
         return Ok(Some(row.clone()));
     }
     let digests = Input::open(&unit.path, false, &Arc::new(Progress::default()))?
@@ -268,7 +278,7 @@ fn read_unit(
     let stem = format!("{}-{ordinal:06}", job.generation);
     let sink = UnitSink::new(&job.folder, &stem, Arc::clone(progress), Arc::clone(limit)).of(&unit.path);
     let digests = job.source.read(unit, &sink, workers)?;
-    let after = Stamp::of(&unit.path)?;
+    let after = job.source.stamp(unit)?;
     if after != unit.stamp {
         return Err(Error::failed(format!("{} changed while it was being read", unit.path.display()))
             .help("run `recon stage` again once nobody writes to it"));
@@ -321,6 +331,10 @@ fn write_failures(folder: &Path, stem: &str, staged: &StagedUnit) -> Result<Opti
 fn complete(job: Job<'_>, ledger: &Ledger) -> Result<Outcome> {
     let done = job.done.into_inner().expect("no worker panics");
     let rows: Vec<&UnitRow> = job.kept.values().chain(&done).collect();
+    let mut warnings = job.warnings;
+    if job.dataset.kind.is_live() {
+        warnings.extend(moments(rows.iter().copied()));
+    }
     if !job.unchanged {
         fault::point("stage.before-complete");
         ledger.complete_generation(&job.dataset.name, job.generation)?;
@@ -335,7 +349,7 @@ fn complete(job: Job<'_>, ledger: &Ledger) -> Result<Outcome> {
         rows: rows.iter().map(|r| r.rows).sum(),
         failures: rows.iter().map(|r| r.failures).sum(),
         kept: job.unchanged,
-        warnings: job.warnings,
+        warnings,
     })
 }
 

@@ -5,6 +5,7 @@
 
 pub mod arrow;
 pub mod cast;
+pub mod column;
 pub mod json;
 pub mod kind;
 mod number;

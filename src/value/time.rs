@@ -201,6 +201,19 @@ pub fn parse_time(text: &str) -> Option<(i64, Option<i32>)> {
     cursor.end((i64::try_from(nanos).ok()?, offset))
 }
 
+/// Reads `[-]H…H:MM:SS[.f…]` with any number of hours, in nanoseconds.
+pub fn parse_long_time(text: &str) -> Option<i64> {
+    let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (hours, rest) = text.split_once(':')?;
+    if hours.is_empty() || !hours.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    // Minutes and seconds are those of a clock.
+    let (nanos, None) = parse_time(&format!("00:{rest}"))? else { return None };
+    let hours = hours.parse::<i64>().ok()?.checked_mul(3_600 * SECOND_NS as i64)?;
+    Some(sign * hours.checked_add(nanos)?)
+}
+
 /// Reads an interval: ISO 8601 (`P1Y2M3DT4H5M6.7S`) or PostgreSQL's words (`1 year 2 mons -3 days 04:05:06.7`).
 pub fn parse_interval(text: &str) -> Option<Interval> {
     match text.strip_prefix('P') {

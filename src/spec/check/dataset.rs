@@ -8,8 +8,8 @@ use crate::spec::interpolate::interpolate;
 use crate::spec::raw::{At, RawDataset};
 use crate::spec::suggest::{closest, did_you_mean};
 use crate::spec::unknown::tables_in;
-use crate::spec::words::{ENCODINGS, KINDS, KINDS_READ, OBJECT_STORAGE, OPTIONS, belongs, has_uri};
-use crate::spec::{BytesEncoding, CsvOptions, Dataset, DatasetKind, ExportOptions, time_zone};
+use crate::spec::words::{ENCODINGS, KINDS, OBJECT_STORAGE, OPTIONS, belongs, has_uri};
+use crate::spec::{BytesEncoding, CsvOptions, Dataset, DatasetKind, ExportOptions, SqlOptions, time_zone};
 
 impl Checker<'_> {
     pub(super) fn dataset(&mut self, name: &At<String>, raw: &RawDataset) -> Option<Dataset> {
@@ -17,31 +17,31 @@ impl Checker<'_> {
         let kind = self.kind(name, raw)?;
         self.foreign_options(name, raw, kind);
         let timezone = raw.timezone.as_ref().and_then(|at| self.timezone(at));
-        if !KINDS_READ.contains(&kind) {
-            let span = raw.kind.as_ref().map_or(&name.span, |at| &at.span);
-            self.report(
-                span,
-                format!("kind `{kind}` is not supported by this version; it reads {}", KINDS_READ.join(", ")),
-                "export the data to one of these and describe the files",
-            );
-            return None;
-        }
-        let Some(uri) = &raw.uri else {
-            self.report(
-                &name.span,
-                format!("dataset `{}` has no `uri`", name.value),
-                "add `uri = \"…\"`: a file, a folder or a glob",
-            );
-            return None;
-        };
-        let uri = self.location(uri);
         let kind = match kind {
-            "csv" => DatasetKind::Csv(self.csv(raw, uri)?),
-            "jsonl" => DatasetKind::Jsonl { uri: uri? },
-            "parquet" => DatasetKind::Parquet { uri: uri? },
-            _ => DatasetKind::DynamodbExport(self.export(raw, uri)?),
+            "postgres" | "mysql" => {
+                let (url, what) = (self.url(name, raw), self.what(name, raw));
+                let options = SqlOptions { url: url?, what: what? };
+                if kind == "postgres" { DatasetKind::Postgres(options) } else { DatasetKind::Mysql(options) }
+            }
+            "sqlite" => {
+                let path = self.needed(name, "path", raw.path.as_ref(), "the database's file");
+                let (path, what) = (path.and_then(|at| self.location(at)), self.what(name, raw));
+                DatasetKind::Sqlite { path: path?, what: what? }
+            }
+            "dynamodb" => DatasetKind::Dynamodb(self.dynamodb(name, raw)?),
+            files => {
+                let uri = self.needed(name, "uri", raw.uri.as_ref(), "a file, a folder or a glob")?;
+                let uri = self.location(uri);
+                match files {
+                    "csv" => DatasetKind::Csv(self.csv(raw, uri)?),
+                    "jsonl" => DatasetKind::Jsonl { uri: uri? },
+                    "parquet" => DatasetKind::Parquet { uri: uri? },
+                    _ => DatasetKind::DynamodbExport(self.export(raw, uri)?),
+                }
+            }
         };
-        Some(Dataset { name: name.value.clone(), kind, timezone, line: self.line(name) })
+        let storage = self.storage(raw)?;
+        Some(Dataset { name: name.value.clone(), kind, timezone, storage, line: self.line(name) })
     }
 
     /// A dataset's name is also the name of its folder in the stage.
@@ -58,7 +58,7 @@ impl Checker<'_> {
 
     fn kind(&mut self, name: &At<String>, raw: &RawDataset) -> Option<&'static str> {
         let Some(at) = &raw.kind else {
-            let help = format!("add `kind = \"…\"`, one of {}", KINDS_READ.join(", "));
+            let help = format!("add `kind = \"…\"`, one of {}", KINDS.join(", "));
             self.report(&name.span, format!("dataset `{}` has no `kind`", name.value), help);
             return None;
         };
@@ -108,7 +108,7 @@ impl Checker<'_> {
     }
 
     /// A local path, as seen from the current folder. The spec's own paths start at the spec's folder.
-    fn location(&mut self, at: &At<String>) -> Option<String> {
+    pub(super) fn location(&mut self, at: &At<String>) -> Option<String> {
         let value = self.interpolated(at)?;
         if value.trim().is_empty() {
             self.report(&at.span, "the location is empty", "write a file, a folder or a glob");
@@ -116,16 +116,12 @@ impl Checker<'_> {
         }
         match value.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => return Some(path.to_owned()),
-            Some(("s3", _)) => {
-                self.report(
-                    &at.span,
-                    "`s3://` locations are not supported by this version; it reads local files",
-                    "copy the objects here (`aws s3 sync`) and give that folder",
-                );
-                return None;
+            Some(("s3", rest)) if rest.split('/').next().is_some_and(|bucket| !bucket.is_empty()) => {
+                return Some(value);
             }
             Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+') => {
-                self.report(&at.span, "only local files can be read", "give a file, a folder or a glob");
+                let help = "give a file, a folder, a glob or `s3://BUCKET/PREFIX`";
+                self.report(&at.span, "only local files and `s3://` locations can be read", help);
                 return None;
             }
             _ => {}
