@@ -5,27 +5,32 @@
 
 pub mod csv;
 pub mod document;
+pub mod dynamodb;
 pub mod dynamodb_export;
 pub mod input;
 pub mod jsonl;
 pub mod listing;
+pub mod mysql;
 mod names;
 pub mod parquet;
 mod net;
 mod part;
+pub mod postgres;
 pub mod run;
 pub mod sink;
+pub mod sqlite;
 pub mod table;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::spec::{Dataset, DatasetKind};
+use crate::value::Value;
 use document::Names;
 use input::{Digests, Stamp};
 use sink::UnitSink;
-use table::TableColumn;
+use table::TableFacts;
 
 /// Something that can be read, checked and resumed alone: a file, or a range of a live table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,13 +82,31 @@ pub trait Source: Send + Sync {
         Stamp::of(&unit.path)
     }
 
-    /// The columns, where the store declares them: without reading any row.
+    /// What the store itself says of a table: without reading any row. `None` for files.
     ///
     /// # Errors
     /// A store that cannot be reached; a table that is not there.
-    fn columns(&self) -> Result<Option<Vec<TableColumn>>> {
+    fn facts(&self) -> Result<Option<TableFacts>> {
         Ok(None)
     }
+
+    /// The same dataset, but only the records with these keys, read afresh when it is read; `None` where the store cannot look
+    /// records up.
+    ///
+    /// # Errors
+    /// A store that cannot be reached; key columns that it does not have.
+    fn only(&self, _keys: &Keys) -> Result<Option<Box<dyn Source>>> {
+        Ok(None)
+    }
+}
+
+/// Keys of some records, as one side of an entity has them.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The columns (or a document's attributes) that make the key.
+    pub columns: Vec<String>,
+    /// For each record a value of each column, none of them NULL.
+    pub values: Vec<Vec<Value<'static>>>,
 }
 
 /// Opens a dataset: the registry of kinds. Nothing is read yet but the list of files.
@@ -105,8 +128,9 @@ pub fn open(dataset: &Dataset, names: &Arc<Names>, copy: bool) -> Result<Box<dyn
         DatasetKind::DynamodbExport(options) => {
             Box::new(dynamodb_export::ExportSource::new(options, Arc::clone(names)))
         }
-        DatasetKind::Postgres(_) | DatasetKind::Mysql(_) | DatasetKind::Sqlite { .. } | DatasetKind::Dynamodb(_) => {
-            return Err(Error::failed(format!("{} is not read by this version", dataset.kind.word())));
-        }
+        DatasetKind::Postgres(options) => postgres::open(options)?,
+        DatasetKind::Mysql(options) => mysql::open(options)?,
+        DatasetKind::Sqlite { path, what } => sqlite::open(path, what)?,
+        DatasetKind::Dynamodb(options) => dynamodb::open(options, Arc::clone(names))?,
     })
 }

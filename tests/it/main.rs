@@ -11,5 +11,7 @@ mod naive;
 mod project;
 mod random;
 mod rules_sql;
+#[expect(dead_code, reason = "each store's tests come with the store")]
+mod servers;
 mod shell;
 mod show;

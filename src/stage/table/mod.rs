@@ -24,6 +24,19 @@ pub struct TableColumn {
     pub remark: Option<String>,
 }
 
+/// What a store says of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableFacts {
+    /// Its columns in their order.
+    pub columns: Vec<TableColumn>,
+    /// The columns of its primary key, in order; empty where there is none.
+    pub key: Vec<String>,
+    /// The columns of each of its other unique constraints without NULLs.
+    pub unique: Vec<Vec<String>>,
+    /// About how many rows there are, where the store has an idea.
+    pub rows: Option<u64>,
+}
+
 /// The schema of a table's parts. Two columns of one name keep both (`Name`, `Name~2`): a query may give that.
 pub(crate) fn schema(columns: &[TableColumn]) -> SchemaRef {
     let mut fields: Vec<Field> = Vec::new();
