@@ -24,6 +24,8 @@ pub enum StoreType {
     Float64,
     /// True or false.
     Bool,
+    /// Integers by which a store without booleans has them.
+    BoolInt,
     /// Timestamps, as instants or not.
     Timestamp {
         /// Whether they are instants.
@@ -67,7 +69,9 @@ impl From<&ColumnType> for StoreType {
             ColumnType::Float32 => Self::Float32,
             ColumnType::Float64 => Self::Float64,
             ColumnType::Bool => Self::Bool,
+            ColumnType::BoolInt => Self::BoolInt,
             ColumnType::Text => Self::Text,
+            ColumnType::Untyped => Self::Untyped,
             ColumnType::Bytes => Self::Bytes,
             ColumnType::Date => Self::Date,
             ColumnType::Timestamp { zoned } => Self::Timestamp { zoned: *zoned },
@@ -126,6 +130,7 @@ impl StoreType {
             Self::Float32 => "float32".to_owned(),
             Self::Float64 => "float64".to_owned(),
             Self::Bool => "bool".to_owned(),
+            Self::BoolInt => "int for a bool".to_owned(),
             Self::Timestamp { zoned: true } => "timestamp with time zone".to_owned(),
             Self::Timestamp { zoned: false } => "timestamp without time zone".to_owned(),
             Self::Date => "date".to_owned(),
@@ -239,7 +244,7 @@ fn castable(side: &StoreType, class: Class) -> bool {
     use StoreType as S;
     match side {
         S::Untyped | S::Text | S::Document { .. } => true,
-        S::Int | S::Decimal(_) | S::Number => matches!(
+        S::Int | S::BoolInt | S::Decimal(_) | S::Number => matches!(
             class,
             Class::Text
                 | Class::Int
@@ -277,6 +282,9 @@ fn pair(a: &StoreType, b: &StoreType) -> Option<Class> {
         (S::Document { .. }, typed) => document_and(&a.tags()?, typed)?,
         (S::Untyped, typed) => own_class(typed)?,
         (S::Int, S::Int) => Class::Int,
+        // As wide as the other side has it.
+        (S::BoolInt, S::Bool) => Class::Bool,
+        (S::BoolInt, S::Int | S::Decimal(_) | S::Number | S::Float32 | S::Float64) => Class::Number,
         (S::Float32, S::Float32 | S::Float64) => Class::Float32,
         (S::Float64, S::Float64) => Class::Float64,
         (S::Int | S::Decimal(_) | S::Number, S::Decimal(_) | S::Number | S::Float32 | S::Float64) => Class::Number,
@@ -291,7 +299,7 @@ fn own_class(side: &StoreType) -> Option<Class> {
     use StoreType as S;
     Some(match side {
         S::Untyped | S::Text => Class::Text,
-        S::Int => Class::Int,
+        S::Int | S::BoolInt => Class::Int,
         S::Decimal(_) | S::Number => Class::Number,
         S::Float32 => Class::Float32,
         S::Float64 => Class::Float64,
@@ -346,7 +354,8 @@ fn document_and(tags: &[&str], typed: &StoreType) -> Option<Class> {
         }),
         S::Text if only(&["S"]) => Some(Class::Text),
         S::Int | S::Decimal(_) | S::Number | S::Float32 | S::Float64 if only(&["N"]) => Some(Class::Number),
-        S::Bool if only(&["BOOL"]) => Some(Class::Bool),
+        S::Bool | S::BoolInt if only(&["BOOL"]) => Some(Class::Bool),
+        S::BoolInt if only(&["N"]) => Some(Class::Number),
         S::Timestamp { .. } | S::Date | S::Time | S::TimeTz | S::Interval | S::Uuid if only(&["S"]) => {
             own_class(typed)
         }

@@ -3,6 +3,7 @@
 //! A [`Source`] lists its units and reads one at a time into a [`UnitSink`]; `run.rs` decides which units are left to do,
 //! runs them in parallel, and records each in the ledger once its parts are durable.
 
+mod aws;
 pub mod csv;
 pub mod document;
 pub mod dynamodb;

@@ -27,8 +27,12 @@ pub enum ColumnType {
     Float64,
     /// True or false.
     Bool,
+    /// Integers by which a store without booleans has them: 0 and 1, though others may be there.
+    BoolInt,
     /// Text.
     Text,
+    /// Text of a store whose text may stand for other types.
+    Untyped,
     /// Bytes.
     Bytes,
     /// Days since 1970, and the infinities.
@@ -89,7 +93,7 @@ impl ColumnType {
     fn elements(&self, value: Value<'static>) -> Result<Value<'static>, String> {
         let reading = Reading { free: true, ..Reading::default() };
         let class = match self {
-            Self::Int | Self::UnsignedInt => Class::Int,
+            Self::Int | Self::UnsignedInt | Self::BoolInt => Class::Int,
             Self::Decimal(_) | Self::Number => Class::Number,
             Self::Float32 => Class::Float32,
             Self::Float64 => Class::Float64,
@@ -102,7 +106,7 @@ impl ColumnType {
             Self::Interval => Class::Interval,
             Self::Uuid => Class::Uuid,
             Self::Json => Class::Json,
-            Self::LongTime | Self::Text | Self::Other(_) | Self::List(_) => Class::Text,
+            Self::LongTime | Self::Text | Self::Untyped | Self::Other(_) | Self::List(_) => Class::Text,
         };
         match value {
             Value::List(values) => {
@@ -124,7 +128,9 @@ impl fmt::Display for ColumnType {
             Self::Float32 => "float32",
             Self::Float64 => "float64",
             Self::Bool => "bool",
+            Self::BoolInt => "bool int",
             Self::Text => "text",
+            Self::Untyped => "untyped",
             Self::Bytes => "bytes",
             Self::Date => "date",
             Self::Timestamp { zoned: true } => "timestamptz",
@@ -163,7 +169,9 @@ impl FromStr for ColumnType {
             Self::Float32,
             Self::Float64,
             Self::Bool,
+            Self::BoolInt,
             Self::Text,
+            Self::Untyped,
             Self::Bytes,
             Self::Date,
             Self::Timestamp { zoned: true },

@@ -1,16 +1,381 @@
-//! DynamoDB tables: a parallel scan, or a query of one partition.
+//! DynamoDB tables: a parallel scan, or a query of one partition. Indexes are never used in the table's place.
+//!
+//! A table has no snapshot: while it is written to, its items are read at different moments, and every report says so. The
+//! step of a staging is a segment (`Scan`'s `Segment` of `TotalSegments`); there are so many of them that none is long.
 
+mod item;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::Source;
-use super::document::Names;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, KeyType, KeysAndAttributes, ReturnConsumedCapacity, TableDescription,
+};
+use xxhash_rust::xxh3::Xxh3;
+
+use self::item::{attribute, write_item};
+use super::aws::{self, is_throttling};
+use super::document::json_text::Cursor;
+use super::document::typed::{read_item, salvage};
+use super::document::{DocumentBuilder, Names, Stop};
+use super::input::{Digests, Stamp};
+use super::net::block_on;
+use super::sink::{Failure, PartWriter, UnitSink};
+use super::table::{TableColumn, TableFacts};
+use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
+use crate::event;
 use crate::spec::DynamodbOptions;
+use crate::value::column::ColumnType;
+
+/// About so much of a table is one segment.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// More segments than this do not make the step shorter in any way that counts.
+const SEGMENTS_MAX: u64 = 4_096;
+/// Keys of one `BatchGetItem` (DynamoDB's limit).
+const KEYS_AT_ONCE: usize = 100;
+/// How long throttling may last before the run gives up.
+const THROTTLE_S: u64 = 15 * 60;
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(20);
 
 /// Opens a table.
 ///
 /// # Errors
 /// No credentials; a table that is not there or may not be read.
-pub(crate) fn open(_options: &DynamodbOptions, _names: Arc<Names>) -> Result<Box<dyn Source>> {
-    Err(Error::failed("dynamodb is not read by this version"))
+pub(crate) fn open(options: &DynamodbOptions, names: Arc<Names>) -> Result<Box<dyn Source>> {
+    let place = format!("DynamoDB table {}", options.table);
+    let (client, table) = block_on(async {
+        let config = aws::config(options.region.as_deref(), options.endpoint.as_deref(), false).await;
+        let client = Client::new(&config);
+        let described = client.describe_table().table_name(&options.table).send().await;
+        let described = described.map_err(|e| aws::failed(&place, e))?;
+        let table = described.table.ok_or_else(|| Error::failed(format!("{place}: nothing is said of it")))?;
+        Ok::<_, Error>((client, table))
+    })?;
+    let keys = key_names(&table);
+    if options.sort_prefix.is_some() && keys.len() < 2 {
+        return Err(Error::failed(format!("{place} has no sort key, so `sort_prefix` means nothing"))
+            .help("leave `sort_prefix` out"));
+    }
+    Ok(Box::new(DynamodbSource { client, options: options.clone(), names, place, table, keys, only: None }))
+}
+
+/// The names of the key's attributes: the partition key, then the sort key.
+fn key_names(table: &TableDescription) -> Vec<String> {
+    let mut keys: Vec<_> = table.key_schema().iter().collect();
+    keys.sort_by_key(|key| *key.key_type() != KeyType::Hash);
+    keys.into_iter().map(|key| key.attribute_name().to_owned()).collect()
+}
+
+struct DynamodbSource {
+    client: Client,
+    options: DynamodbOptions,
+    names: Arc<Names>,
+    place: String,
+    table: TableDescription,
+    keys: Vec<String>,
+    only: Option<Keys>,
+}
+
+/// What a unit reads.
+enum Part {
+    Segment { number: i32, of: i32 },
+    Partition,
+    Keys,
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+/// A page of items, and from where to go on.
+struct Page {
+    items: Vec<Item>,
+    next: Option<Item>,
+    units: f64,
+}
+
+impl DynamodbSource {
+    fn parts(&self) -> Vec<(String, Part)> {
+        let table = &self.options.table;
+        if self.only.is_some() {
+            return vec![(format!("{table} keys"), Part::Keys)];
+        }
+        if self.options.partition.is_some() {
+            return vec![(format!("{table} partition"), Part::Partition)];
+        }
+        let size = u64::try_from(self.table.table_size_bytes().unwrap_or(0)).unwrap_or(0);
+        // A power of two, so that a table that grew a little keeps its segments.
+        let suggested = (size / SEGMENT_BYTES + 1).next_power_of_two().clamp(4, SEGMENTS_MAX);
+        let of = self.options.segments.map_or(suggested as i32, |n| i32::try_from(n).unwrap_or(i32::MAX));
+        (0..of).map(|number| (format!("{table} segment {number} of {of}"), Part::Segment { number, of })).collect()
+    }
+
+    async fn page(&self, part: &Part, start: Option<Item>, wanted: &mut Vec<Item>) -> Result<Page> {
+        let began = Instant::now();
+        let mut pause = PAUSE_MIN;
+        loop {
+            let error = match self.ask(part, start.clone(), wanted).await {
+                Ok(page) => return Ok(page),
+                Err(error) => error,
+            };
+            if !error.throttled {
+                return Err(error.error);
+            }
+            if began.elapsed().as_secs() > THROTTLE_S {
+                return Err(Error::incomplete(format!("{}: throttled for 15 minutes", self.place))
+                    .help("what was staged stays staged: run the same command again, with a smaller `max_rcu`"));
+            }
+            tracing::warn!("{}: throttled; waiting {} ms", self.place, pause.as_millis());
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    async fn ask(&self, part: &Part, start: Option<Item>, wanted: &mut Vec<Item>) -> Result<Page, Refused> {
+        match part {
+            Part::Segment { number, of } => {
+                let request = self.client.scan().table_name(&self.options.table).segment(*number).total_segments(*of);
+                let request = request
+                    .consistent_read(self.options.consistent)
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                    .set_exclusive_start_key(start);
+                let page = request.send().await.map_err(|e| self.refused(e))?;
+                let units = page.consumed_capacity.and_then(|c| c.capacity_units).unwrap_or(0.0);
+                Ok(Page { items: page.items.unwrap_or_default(), next: page.last_evaluated_key, units })
+            }
+            Part::Partition => {
+                let key_type = |name: &str, text: &str| self.key_value(name, text);
+                let partition = self.options.partition.as_deref().unwrap_or_default();
+                let mut condition = "#p = :p".to_owned();
+                let mut request = self
+                    .client
+                    .query()
+                    .table_name(&self.options.table)
+                    .expression_attribute_names("#p", &self.keys[0])
+                    .expression_attribute_values(":p", key_type(&self.keys[0], partition));
+                if let Some(prefix) = &self.options.sort_prefix {
+                    condition.push_str(" and begins_with(#s, :s)");
+                    request = request
+                        .expression_attribute_names("#s", &self.keys[1])
+                        .expression_attribute_values(":s", AttributeValue::S(prefix.clone()));
+                }
+                let request = request
+                    .key_condition_expression(condition)
+                    .consistent_read(self.options.consistent)
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                    .set_exclusive_start_key(start);
+                let page = request.send().await.map_err(|e| self.refused(e))?;
+                let units = page.consumed_capacity.and_then(|c| c.capacity_units).unwrap_or(0.0);
+                Ok(Page { items: page.items.unwrap_or_default(), next: page.last_evaluated_key, units })
+            }
+            Part::Keys => self.get(wanted).await,
+        }
+    }
+
+    /// Gets the next items of those that are wanted.
+    async fn get(&self, wanted: &mut Vec<Item>) -> Result<Page, Refused> {
+        let now = wanted.split_off(wanted.len().saturating_sub(KEYS_AT_ONCE));
+        if now.is_empty() {
+            return Ok(Page { items: Vec::new(), next: None, units: 0.0 });
+        }
+        let asked = KeysAndAttributes::builder()
+            .set_keys(Some(now.clone()))
+            .consistent_read(true)
+            .build()
+            .map_err(|e| Refused { throttled: false, error: Error::failed(format!("{}: {e}", self.place)) })?;
+        let request = self.client.batch_get_item().request_items(&self.options.table, asked);
+        let page = match request.send().await {
+            Ok(page) => page,
+            Err(error) => {
+                wanted.extend(now);
+                return Err(self.refused(error));
+            }
+        };
+        let items = page.responses.and_then(|mut r| r.remove(&self.options.table)).unwrap_or_default();
+        let left = page.unprocessed_keys.and_then(|mut r| r.remove(&self.options.table));
+        wanted.extend(left.map(|left| left.keys).unwrap_or_default());
+        // Something to go on with, whatever it is, while keys are left.
+        let next = (!wanted.is_empty()).then(Item::new);
+        Ok(Page { items, next, units: 0.0 })
+    }
+
+    fn refused<E, R>(&self, error: aws_sdk_dynamodb::error::SdkError<E, R>) -> Refused
+    where
+        E: aws_sdk_dynamodb::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        Refused { throttled: is_throttling(&error), error: aws::failed(&self.place, error) }
+    }
+
+    /// A text as a value of a key's attribute, whose type the table declares.
+    fn key_value(&self, name: &str, text: &str) -> AttributeValue {
+        let declared = self.table.attribute_definitions().iter().find(|d| d.attribute_name() == name);
+        match declared.map(|d| d.attribute_type().as_str()) {
+            Some("N") => AttributeValue::N(text.to_owned()),
+            _ => AttributeValue::S(text.to_owned()),
+        }
+    }
+
+    async fn read_part(&self, part: &Part, sink: &UnitSink) -> Result<Digests> {
+        let mut rows = Rows {
+            builder: DocumentBuilder::new(Arc::clone(&self.names), false),
+            part: sink.part(),
+            sink,
+            text: String::new(),
+            count: 0,
+            bytes: 0,
+            digest: Xxh3::new(),
+        };
+        let mut wanted = self.wanted()?;
+        let (mut start, began, mut units) = (None, Instant::now(), 0.0);
+        loop {
+            sink.progress().check()?;
+            let page = self.page(part, start, &mut wanted).await?;
+            for item in page.items {
+                rows.push(item)?;
+            }
+            start = page.next;
+            if start.is_none() {
+                break;
+            }
+            units += page.units;
+            if let Some(most) = self.options.rcu_max {
+                let due = Duration::from_secs_f64(units / f64::from(most));
+                tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
+            }
+        }
+        rows.finish()
+    }
+
+    /// The keys that are wanted, as DynamoDB takes them.
+    fn wanted(&self) -> Result<Vec<Item>> {
+        let Some(only) = &self.only else { return Ok(Vec::new()) };
+        let keys = only.values.iter().map(|values| {
+            let pairs = only.columns.iter().zip(values);
+            pairs.map(|(name, value)| Ok((name.clone(), attribute(value)?))).collect::<Result<Item, String>>()
+        });
+        keys.collect::<Result<_, _>>().map_err(|why| Error::failed(format!("{}: a key is {why}", self.place)))
+    }
+}
+
+/// A request that did not go through.
+struct Refused {
+    throttled: bool,
+    error: Error,
+}
+
+impl Source for DynamodbSource {
+    fn units(&self) -> Result<(Vec<Unit>, Vec<String>)> {
+        let parts = self.parts();
+        let size = u64::try_from(self.table.table_size_bytes().unwrap_or(0)).unwrap_or(0);
+        let bytes = size / parts.len() as u64;
+        let unit = |name: &String| Unit {
+            path: PathBuf::from(name),
+            // The same for all: that they are of different moments is said once, below.
+            stamp: Stamp("scan".to_owned()),
+            bytes,
+            expected: None,
+            window: 0,
+        };
+        let warning = "not one moment: a scan has no snapshot, so items that changed meanwhile may be of before or after";
+        Ok((parts.iter().map(|(name, _)| unit(name)).collect(), vec![warning.to_owned()]))
+    }
+
+    fn read(&self, unit: &Unit, sink: &UnitSink, _workers: usize) -> Result<Digests> {
+        let name = unit.path.display().to_string();
+        let part = self.parts().into_iter().find(|(other, _)| *other == name);
+        let (_, part) = part.ok_or_else(|| Error::failed(format!("{name} is no part of {}", self.place)))?;
+        block_on(self.read_part(&part, sink))
+    }
+
+    fn stamp(&self, unit: &Unit) -> Result<Stamp> {
+        Ok(unit.stamp.clone())
+    }
+
+    fn facts(&self) -> Result<Option<TableFacts>> {
+        let types = self.table.attribute_definitions();
+        let column = |name: &String| {
+            let declared = types.iter().find(|d| d.attribute_name() == name).map(|d| d.attribute_type().as_str());
+            let ty = match declared {
+                Some("N") => ColumnType::Number,
+                Some("B") => ColumnType::Bytes,
+                _ => ColumnType::Text,
+            };
+            TableColumn { name: name.clone(), ty, remark: None }
+        };
+        Ok(Some(TableFacts {
+            columns: self.keys.iter().map(column).collect(),
+            key: self.keys.clone(),
+            unique: Vec::new(),
+            rows: self.table.item_count().and_then(|n| u64::try_from(n).ok()),
+        }))
+    }
+
+    fn only(&self, keys: &Keys) -> Result<Option<Box<dyn Source>>> {
+        let (mut wanted, mut own) = (keys.columns.clone(), self.keys.clone());
+        wanted.sort();
+        own.sort();
+        if wanted != own {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Self {
+            client: self.client.clone(),
+            options: self.options.clone(),
+            names: Arc::clone(&self.names),
+            place: self.place.clone(),
+            table: self.table.clone(),
+            keys: self.keys.clone(),
+            only: Some(keys.clone()),
+        })))
+    }
+}
+
+/// Items on their way to the sink: each is written as DynamoDB JSON and read as an export's is, so that there is one reading.
+struct Rows<'a> {
+    builder: DocumentBuilder,
+    part: PartWriter<'a>,
+    sink: &'a UnitSink,
+    text: String,
+    count: u64,
+    bytes: u64,
+    digest: Xxh3,
+}
+
+impl Rows<'_> {
+    fn push(&mut self, item: Item) -> Result<()> {
+        self.text.clear();
+        write_item(item, &mut self.text);
+        self.count += 1;
+        self.bytes += self.text.len() as u64;
+        self.digest.update(self.text.as_bytes());
+        event::add(&self.sink.progress().bytes_done, self.text.len() as u64);
+        match read_item(&mut Cursor::new(&self.text), &mut self.builder) {
+            Ok(()) => self.builder.keep(self.count, None),
+            Err(Stop::Row(fault)) => {
+                self.builder.give_up();
+                let mut cells = std::collections::BTreeMap::new();
+                salvage(&mut Cursor::new(&self.text), &mut cells);
+                let (column, code, message) = (fault.attribute, fault.code, fault.message);
+                self.sink.fail(Failure { line: Some(self.count), column, code, message, cells })?;
+            }
+            Err(Stop::Fatal(error)) => return Err(error),
+        }
+        if self.builder.is_full() { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match self.builder.take()? {
+            Some(batch) => self.part.write(&batch),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<Digests> {
+        self.flush()?;
+        self.part.finish()?;
+        Ok(Digests { bytes: self.bytes, xxh3: format!("{:032x}", self.digest.digest128()), md5: None })
+    }
 }

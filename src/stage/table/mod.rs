@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use super::sink::{META_ATTRIBUTE, META_TYPE};
 use crate::value::column::ColumnType;
 
-pub(crate) use builder::{ColumnBuilder, TableBuilder};
+pub(crate) use builder::{CellFault, ColumnBuilder, TableBuilder};
 
 /// A column of a live table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(crate) fn schema(columns: &[TableColumn]) -> SchemaRef {
 
 fn field(physical: &str, column: &TableColumn) -> Field {
     let carried = match &column.ty {
-        ColumnType::Int => DataType::Int64,
+        ColumnType::Int | ColumnType::BoolInt => DataType::Int64,
         ColumnType::UnsignedInt => DataType::UInt64,
         ColumnType::Decimal(size) => DataType::Decimal128(size.precision as u8, size.scale as i8),
         ColumnType::Float32 => DataType::Float32,
@@ -69,6 +69,7 @@ fn field(physical: &str, column: &TableColumn) -> Field {
         ColumnType::Time => DataType::Time64(TimeUnit::Microsecond),
         ColumnType::Number
         | ColumnType::Text
+        | ColumnType::Untyped
         | ColumnType::LongTime
         | ColumnType::TimeTz
         | ColumnType::Interval

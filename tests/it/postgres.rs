@@ -1,0 +1,226 @@
+//! PostgreSQL as a side: every type, ranges, partitions, odd names, what goes wrong.
+
+use crate::project::Project;
+use crate::servers::postgres::{Database, psql};
+
+/// A column of every type, with a value, another value, and the field of the spec that compares it with a CSV.
+const TYPES: &[(&str, &str, &str, &str)] = &[
+    ("small", "smallint", "-32768", "32767"),
+    ("whole", "integer", "2147483647", "0"),
+    ("big", "bigint", "-9223372036854775808", "9007199254740993"),
+    ("exact", "numeric", "123456789012345678901234567890123456789012.000100", "'NaN'"),
+    ("sized", "numeric(38,10)", "9999999999999999999999999999.0000000001", "0.1"),
+    ("infinite", "numeric", "'-Infinity'", "1e-20"),
+    ("single", "real", "0.1", "'Infinity'"),
+    ("double", "double precision", "1e308", "'NaN'"),
+    ("flag", "boolean", "true", "false"),
+    ("words", "text", "E'tab\\t \"quoted\", é'", "''"),
+    ("limited", "varchar(10)", "'abc'", "'abd'"),
+    ("padded", "char(8)", "'ab'", "'abc'"),
+    ("folded", "citext", "'Ab'", "'ab'"),
+    ("mood", "mood", "'ok'", "'sad'"),
+    ("positive", "positive", "7", "8"),
+    ("raw", "bytea", "'\\x00ff10'", "'\\x00ff11'"),
+    ("day", "date", "'2024-02-29'", "'-infinity'"),
+    ("old_day", "date", "'0044-03-15 BC'", "'5874897-12-31'"),
+    ("clock", "time", "'24:00:00'", "'23:59:59.999999'"),
+    ("clock_tz", "timetz", "'10:00:00.5+02'", "'08:00:00.5+00'"),
+    ("moment", "timestamp", "'1969-12-31 23:59:59.999999'", "'infinity'"),
+    ("instant", "timestamptz", "'2024-05-01 10:00:00.000001+02'", "'-infinity'"),
+    ("span", "interval", "'1 mon -3 days 04:05:06.7'", "'27 days 04:05:06.7'"),
+    ("id", "uuid", "'0123abcd-0000-0000-0000-00000000000f'", "'0123abcd-0000-0000-0000-00000000000e'"),
+    ("document", "json", "'{\"b\": 1.0, \"a\": [1, null]}'", "'{\"b\": 1.01, \"a\": [1, null]}'"),
+    ("binary_document", "jsonb", "'{\"n\": 9007199254740993}'", "'{\"n\": 9007199254740992}'"),
+    ("numbers", "numeric[]", "'{1.0,NULL,NaN}'", "'{1.0,NULL,2}'"),
+    ("grid", "int[]", "'{{1,2},{3,4}}'", "'{{1,2},{4,3}}'"),
+    ("labels", "text[]", "array['a,b', '', null, 'é\"']", "array['a', 'b', '', null, 'é\"']"),
+    ("moments", "timestamptz[]", "'{2024-05-01 10:00:00+02,infinity}'", "'{2024-05-01 10:00:01+02,infinity}'"),
+    ("address", "inet", "'192.168.0.1'", "'192.168.0.1/24'"),
+    ("network", "cidr", "'10.0.0.0/8'", "'10.0.0.0/9'"),
+    ("bits", "bit(3)", "B'101'", "B'100'"),
+    ("more_bits", "varbit", "B'1'", "B''"),
+    ("period", "int4range", "'[1,5)'", "'[1,6)'"),
+    ("counted", "int generated always as identity", "default", "default"),
+];
+
+const TYPES_FIRST: &str = "create extension if not exists citext; create type mood as enum ('sad', 'ok'); \
+    create domain positive as int check (value > 0);";
+
+fn spec(source: &str, target: &str, database: &Database, rest: &str) -> String {
+    let dataset = |name: &str, what: &str| {
+        format!("[datasets.{name}]\nkind = \"postgres\"\nurl = \"{}\"\n{what}\n\n", database.url)
+    };
+    format!(
+        "{}{}[entities.row]\nsource = \"a\"\ntarget = \"b\"\nkey = [\"k\"]\n{rest}",
+        dataset("a", source),
+        dataset("b", target)
+    )
+}
+
+fn table_of_all_types(name: &str) -> String {
+    let columns: Vec<String> = TYPES.iter().map(|(name, ty, ..)| format!("{name} {ty}")).collect();
+    format!("create table {name} (k int primary key, {});", columns.join(", "))
+}
+
+#[test]
+fn every_type_is_exact_and_one_changed_cell_is_found_as_that_cell() {
+    let values: Vec<&str> = TYPES.iter().map(|(_, _, value, _)| *value).collect();
+    let nulls: Vec<&str> =
+        TYPES.iter().map(|(name, ..)| if *name == "counted" { "default" } else { "null" }).collect();
+    let mut sql = TYPES_FIRST.to_owned();
+    for table in ["a", "b"] {
+        sql.push_str(&table_of_all_types(table));
+        sql.push_str(&format!("insert into {table} values (0, {});", nulls.join(", ")));
+        for k in 1..=TYPES.len() {
+            sql.push_str(&format!("insert into {table} values ({k}, {});", values.join(", ")));
+        }
+    }
+    let database = Database::new(&sql);
+    let project = Project::new();
+    project.write("recon.toml", spec("table = \"a\"", "table = \"b\"", &database, ""));
+    let staged = project.recon(&["stage"]);
+    assert_eq!(staged.code, 0, "{}", staged.stderr);
+    let equal = project.recon(&["diff", "--out", "out"]);
+    assert_eq!(equal.code, 0, "{}{}", equal.stdout, equal.stderr);
+    assert_eq!(project.summary("out")["entities"]["row"]["matched"], TYPES.len() + 1);
+    // In row k of b the column number k gets its other value.
+    let changed: Vec<(usize, &(&str, &str, &str, &str))> =
+        TYPES.iter().enumerate().filter(|(_, (name, ..))| *name != "counted").collect();
+    for (i, (name, _, _, other)) in &changed {
+        database.run(&format!("update b set {name} = {other} where k = {}", i + 1));
+    }
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    let different = project.recon(&["diff", "--out", "out"]);
+    assert_eq!(different.code, 1, "{}{}", different.stdout, different.stderr);
+    let mut found: Vec<(usize, String)> = csv::Reader::from_path(project.path("out/mismatches.csv"))
+        .unwrap()
+        .records()
+        .map(|r| r.map(|r| (r[1].parse().unwrap(), r[2].to_owned())).unwrap())
+        .collect();
+    found.sort();
+    let mut expected: Vec<(usize, String)> = changed.iter().map(|(i, t)| (i + 1, t.0.to_owned())).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_table_equals_its_own_csv() {
+    let mut sql = TYPES_FIRST.to_owned();
+    sql.push_str(&table_of_all_types("a"));
+    let values: Vec<&str> = TYPES.iter().map(|(_, _, value, _)| *value).collect();
+    sql.push_str(&format!("insert into a values (1, {});", values.join(", ")));
+    let database = Database::new(&sql);
+    let project = Project::new();
+    // The text of a list is PostgreSQL's own, not JSON, and so is that of a year before Christ.
+    let left_out = ["numbers", "grid", "labels", "moments", "old_day"];
+    let columns: Vec<&str> = TYPES.iter().map(|(name, ..)| *name).filter(|n| !left_out.contains(n)).collect();
+    let csv = database.run(&format!(
+        "copy (select k, {} from a) to stdout (format csv, header)",
+        columns.join(", ")
+    ));
+    project.write("b.csv", csv);
+    let ignored: Vec<String> = left_out.iter().map(|name| format!("{name} = {{ ignore = true }}\n")).collect();
+    let fields: Vec<String> = columns.iter().map(|name| format!("{name} = \"{name}\"\n")).collect();
+    project.write(
+        "recon.toml",
+        format!(
+            "[datasets.a]\nkind = \"postgres\"\nurl = \"{}\"\ntable = \"a\"\n\n[datasets.b]\nkind = \"csv\"\nuri = \"b.csv\"\n\n\
+             [entities.row]\nsource = \"a\"\ntarget = \"b\"\nkey = [\"k\"]\n\n[entities.row.fields]\nk = \"k\"\n{}{}",
+            database.url,
+            fields.concat(),
+            ignored.concat()
+        ),
+    );
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    let ran = project.recon(&["diff", "--out", "out"]);
+    let found = ["mismatches", "failures"].map(|name| project.read(&format!("out/{name}.csv")));
+    assert_eq!(ran.code, 0, "{}{}\n{}", ran.stdout, ran.stderr, found.concat());
+}
+
+#[test]
+fn ranges_partitions_views_and_queries_give_every_row_once() {
+    let database = Database::new(
+        "create table a (k int primary key, v text); \
+         insert into a select i, repeat('x', 900) from generate_series(1, 150000) i; \
+         create table p (k int, v text) partition by range (k); \
+         create table p1 partition of p for values from (0) to (100000); \
+         create table p2 partition of p for values from (100000) to (200000) partition by hash (k); \
+         create table p2a partition of p2 for values with (modulus 2, remainder 0); \
+         create table p2b partition of p2 for values with (modulus 2, remainder 1); \
+         insert into p select * from a; \
+         create view v as select * from a; analyze a",
+    );
+    for target in ["table = \"p\"", "table = \"v\"", "query = \"select * from a -- all of it\"", "table = \"a\""] {
+        let project = Project::new();
+        project.write("recon.toml", spec("table = \"a\"", target, &database, ""));
+        let staged = project.recon(&["stage"]);
+        assert_eq!(staged.code, 0, "{target}: {}", staged.stderr);
+        // 150,000 rows of about 1 KB are more than two ranges of 64 MiB.
+        assert!(staged.stdout.contains("rows from 3 units"), "{}", staged.stdout);
+        let ran = project.recon(&["diff", "--out", "out"]);
+        assert_eq!(ran.code, 0, "{target}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(project.summary("out")["entities"]["row"]["matched"], 150_000);
+    }
+}
+
+#[test]
+fn odd_names_are_only_names() {
+    let database = Database::new(
+        "create schema \"S.1\"; create table \"S.1\".\"T\"\"a'b;\" (\"k\" int, \"x\"\";drop\" text, \"X\" int, x int); \
+         insert into \"S.1\".\"T\"\"a'b;\" values (1, 'v', 2, 3)",
+    );
+    let project = Project::new();
+    let table = r#"table = '"S.1"."T""a''b;"'"#.replace("''", "'");
+    let table = table.replacen("table = '", "table = '''", 1) + "''";
+    project.write("recon.toml", spec(&table, &table, &database, ""));
+    let staged = project.recon(&["stage"]);
+    assert_eq!(staged.code, 0, "{}", staged.stderr);
+    let ran = project.recon(&["diff", "--out", "out"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    let fields = &project.summary("out")["entities"]["row"]["fields"];
+    for name in ["k", "x\";drop", "X", "x"] {
+        assert_eq!(fields[name]["compared"], 1, "{name} of {fields}");
+    }
+}
+
+#[test]
+fn what_goes_wrong_is_said_with_its_place_and_next_step() {
+    let database = Database::new(
+        "create table images (k int primary key); create table secret (k int); \
+         do $$ begin create role reader login password 'pw'; exception when duplicate_object then null; end $$; \
+         grant select on images to reader",
+    );
+    let nobody = format!("postgres://postgres:s3cret@127.0.0.1:{}/nowhere", database.port);
+    let unreachable = "postgres://me:s3cret@127.0.0.1:1/db".to_owned();
+    let reader = database.url.replace("postgres@", "reader:s3cret@");
+    let cases = [
+        (database.url.clone(), "table = \"imagse\"", "there is no table imagse", "did you mean `images`?"),
+        (reader, "table = \"secret\"", "public.secret may not be read", "grant select on"),
+        (nobody, "table = \"images\"", "cannot connect", "check the database's name"),
+        (unreachable, "table = \"images\"", "cannot connect", "check that the server is there"),
+        (database.url.clone(), "query = \"select nothing from images\"", "cannot run the query", "recon check"),
+        (format!("{}?sslmode=require", database.url), "table = \"images\"", "cannot connect", "check sslmode"),
+    ];
+    for (url, what, message, help) in cases {
+        let project = Project::new();
+        let side = |name: &str| format!("[datasets.{name}]\nkind = \"postgres\"\nurl = \"{url}\"\n{what}\n\n");
+        let entity = "[entities.row]\nsource = \"a\"\ntarget = \"b\"\nkey = [\"k\"]\n";
+        project.write("recon.toml", format!("{}{}{entity}", side("a"), side("b")));
+        let ran = project.recon(&["stage"]);
+        assert_eq!(ran.code, 4, "{what}: {}", ran.stderr);
+        assert!(ran.stderr.contains(message) && ran.stderr.contains(help), "{what}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("s3cret"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_finished_staging_is_read_afresh() {
+    let database = Database::new("create table a (k int primary key); insert into a values (1)");
+    let project = Project::new();
+    project.write("recon.toml", spec("table = \"a\"", "query = \"select 1 as k\"", &database, ""));
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    assert_eq!(project.recon(&["diff"]).code, 0);
+    psql(&database.url, "insert into a values (2)");
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    assert_eq!(project.recon(&["diff"]).code, 1);
+}
