@@ -150,7 +150,12 @@ impl SqliteSource {
     fn look(&self, what: &What) -> Result<TableFacts> {
         let connection = self.connection.lock().expect("nobody panics while reading");
         let fail = || self.fail("cannot read");
-        let statement = connection.prepare(&format!("select * from {} limit 0", self.from)).or_failed(fail)?;
+        // The query as it is: around it, SQLite would tell two columns of one name apart by names of its own.
+        let sql = match what {
+            What::Table(_) => format!("select * from {}", self.from),
+            What::Query(sql) => sql.clone(),
+        };
+        let statement = connection.prepare(&sql).or_failed(fail)?;
         let columns: Vec<(String, String)> = statement
             .columns()
             .iter()

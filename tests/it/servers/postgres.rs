@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use super::{Server, command_as, data_folder, free_port, place, run, start};
 
@@ -17,7 +18,16 @@ pub(crate) fn begin(port: u16, settings: &[&str]) -> Server {
     run(command_as("postgres", &bin("initdb"))
         .args(["-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
         .arg(&data));
-    start(command(&data, folder.path(), port, settings), folder, port)
+    let server = start(command(&data, folder.path(), port, settings), folder, port);
+    // It listens before it lets anybody in.
+    let ready = || {
+        let mut command = Command::new(bin("pg_isready"));
+        command.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]).status().is_ok_and(|s| s.success())
+    };
+    while !ready() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server
 }
 
 /// The command that serves a data folder.
