@@ -195,6 +195,11 @@ pub fn parse_date(text: &str) -> Option<Moment> {
 
 /// Reads a time of day in nanoseconds and its offset in seconds, where it has one.
 pub fn parse_time(text: &str) -> Option<(i64, Option<i32>)> {
+    // The end of a day is a time of its own in PostgreSQL.
+    if let Some(rest) = text.strip_prefix("24:00:00") {
+        let (0, offset_s) = parse_time(&format!("00:00:00{rest}"))? else { return None };
+        return Some((i64::try_from(DAY_NS).ok()?, offset_s));
+    }
     let mut cursor = Cursor(text.as_bytes());
     let nanos = cursor.time()?;
     let offset = cursor.offset()?;

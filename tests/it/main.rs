@@ -3,10 +3,12 @@
 mod bad_input;
 mod cli;
 mod demo;
+mod dynamodb;
 #[cfg(feature = "faults")]
 mod faults;
 mod golden;
 mod layering;
+mod mysql;
 mod naive;
 mod postgres;
 mod project;

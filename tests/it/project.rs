@@ -51,11 +51,17 @@ impl Project {
 
     /// Runs recon with the project's spec and home.
     pub(crate) fn recon(&self, args: &[&str]) -> Ran {
+        self.recon_with(args, &[])
+    }
+
+    /// The same, with more variables in its environment.
+    pub(crate) fn recon_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_recon"))
             .args(["--spec", "recon.toml", "--home", "home", "--no-progress"])
             .args(args)
             .current_dir(self.folder.path())
             .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .output()
             .expect("the binary runs");

@@ -1,13 +1,474 @@
 //! MySQL and MariaDB: a table, a view or a query.
+//!
+//! Sessions that began under one short read lock see one moment; each reads a range of the primary key in the text protocol, in
+//! which every value but a FLOAT is exact. The driver is `mysql`: sqlx reads zero dates as NULL and does not give the bytes.
 
-use super::Source;
+mod decode;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex};
+
+use mysql::consts::ColumnType as Wire;
+use mysql::consts::ColumnFlags;
+use mysql::prelude::Queryable;
+use mysql::{Conn, Opts, OptsBuilder, Value as Raw};
+use xxhash_rust::xxh3::Xxh3;
+
+use self::decode::append;
+use super::input::{Digests, Stamp};
+use super::sink::UnitSink;
+use super::table::{CellFault, TableBuilder, TableColumn, TableFacts, schema};
+use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
-use crate::spec::SqlOptions;
+use crate::event;
+use crate::spec::{SqlOptions, Url, What};
+use crate::value::Value;
+use crate::value::column::ColumnType;
 
-/// Opens a dataset: connects and takes the snapshot as of which all of it is read.
+/// Sessions that read at the same time, where the server lets them see one moment.
+const SESSIONS_MAX: usize = 4;
+/// About so many rows are one range.
+const RANGE_ROWS: u64 = 262_144;
+/// Keys that are looked up at a time.
+const KEYS_AT_ONCE: usize = 1_000;
+/// Rows between two looks at whether somebody wants to stop.
+const ROWS_BETWEEN_CHECKS: u64 = 10_000;
+/// The number of the collation of bytes (`SELECT id FROM information_schema.collations WHERE collation_name = 'binary'`).
+const BINARY: u16 = 63;
+
+/// What every session of ours is: times of TIMESTAMP in UTC, text in UTF-8, names quoted by back ticks, patience with our disk.
+const SESSION: [&str; 4] = [
+    "set time_zone = '+00:00', sql_mode = '', net_write_timeout = 3600, lock_wait_timeout = 60",
+    "set names utf8mb4",
+    "set session transaction isolation level repeatable read",
+    "set session transaction read only",
+];
+
+/// Opens a dataset: connects, finds out what is read, and takes the moment as of which all of it is.
 ///
 /// # Errors
-/// A server that cannot be reached; a table that is not there or may not be read.
-pub(crate) fn open(_options: &SqlOptions) -> Result<Box<dyn Source>> {
-    Err(Error::failed("mysql is not read by this version"))
+/// A server that cannot be reached; a table that is not there or may not be read; a query that does not run.
+pub(crate) fn open(options: &SqlOptions) -> Result<Box<dyn Source>> {
+    let server = Server::new(&options.url)?;
+    let mut session = server.connect()?;
+    let relation = Relation::find(&server, &mut session, &options.what)?;
+    let sessions = Sessions::begin(&server, session, &relation)?;
+    Ok(Box::new(MysqlSource { server, relation, sessions }))
+}
+
+/// A server, and how it is called in messages.
+#[derive(Clone)]
+struct Server {
+    opts: Opts,
+    shown: String,
+}
+
+impl Server {
+    fn new(url: &Url) -> Result<Self> {
+        let address = url.secret().replacen("mariadb://", "mysql://", 1);
+        let opts = Opts::from_url(&address).map_err(|error| {
+            let what = error.to_string().replace(url.secret(), &url.shown());
+            Error::usage(format!("the url {} cannot be read: {what}", url.shown()))
+                .help("write `mysql://USER:PASSWORD@HOST:PORT/DATABASE`")
+        })?;
+        // A socket of the same machine may be another server's.
+        let opts = OptsBuilder::from_opts(opts).prefer_socket(false).init(SESSION.to_vec());
+        Ok(Self { opts: opts.into(), shown: url.shown() })
+    }
+
+    fn connect(&self) -> Result<Conn> {
+        Conn::new(self.opts.clone()).map_err(|e| self.failed("cannot connect", e))
+    }
+
+    fn failed(&self, what: &str, error: mysql::Error) -> Error {
+        let help = match &error {
+            mysql::Error::MySqlError(refused) => match refused.code {
+                1045 | 1698 => "check user and password in the url",
+                1044 | 1049 => "check the database's name in the url, and the user's rights to it",
+                1142 | 1143 => "the user needs the SELECT privilege: grant select on TABLE to USER",
+                1054 | 1146 => "the table was dropped or altered: run `recon check`",
+                1040 | 1203 => "the server has no free connection: try again later",
+                1205 => "somebody holds a lock on the table for longer than a minute: try again later",
+                _ => "",
+            },
+            mysql::Error::TlsError(_) => "check require_ssl, verify_ca and the certificate in the url",
+            mysql::Error::IoError(_) | mysql::Error::DriverError(_) => {
+                "check that the server is there and can be reached; what was staged stays staged"
+            }
+            _ => "",
+        };
+        let failed = Error::failed(format!("{}: {what}", self.shown)).caused_by(error);
+        if help.is_empty() { failed } else { failed.help(help) }
+    }
+}
+
+/// A name in MySQL's quotes.
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// What is read, looked up once.
+#[derive(Clone)]
+struct Relation {
+    shown: String,
+    facts: TableFacts,
+    select: String,
+    from: String,
+    /// Whether it can be locked for the moment in which the sessions begin.
+    is_table: bool,
+    ranges: Vec<Range>,
+}
+
+#[derive(Clone)]
+struct Range {
+    name: String,
+    from: String,
+    bytes: u64,
+}
+
+impl Relation {
+    fn find(server: &Server, session: &mut Conn, what: &What) -> Result<Self> {
+        let (shown, from) = match what {
+            What::Table(name) => {
+                let parts: Vec<String> = name.parts.iter().map(|part| quoted(&part.text)).collect();
+                (name.to_string(), parts.join("."))
+            }
+            What::Query(sql) => ("the query".to_owned(), format!("({sql}\n) as recon_query")),
+        };
+        let fail = |e: mysql::Error| match (&e, what) {
+            (mysql::Error::MySqlError(refused), What::Table(name)) if refused.code == 1146 => {
+                not_there(server, session_names(server), name.to_string(), &name.table().text)
+            }
+            _ => server.failed(&format!("cannot read {shown}"), e),
+        };
+        let probe = session.query_iter(format!("select * from {from} limit 0")).map_err(fail)?;
+        let wires: Vec<mysql::Column> = probe.columns().as_ref().to_vec();
+        drop(probe);
+        let names: Vec<String> = wires.iter().map(|c| c.name_str().into_owned()).collect();
+        let mut facts = TableFacts::default();
+        let (mut json, mut is_table, mut size) = (Vec::new(), false, 0);
+        if let What::Table(name) = what {
+            let database = name.parts.iter().rev().nth(1).map(|part| part.text.clone());
+            let known = Known::look(session, database.as_deref(), &name.table().text)
+                .map_err(|e| server.failed(&format!("cannot look {shown} up"), e))?;
+            (facts.key, facts.rows, json) = (known.key, known.rows, known.json);
+            (is_table, size) = (known.is_table, known.bytes);
+        }
+        let described: Vec<(TableColumn, String)> =
+            wires.iter().zip(&names).map(|(wire, name)| column(wire, name, json.contains(name))).collect();
+        let select: Vec<&str> = described.iter().map(|(_, sql)| sql.as_str()).collect();
+        let select = select.join(", ");
+        facts.columns = described.into_iter().map(|(column, _)| column).collect();
+        let mut relation =
+            Self { shown: shown.clone(), facts, select, from: from.clone(), is_table, ranges: Vec::new() };
+        relation.ranges = relation
+            .key_ranges(session, size)
+            .map_err(|e| server.failed(&format!("cannot look {shown} up"), e))?;
+        Ok(relation)
+    }
+
+    /// Ranges of the primary key, where that is one integer. The grid depends on the table's size only by powers of two, and
+    /// the outer ranges have no end, so that a table that grew keeps most of them.
+    fn key_ranges(&self, session: &mut Conn, size: u64) -> mysql::Result<Vec<Range>> {
+        let whole = vec![Range { name: self.shown.clone(), from: self.from.clone(), bytes: size }];
+        let [key] = self.facts.key.as_slice() else { return Ok(whole) };
+        let is_int = |c: &TableColumn| c.name == *key && matches!(c.ty, ColumnType::Int | ColumnType::UnsignedInt);
+        let rows = self.facts.rows.unwrap_or(0);
+        if !self.facts.columns.iter().any(is_int) || rows < 2 * RANGE_ROWS {
+            return Ok(whole);
+        }
+        let key = quoted(key);
+        let ends: Option<(Option<i128>, Option<i128>)> = session
+            .query_first::<(Option<String>, Option<String>), _>(format!(
+                "select cast(min({key}) as char), cast(max({key}) as char) from {}",
+                self.from
+            ))?
+            .map(|(min, max)| (min.and_then(|t| t.parse().ok()), max.and_then(|t| t.parse().ok())));
+        let Some((Some(min), Some(max))) = ends else { return Ok(whole) };
+        let width = ((max - min + 1) as u128 / u128::from(rows / RANGE_ROWS)).max(1).next_power_of_two() as i128;
+        let (first, last) = (min.div_euclid(width), max.div_euclid(width));
+        let ranges = (first..=last).map(|i| {
+            let (from, to) = (i * width, (i + 1) * width);
+            let (mut name, mut conditions) = (format!("{} {key} ", self.shown), Vec::new());
+            if i > first {
+                conditions.push(format!("{key} >= {from}"));
+                name.push_str(&from.to_string());
+            }
+            name.push_str("..");
+            if i < last {
+                conditions.push(format!("{key} < {to}"));
+                name.push_str(&to.to_string());
+            }
+            let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" and ") };
+            let from = format!("{} where {condition}", self.from);
+            Range { name, from, bytes: size / (last - first + 1) as u64 }
+        });
+        Ok(ranges.collect())
+    }
+}
+
+/// What the information schema knows of a table.
+#[derive(Default)]
+struct Known {
+    key: Vec<String>,
+    rows: Option<u64>,
+    bytes: u64,
+    is_table: bool,
+    /// Columns that MariaDB has as text and that were declared JSON.
+    json: Vec<String>,
+}
+
+impl Known {
+    fn look(session: &mut Conn, database: Option<&str>, table: &str) -> mysql::Result<Self> {
+        let schema = database.map_or("database()".to_owned(), literal);
+        let table = literal(table);
+        let mut known = Self::default();
+        let found: Option<(String, Option<u64>, Option<u64>)> = session.query_first(format!(
+            "select table_type, table_rows, data_length from information_schema.tables where table_schema = {schema} and table_name = {table}"
+        ))?;
+        if let Some((kind, rows, bytes)) = found {
+            (known.is_table, known.rows, known.bytes) = (kind == "BASE TABLE", rows, bytes.unwrap_or(0));
+        }
+        known.key = session.query(format!(
+            "select column_name from information_schema.statistics where table_schema = {schema} and table_name = {table} \
+             and index_name = 'PRIMARY' order by seq_in_index"
+        ))?;
+        // MariaDB's JSON is LONGTEXT with a constraint; MySQL has no such column in this view.
+        let checks: Vec<String> = session
+            .query(format!(
+                "select check_clause from information_schema.check_constraints where constraint_schema = {schema} and table_name = {table}"
+            ))
+            .unwrap_or_default();
+        known.json = checks
+            .iter()
+            .filter_map(|clause| clause.strip_prefix("json_valid(`")?.strip_suffix("`)"))
+            .map(|name| name.replace("``", "`"))
+            .collect();
+        Ok(known)
+    }
+}
+
+fn session_names(server: &Server) -> Vec<String> {
+    let list = |mut session: Conn| session.query("show tables").unwrap_or_default();
+    server.connect().map(list).unwrap_or_default()
+}
+
+fn not_there(server: &Server, known: Vec<String>, name: String, table: &str) -> Error {
+    let likeness = |known: &String| strsim::jaro_winkler(&known.to_lowercase(), &table.to_lowercase());
+    let near = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|k| likeness(k) > 0.7);
+    let help = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "the user of the url sees no table at all".to_owned(),
+        None => format!("it has {}", known.iter().take(12).cloned().collect::<Vec<_>>().join(", ")),
+    };
+    Error::failed(format!("{}: there is no table {name}", server.shown)).help(help)
+}
+
+/// A column's type by what the server says of it, and how it is selected.
+fn column(wire: &mysql::Column, name: &str, is_json: bool) -> (TableColumn, String) {
+    let (unsigned, binary) =
+        (wire.flags().contains(ColumnFlags::UNSIGNED_FLAG), wire.character_set() == BINARY);
+    let quoted = quoted(name);
+    let (mut sql, mut remark) = (quoted.clone(), None);
+    let ty = match wire.column_type() {
+        Wire::MYSQL_TYPE_TINY if wire.column_length() == 1 => ColumnType::BoolInt,
+        Wire::MYSQL_TYPE_LONGLONG if unsigned => ColumnType::UnsignedInt,
+        Wire::MYSQL_TYPE_TINY
+        | Wire::MYSQL_TYPE_SHORT
+        | Wire::MYSQL_TYPE_INT24
+        | Wire::MYSQL_TYPE_LONG
+        | Wire::MYSQL_TYPE_LONGLONG
+        | Wire::MYSQL_TYPE_YEAR => ColumnType::Int,
+        Wire::MYSQL_TYPE_DECIMAL | Wire::MYSQL_TYPE_NEWDECIMAL => ColumnType::Number,
+        Wire::MYSQL_TYPE_FLOAT => {
+            // As text a FLOAT has six digits; as a DOUBLE it has all of its own.
+            sql = format!("({quoted} + 0e0)");
+            ColumnType::Float32
+        }
+        Wire::MYSQL_TYPE_DOUBLE => ColumnType::Float64,
+        Wire::MYSQL_TYPE_DATE | Wire::MYSQL_TYPE_NEWDATE => ColumnType::Date,
+        Wire::MYSQL_TYPE_TIMESTAMP | Wire::MYSQL_TYPE_TIMESTAMP2 => ColumnType::Timestamp { zoned: true },
+        Wire::MYSQL_TYPE_DATETIME | Wire::MYSQL_TYPE_DATETIME2 => ColumnType::Timestamp { zoned: false },
+        Wire::MYSQL_TYPE_TIME | Wire::MYSQL_TYPE_TIME2 => ColumnType::LongTime,
+        Wire::MYSQL_TYPE_BIT => {
+            sql = format!("lpad(bin({quoted}), {}, '0')", wire.column_length());
+            ColumnType::Text
+        }
+        Wire::MYSQL_TYPE_JSON => ColumnType::Json,
+        Wire::MYSQL_TYPE_GEOMETRY => {
+            remark = Some("a geometry is compared as its well-known text".to_owned());
+            sql = format!("st_astext({quoted})");
+            ColumnType::Text
+        }
+        Wire::MYSQL_TYPE_NULL => ColumnType::Text,
+        _ if is_json => ColumnType::Json,
+        _ if binary => ColumnType::Bytes,
+        _ => ColumnType::Text,
+    };
+    (TableColumn { name: name.to_owned(), ty, remark }, format!("{sql} as {quoted}"))
+}
+
+/// Sessions in read transactions of one moment, taken in turn.
+struct Sessions {
+    idle: Mutex<Vec<Conn>>,
+    returned: Condvar,
+    stamp: String,
+}
+
+impl Sessions {
+    /// Begins several sessions while the table is locked against writing for an instant. Where it cannot be locked, one session
+    /// reads everything.
+    fn begin(server: &Server, mut first: Conn, relation: &Relation) -> Result<Self> {
+        let fail = |e| server.failed("cannot begin to read", e);
+        let start = "start transaction with consistent snapshot, read only";
+        let wanted = SESSIONS_MAX.min(relation.ranges.len());
+        let mut idle = Vec::new();
+        let locked = wanted > 1
+            && relation.is_table
+            && first.query_drop(format!("lock tables {} read", relation.from)).is_ok();
+        if locked {
+            for _ in 0..wanted {
+                let mut session = server.connect()?;
+                session.query_drop(start).map_err(fail)?;
+                idle.push(session);
+            }
+            first.query_drop("unlock tables").map_err(fail)?;
+        } else {
+            first.query_drop(start).map_err(fail)?;
+            idle.push(first);
+        }
+        let at: Option<String> = idle[0].query_first("select cast(now(6) as char)").map_err(fail)?;
+        let stamp = format!("{} {}", at.unwrap_or_default(), crate::ledger::random_id());
+        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), stamp })
+    }
+
+    fn take(&self) -> Conn {
+        let mut idle = self.idle.lock().expect("nobody panics while taking a session");
+        loop {
+            if let Some(session) = idle.pop() {
+                return session;
+            }
+            idle = self.returned.wait(idle).expect("nobody panics while taking a session");
+        }
+    }
+
+    fn give_back(&self, session: Conn) {
+        self.idle.lock().expect("nobody panics while taking a session").push(session);
+        self.returned.notify_one();
+    }
+}
+
+struct MysqlSource {
+    server: Server,
+    relation: Relation,
+    sessions: Sessions,
+}
+
+impl Source for MysqlSource {
+    fn units(&self) -> Result<(Vec<Unit>, Vec<String>)> {
+        let unit = |range: &Range| Unit {
+            path: PathBuf::from(&range.name),
+            stamp: Stamp(self.sessions.stamp.clone()),
+            bytes: range.bytes,
+            expected: None,
+            window: 0,
+        };
+        let remarks = self.relation.facts.columns.iter().filter_map(|column| {
+            column.remark.as_ref().map(|remark| format!("column `{}`: {remark}", column.name))
+        });
+        Ok((self.relation.ranges.iter().map(unit).collect(), remarks.collect()))
+    }
+
+    fn read(&self, unit: &Unit, sink: &UnitSink, _workers: usize) -> Result<Digests> {
+        let name = unit.path.display().to_string();
+        let range = self.relation.ranges.iter().find(|range| range.name == name);
+        let range = range.ok_or_else(|| Error::failed(format!("{name} is no range of {}", self.relation.shown)))?;
+        let mut session = self.sessions.take();
+        let read = self.rows(&mut session, range, sink);
+        // Also one that broke: whoever waits for it then learns so.
+        self.sessions.give_back(session);
+        read
+    }
+
+    fn stamp(&self, unit: &Unit) -> Result<Stamp> {
+        Ok(unit.stamp.clone())
+    }
+
+    fn facts(&self) -> Result<Option<TableFacts>> {
+        Ok(Some(self.relation.facts.clone()))
+    }
+
+    fn only(&self, keys: &Keys) -> Result<Option<Box<dyn Source>>> {
+        let columns: Vec<String> = keys.columns.iter().map(|name| quoted(name)).collect();
+        let value = |value: &Value<'_>| match value {
+            Value::Number(number) => number.to_string(),
+            Value::Bytes(bytes) => {
+                format!("x'{}'", bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
+            }
+            other => other.display().map_or("null".to_owned(), |text| literal(&text)),
+        };
+        let ranges = keys.values.chunks(KEYS_AT_ONCE).enumerate().map(|(i, chunk)| {
+            let rows: Vec<String> = chunk
+                .iter()
+                .map(|values| format!("({})", values.iter().map(value).collect::<Vec<_>>().join(", ")))
+                .collect();
+            let condition = format!("({}) in ({})", columns.join(", "), rows.join(", "));
+            let from = format!("{} where {condition}", self.relation.from);
+            Range { name: format!("{} keys {i}", self.relation.shown), from, bytes: 0 }
+        });
+        let relation = Relation { ranges: ranges.collect(), is_table: false, ..self.relation.clone() };
+        let sessions = Sessions::begin(&self.server, self.server.connect()?, &relation)?;
+        Ok(Some(Box::new(Self { server: self.server.clone(), relation, sessions })))
+    }
+}
+
+impl MysqlSource {
+    fn rows(&self, session: &mut Conn, range: &Range, sink: &UnitSink) -> Result<Digests> {
+        let fail = |e| self.server.failed(&format!("reading {} failed", range.name), e);
+        let columns = &self.relation.facts.columns;
+        let mut builder = TableBuilder::new(schema(columns), sink);
+        let (mut bytes, mut count, mut digest) = (0u64, 0u64, Xxh3::new());
+        let rows = session.query_iter(format!("select {} from {}", self.relation.select, range.from)).map_err(fail)?;
+        for row in rows {
+            let values = row.map_err(fail)?.unwrap();
+            let (mut size, mut fault) = (0, None);
+            for (i, (value, to)) in values.iter().zip(builder.columns()).enumerate() {
+                let Raw::Bytes(value) = value else {
+                    digest.update(&[0]);
+                    to.null();
+                    continue;
+                };
+                digest.update(&(value.len() as u64 + 1).to_le_bytes());
+                digest.update(value);
+                size += value.len();
+                if let Err(message) = append(value, &columns[i].ty, to) {
+                    to.null();
+                    fault.get_or_insert(CellFault { column: i, message });
+                }
+            }
+            builder.end_row(size, fault, || cells(&values, columns))?;
+            bytes += size as u64;
+            count += 1;
+            event::add(&sink.progress().bytes_done, size as u64);
+            if count % ROWS_BETWEEN_CHECKS == 0 {
+                sink.progress().check()?;
+            }
+        }
+        builder.finish()?;
+        Ok(Digests { bytes, xxh3: format!("{:032x}", digest.digest128()), md5: None })
+    }
+}
+
+/// What can be read of a row that failed, as text.
+fn cells(values: &[Raw], columns: &[TableColumn]) -> BTreeMap<String, Option<String>> {
+    let text = |value: &Raw| match value {
+        Raw::Bytes(bytes) => String::from_utf8(bytes.clone()).ok().map(Some),
+        _ => Some(None),
+    };
+    values.iter().zip(columns).filter_map(|(v, column)| Some((column.name.clone(), text(v)?))).collect()
 }

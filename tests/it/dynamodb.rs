@@ -1,0 +1,157 @@
+//! DynamoDB as a side: a scan gives what was written, by every type; a partition alone; what goes wrong.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::project::Project;
+use crate::servers::dynamodb::{ENVIRONMENT, endpoint};
+
+/// Asks DynamoDB Local by its HTTP interface, which checks no signature.
+fn ask(operation: &str, body: &Value) -> Value {
+    let output = Command::new("curl")
+        .args(["-sS", "-X", "POST", &endpoint()])
+        .args(["-H", &format!("X-Amz-Target: DynamoDB_20120810.{operation}")])
+        .args(["-H", "Content-Type: application/x-amz-json-1.0"])
+        .args(["-H", "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/eu-central-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0"])
+        .args(["-d", &body.to_string()])
+        .output()
+        .expect("curl runs");
+    let answer: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert!(answer.get("__type").is_none(), "{operation} {body}: {answer}");
+    answer
+}
+
+fn table(name: &str) {
+    let key = |name: &str, ty: &str| json!({ "AttributeName": name, "KeyType": ty });
+    let ty = |name: &str, ty: &str| json!({ "AttributeName": name, "AttributeType": ty });
+    ask(
+        "CreateTable",
+        &json!({
+            "TableName": name, "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
+            "AttributeDefinitions": [ty("pk", "S"), ty("sk", "N")],
+        }),
+    );
+}
+
+fn put(table: &str, item: &Value) {
+    ask("PutItem", &json!({ "TableName": table, "Item": item }));
+}
+
+fn item(n: usize) -> Value {
+    json!({
+        "pk": { "S": format!("P#{}", n % 3) }, "sk": { "N": n.to_string() },
+        "text": { "S": "é\n\"" }, "empty": { "S": "" }, "number": { "N": "123456789012345678901234567890.12345678" },
+        "bytes": { "B": "AP8=" }, "flag": { "BOOL": true }, "nothing": { "NULL": true },
+        "words": { "SS": ["b", "a"] }, "numbers": { "NS": ["1", "2.50"] }, "blobs": { "BS": ["AA==", "AQ=="] },
+        "list": { "L": [{ "N": "1" }, { "S": "x" }, { "M": {} }] },
+        "map": { "M": { "inner": { "L": [{ "NULL": true }] } } },
+    })
+}
+
+fn dataset(name: &str, table: &str, more: &str) -> String {
+    format!(
+        "[datasets.{name}]\nkind = \"dynamodb\"\ntable = \"{table}\"\nregion = \"eu-central-1\"\nendpoint = \"{}\"\n{more}\n\n",
+        endpoint()
+    )
+}
+
+const ENTITY: &str = "[entities.row]\nsource = \"a\"\ntarget = \"b\"\nkey = [\"pk\", \"sk\"]\n";
+
+#[test]
+fn every_type_is_exact_and_one_changed_attribute_is_found_as_that() {
+    let (first, second) = ("types_a", "types_b");
+    let project = Project::new();
+    let mut lines = String::new();
+    for name in [first, second] {
+        table(name);
+        for n in 0..40 {
+            put(name, &item(n));
+        }
+    }
+    for n in 0..40 {
+        lines.push_str(&format!("{}\n", json!({ "Item": item(n) })));
+    }
+    project.write("export/data.json", lines);
+    // Two tables, and a table and its export.
+    project.write("recon.toml", dataset("a", first, "segments = 3") + &dataset("b", second, "consistent = true") + ENTITY);
+    let staged = project.recon_with(&["stage"], &ENVIRONMENT);
+    assert_eq!(staged.code, 0, "{}", staged.stderr);
+    assert!(staged.stdout.contains("a: 40 rows from 3 units"), "{}", staged.stdout);
+    assert!(staged.stderr.contains("not one moment"), "{}", staged.stderr);
+    let ran = project.recon(&["diff", "--out", "out"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    let export = "[datasets.b]\nkind = \"dynamodb-export\"\nuri = \"export\"\n\n";
+    project.write("recon.toml", dataset("a", first, "") + export + ENTITY);
+    assert_eq!(project.recon_with(&["stage"], &ENVIRONMENT).code, 0);
+    let ran = project.recon(&["diff", "--out", "out"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(project.summary("out")["entities"]["row"]["matched"], 40);
+    // Each attribute of another item changes.
+    let changes = [
+        ("text", json!({ "S": "é\n" })),
+        ("empty", json!({ "NULL": true })),
+        ("number", json!({ "N": "123456789012345678901234567890.12345679" })),
+        ("bytes", json!({ "B": "AP4=" })),
+        ("flag", json!({ "BOOL": false })),
+        ("nothing", json!({ "S": "" })),
+        ("words", json!({ "SS": ["b", "c"] })),
+        ("numbers", json!({ "NS": ["1", "2.51"] })),
+        ("blobs", json!({ "BS": ["AA=="] })),
+        ("list", json!({ "L": [{ "S": "x" }, { "N": "1" }, { "M": {} }] })),
+        ("map", json!({ "M": { "inner": { "L": [] } } })),
+    ];
+    for (n, (name, value)) in changes.iter().enumerate() {
+        let mut changed = item(n);
+        changed[*name] = value.clone();
+        put(first, &changed);
+    }
+    assert_eq!(project.recon_with(&["stage"], &ENVIRONMENT).code, 0);
+    let ran = project.recon(&["diff", "--out", "out"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    let mut found: Vec<(usize, String)> = csv::Reader::from_path(project.path("out/mismatches.csv"))
+        .unwrap()
+        .records()
+        .map(|r| r.map(|r| (r[2].parse().unwrap(), r[3].to_owned())).unwrap())
+        .collect();
+    found.sort();
+    let expected: Vec<(usize, String)> =
+        changes.iter().enumerate().map(|(n, (name, _))| (n, (*name).to_owned())).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_partition_is_queried_alone() {
+    table("partition");
+    for n in 0..30 {
+        put("partition", &item(n));
+    }
+    let project = Project::new();
+    let one = dataset("a", "partition", "partition = \"P#1\"");
+    project.write("recon.toml", one + &dataset("b", "partition", "max_rcu = 1000") + ENTITY + "target_where = \"pk = 'P#1'\"\n");
+    let staged = project.recon_with(&["stage"], &ENVIRONMENT);
+    assert_eq!(staged.code, 0, "{}", staged.stderr);
+    assert!(staged.stdout.contains("a: 10 rows from 1 unit"), "{}", staged.stdout);
+    assert_eq!(project.recon(&["diff"]).code, 0);
+}
+
+#[test]
+fn what_goes_wrong_is_said_with_its_next_step() {
+    let project = Project::new();
+    project.write("recon.toml", dataset("a", "nowhere", "") + &dataset("b", "nowhere", "") + ENTITY);
+    let ran = project.recon_with(&["stage"], &ENVIRONMENT);
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert!(ran.stderr.contains("DynamoDB table nowhere: ResourceNotFoundException"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("check the table's name, the region"), "{}", ran.stderr);
+    let closed = dataset("a", "nowhere", "").replace(&endpoint(), "http://127.0.0.1:1");
+    project.write("recon.toml", closed + &dataset("b", "nowhere", "") + ENTITY);
+    let ran = project.recon_with(&["stage"], &ENVIRONMENT);
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert!(ran.stderr.contains("check that the endpoint is there"), "{}", ran.stderr);
+    let nobody = [("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_CONFIG_FILE", "/dev/null"), ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")];
+    let ran = project.recon_with(&["stage"], &nobody);
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert!(ran.stderr.contains("no credentials were found; tried: environment"), "{}", ran.stderr);
+}
