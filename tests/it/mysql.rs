@@ -82,7 +82,7 @@ fn every_type_is_exact_and_one_changed_cell_is_found_as_that_cell() {
 fn ranges_and_queries_give_every_row_once() {
     let database = Database::new(
         "create table a (k int primary key, v varchar(20)); \
-         insert into a select seq * 3 - 700000, concat('v', seq) from seq_1_to_600000; analyze table a",
+         insert into a select cast(seq as signed) * 3 - 700000, concat('v', seq) from seq_1_to_600000; analyze table a",
     );
     let project = Project::new();
     project.write("recon.toml", spec("table = \"a\"", "query = \"select * from a -- all of it\"", &database));

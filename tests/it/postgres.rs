@@ -111,8 +111,8 @@ fn a_table_equals_its_own_csv() {
     sql.push_str(&format!("insert into a values (1, {});", values.join(", ")));
     let database = Database::new(&sql);
     let project = Project::new();
-    // The text of a list is PostgreSQL's own, not JSON, and so is that of a year before Christ.
-    let left_out = ["numbers", "grid", "labels", "moments", "old_day"];
+    // The text of a list is PostgreSQL's own, not JSON, and so is that of a year before Christ; and a CSV keeps padding.
+    let left_out = ["numbers", "grid", "labels", "moments", "old_day", "padded"];
     let columns: Vec<&str> = TYPES.iter().map(|(name, ..)| *name).filter(|n| !left_out.contains(n)).collect();
     let csv = database.run(&format!(
         "copy (select k, {} from a) to stdout (format csv, header)",
