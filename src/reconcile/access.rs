@@ -65,12 +65,15 @@ impl Access {
         }
     }
 
-    /// The columns of the parts from which values are read without any SQL; `None` where that is not enough.
-    pub fn physical(&self) -> Option<Vec<&str>> {
+    /// The columns of the parts from which values may be read without any SQL, with what the store says of each; `None`
+    /// where columns alone are not enough.
+    pub fn physical(&self) -> Option<Vec<(&str, &StoreType)>> {
         match self {
-            Self::Column { physical, store: StoreType::Untyped, .. } => Some(vec![physical.as_str()]),
-            Self::Document { physical, .. } => Some(physical.iter().map(|(_, name)| name.as_str()).collect()),
-            Self::Column { .. } | Self::Expression { .. } => None,
+            Self::Column { physical, store, .. } => Some(vec![(physical.as_str(), store)]),
+            Self::Document { physical, store, .. } => {
+                Some(physical.iter().map(|(_, name)| (name.as_str(), store)).collect())
+            }
+            Self::Expression { .. } => None,
         }
     }
 
