@@ -1,6 +1,5 @@
 //! How a field's values are read from one side: which SQL columns it needs and how a [`Value`] is made of them.
 
-use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 
 use super::resolve::StoreType;
@@ -74,16 +73,6 @@ impl Access {
                 Some(physical.iter().map(|(_, name)| (name.as_str(), store)).collect())
             }
             Self::Expression { .. } => None,
-        }
-    }
-
-    /// The text of a row where it is plainly there, borrowed from the batch: the shortest way to the most frequent values.
-    #[inline]
-    pub fn plain_text<'a>(&self, cells: &[Cells<'a>], first: usize, row: usize) -> Option<&'a str> {
-        let Self::Column { .. } = self else { return None };
-        match &cells[first] {
-            Cells::Text(texts) if texts.is_valid(row) => Some(texts.value(row)),
-            _ => None,
         }
     }
 

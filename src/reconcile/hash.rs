@@ -22,14 +22,14 @@ use super::access::{self, Access};
 use super::direct::{self, fan_out_parts};
 use super::failed;
 use super::pipeline::fan_out;
-use super::plan::{EntityPlan, Side, Status};
+use super::plan::{EntityPlan, Side};
 use super::rules::normal::Normaliser;
 use super::rules::{self, tolerance};
+use super::shortcut::Shortcut;
 use crate::error::{Context, Result};
 use crate::event::{self, Progress};
 use crate::fault;
 use crate::value::arrow::Cells;
-use crate::value::cast::Class;
 use crate::value::time::Moment;
 use crate::value::{Value, json};
 use crate::warehouse::Warehouse;
@@ -85,7 +85,7 @@ struct Reader<'a> {
     is_sql: bool,
     tolerant_scale: Option<u32>,
     has_own_forms: bool,
-    is_plain_text: bool,
+    shortcut: Option<Shortcut>,
     index: usize,
 }
 
@@ -170,18 +170,17 @@ fn readers<'a>(plan: &'a EntityPlan<'_>, side: Side) -> Vec<Reader<'a>> {
     let mut readers = Vec::new();
     for (index, field) in plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
         let access = field.access(side).expect("a compared field has both sides");
+        let normaliser = plan.normaliser(field, side).expect("a compared field has a class");
         readers.push(Reader {
             access,
-            normaliser: plan.normaliser(field, side).expect("a compared field has a class"),
             first,
             is_key: field.is_key || plan.is_keyless(),
             is_named_key: field.is_key,
             is_sql: field.rule.sql.is_some(),
             tolerant_scale: field.tolerant_scale(),
             has_own_forms: rules::has_own_forms(&field.rule),
-            is_plain_text: matches!(field.status, Status::Compared { class: Class::Text, .. })
-                && !rules::has_own_forms(&field.rule)
-                && field.rule.sql.is_none(),
+            shortcut: Shortcut::of(field, access, &normaliser),
+            normaliser,
             index,
         });
         first += access.select().len();
@@ -429,11 +428,11 @@ fn hash_row(
     let (mut tolerant, mut form) = (0, 0);
     let (mut failure, mut key_failed, mut null_key) = (None, false, None);
     for reader in readers {
-        if reader.is_plain_text
-            && let Some(text) = reader.access.plain_text(cells, reader.first, row)
-        {
-            Value::encode_text(text, if reader.is_key { &mut scratch.key } else { &mut scratch.row });
-            continue;
+        if let Some(shortcut) = reader.shortcut {
+            let bytes = if reader.is_key { &mut scratch.key } else { &mut scratch.row };
+            if shortcut.encode(&cells[reader.first], row, bytes) {
+                continue;
+            }
         }
         let value = match see(reader, cells, row, seed, scratch, rows, &mut tolerant, &mut form) {
             Ok(value) => value,
