@@ -1,6 +1,5 @@
 //! How a field's values are read from one side: which SQL columns it needs and how a [`Value`] is made of them.
 
-use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 
 use super::resolve::StoreType;
@@ -65,22 +64,15 @@ impl Access {
         }
     }
 
-    /// The columns of the parts from which values are read without any SQL; `None` where that is not enough.
-    pub fn physical(&self) -> Option<Vec<&str>> {
+    /// The columns of the parts from which values may be read without any SQL, with what the store says of each; `None`
+    /// where columns alone are not enough.
+    pub fn physical(&self) -> Option<Vec<(&str, &StoreType)>> {
         match self {
-            Self::Column { physical, store: StoreType::Untyped, .. } => Some(vec![physical.as_str()]),
-            Self::Document { physical, .. } => Some(physical.iter().map(|(_, name)| name.as_str()).collect()),
-            Self::Column { .. } | Self::Expression { .. } => None,
-        }
-    }
-
-    /// The text of a row where it is plainly there, borrowed from the batch: the shortest way to the most frequent values.
-    #[inline]
-    pub fn plain_text<'a>(&self, cells: &[Cells<'a>], first: usize, row: usize) -> Option<&'a str> {
-        let Self::Column { .. } = self else { return None };
-        match &cells[first] {
-            Cells::Text(texts) if texts.is_valid(row) => Some(texts.value(row)),
-            _ => None,
+            Self::Column { physical, store, .. } => Some(vec![(physical.as_str(), store)]),
+            Self::Document { physical, store, .. } => {
+                Some(physical.iter().map(|(_, name)| (name.as_str(), store)).collect())
+            }
+            Self::Expression { .. } => None,
         }
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array, StringArray, UInt64Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
@@ -18,17 +19,17 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::access::{self, Access};
-use super::direct::fan_out_parts;
+use super::direct::{self, fan_out_parts};
 use super::failed;
 use super::pipeline::fan_out;
-use super::plan::{EntityPlan, Side, Status};
+use super::plan::{EntityPlan, Side};
 use super::rules::normal::Normaliser;
 use super::rules::{self, tolerance};
+use super::shortcut::Shortcut;
 use crate::error::{Context, Result};
 use crate::event::{self, Progress};
 use crate::fault;
 use crate::value::arrow::Cells;
-use crate::value::cast::Class;
 use crate::value::time::Moment;
 use crate::value::{Value, json};
 use crate::warehouse::Warehouse;
@@ -84,7 +85,7 @@ struct Reader<'a> {
     is_sql: bool,
     tolerant_scale: Option<u32>,
     has_own_forms: bool,
-    is_plain_text: bool,
+    shortcut: Option<Shortcut>,
     index: usize,
 }
 
@@ -147,11 +148,13 @@ fn pass(
         worker.hash(&readers, batch, &schema, seed, needs_key)
     };
     let end = |worker: Worker| worker.output.finish().map(|()| worker.learned);
-    let parts = match plan.direct(side) {
-        Some(columns) => {
-            let parts: Vec<PathBuf> = plan.staged(side).parts.iter().map(|part| part.path.clone()).collect();
-            fan_out_parts(&parts, columns, threads, progress, start, each, end)?
-        }
+    let columns = plan.direct(side).unwrap_or_default();
+    let opened = match plan.direct(side) {
+        Some(columns) => direct::open(plan.staged(side), columns)?,
+        None => None,
+    };
+    let parts = match opened {
+        Some(opened) => fan_out_parts(&opened, columns, threads, progress, start, each, end)?,
         None => fan_out(warehouse, &plan.query(side), threads, progress, start, each, end)?,
     };
     let mut learned = parts.iter().fold(nothing(), |mut sum, part| {
@@ -167,18 +170,17 @@ fn readers<'a>(plan: &'a EntityPlan<'_>, side: Side) -> Vec<Reader<'a>> {
     let mut readers = Vec::new();
     for (index, field) in plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
         let access = field.access(side).expect("a compared field has both sides");
+        let normaliser = plan.normaliser(field, side).expect("a compared field has a class");
         readers.push(Reader {
             access,
-            normaliser: plan.normaliser(field, side).expect("a compared field has a class"),
             first,
             is_key: field.is_key || plan.is_keyless(),
             is_named_key: field.is_key,
             is_sql: field.rule.sql.is_some(),
             tolerant_scale: field.tolerant_scale(),
             has_own_forms: rules::has_own_forms(&field.rule),
-            is_plain_text: matches!(field.status, Status::Compared { class: Class::Text, .. })
-                && !rules::has_own_forms(&field.rule)
-                && field.rule.sql.is_none(),
+            shortcut: Shortcut::of(field, access, &normaliser),
+            normaliser,
             index,
         });
         first += access.select().len();
@@ -271,6 +273,14 @@ impl Output {
     }
 }
 
+fn high(hash: u128) -> u64 {
+    (hash >> 64) as u64
+}
+
+fn low(hash: u128) -> u64 {
+    hash as u64
+}
+
 /// A tolerant field's two columns.
 #[derive(Default)]
 pub(crate) struct TolerantColumn {
@@ -295,11 +305,19 @@ impl Rows {
         let (mut tolerant, mut forms, mut predicates) =
             (self.tolerant.into_iter(), self.forms.into_iter(), predicates.into_iter());
         let rows = self.pos.len();
+        let has_key = NullBuffer::from_iter(self.key.iter().map(Option::is_some));
+        let key = |half: fn(u128) -> u64| {
+            let halves = self.key.iter().map(|k| k.map_or(0, half)).collect();
+            Arc::new(UInt64Array::new(halves, Some(has_key.clone())))
+        };
+        let row = |half: fn(u128) -> u64| {
+            Arc::new(UInt64Array::from_iter_values(self.row.iter().map(|r| half(*r))))
+        };
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.key.iter().map(|k| k.map(|k| (k >> 64) as u64)).collect::<UInt64Array>()),
-            Arc::new(self.key.iter().map(|k| k.map(|k| k as u64)).collect::<UInt64Array>()),
-            Arc::new(self.row.iter().map(|r| Some((r >> 64) as u64)).collect::<UInt64Array>()),
-            Arc::new(self.row.iter().map(|r| Some(*r as u64)).collect::<UInt64Array>()),
+            key(high),
+            key(low),
+            row(high),
+            row(low),
             Arc::new(Int64Array::from(self.pos)),
             Arc::new(BooleanArray::from(self.failed)),
         ];
@@ -410,11 +428,11 @@ fn hash_row(
     let (mut tolerant, mut form) = (0, 0);
     let (mut failure, mut key_failed, mut null_key) = (None, false, None);
     for reader in readers {
-        if reader.is_plain_text
-            && let Some(text) = reader.access.plain_text(cells, reader.first, row)
-        {
-            Value::encode_text(text, if reader.is_key { &mut scratch.key } else { &mut scratch.row });
-            continue;
+        if let Some(shortcut) = reader.shortcut {
+            let bytes = if reader.is_key { &mut scratch.key } else { &mut scratch.row };
+            if shortcut.encode(&cells[reader.first], row, bytes) {
+                continue;
+            }
         }
         let value = match see(reader, cells, row, seed, scratch, rows, &mut tolerant, &mut form) {
             Ok(value) => value,

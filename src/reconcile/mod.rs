@@ -18,6 +18,7 @@ pub mod projection;
 pub mod report;
 pub mod resolve;
 pub mod rules;
+mod shortcut;
 pub mod show;
 pub mod side;
 mod subset;

@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::classify::own_predicate;
+use super::direct;
 use super::names::Names;
 use super::projection::{self, Query, UnparsedSql};
 use super::resolve::{StoreType, resolve};
@@ -94,10 +95,10 @@ pub struct EntityPlan<'a> {
     pub source_query: Query,
     /// The query of the target.
     pub target_query: Query,
-    /// The columns of the source's parts that are all its query gives, where no engine is needed to read them.
-    pub source_direct: Option<Vec<String>>,
+    /// The columns of the source's parts that are all its query gives, where it computes nothing.
+    pub source_direct: Option<Vec<direct::Column>>,
     /// The same of the target.
-    pub target_direct: Option<Vec<String>>,
+    pub target_direct: Option<Vec<direct::Column>>,
     /// How the source's rows that did not parse are looked at.
     pub source_unparsed: UnparsedSql,
     /// The same for the target's.
@@ -239,7 +240,7 @@ impl<'a> EntityPlan<'a> {
     }
 
     /// The columns of a side's parts, where these are all that its query gives.
-    pub fn direct(&self, side: Side) -> Option<&[String]> {
+    pub fn direct(&self, side: Side) -> Option<&[direct::Column]> {
         match side {
             Side::Source => self.source_direct.as_deref(),
             Side::Target => self.target_direct.as_deref(),

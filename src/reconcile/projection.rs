@@ -1,8 +1,10 @@
 //! One side of an entity as SQL: which columns of which rows its fields are read from.
 
 use super::access::Access;
+use super::direct;
 use super::names::Names;
 use super::plan::{FieldPlan, Side};
+use super::resolve::StoreType;
 use super::side::Staged;
 use crate::error::Result;
 use crate::query::render;
@@ -70,19 +72,22 @@ pub(super) fn query(
     Ok(Query { columns, logical: names.logical_sql(), filter })
 }
 
-/// The physical columns in the order of the query, where it neither filters nor computes anything.
+/// The physical columns in the order of the query, where it neither filters nor computes anything. Whether the parts can be
+/// read without the engine is for `direct` to say, which looks into them.
 pub(super) fn direct(
     plans: &[FieldPlan],
     side: Side,
     staged: &Staged,
     filter: Option<&Sql>,
-) -> Option<Vec<String>> {
+) -> Option<Vec<direct::Column>> {
     let compared = || plans.iter().filter(|p| p.is_compared());
     if filter.is_some() || staged.is_chain || compared().any(|p| p.rule.sql.is_some()) {
         return None;
     }
-    let columns: Option<Vec<Vec<&str>>> = compared().map(|p| p.access(side)?.physical()).collect();
-    Some(columns?.into_iter().flatten().map(str::to_owned).collect())
+    let columns: Option<Vec<_>> = compared().map(|p| p.access(side)?.physical()).collect();
+    let column =
+        |(name, store): (&str, &StoreType)| direct::Column { name: name.to_owned(), store: store.clone() };
+    Some(columns?.into_iter().flatten().map(column).collect())
 }
 
 /// How the side's rows that did not parse are looked at.

@@ -194,6 +194,11 @@ impl<'a> Value<'a> {
         encode_bytes(tag::TEXT, text.as_bytes(), out);
     }
 
+    /// Appends what [`Value::encode`] appends for a whole number, without making a value of it.
+    pub fn encode_int(value: i64, out: &mut Vec<u8>) {
+        Number::from(value).encode(tag::NUMBER, tag::BIG_NUMBER, out);
+    }
+
     /// Appends bytes whose order is the order in which reports show keys: NULL first, numbers by size, text by code
     /// point, times by time. Different values have different sort keys.
     pub fn sort_key(&self, out: &mut Vec<u8>) {

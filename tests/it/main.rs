@@ -3,6 +3,7 @@
 mod bad_input;
 mod cli;
 mod demo;
+mod duplicates;
 #[cfg(feature = "faults")]
 mod faults;
 mod golden;
