@@ -1,6 +1,6 @@
 //! Reconciliation: what both staged sides have in common, what differs, and what could not be compared.
 //!
-//! In reading order: `side` (a staged dataset), `resolve` (types), `names` and `access` (the spec's SQL and how values are
+//! In reading order: `side` (a staged dataset), `resolve` (types), `names`, `facts` and `access` (the spec's SQL and how values are
 //! read), `plan` and `projection` (an entity, and its sides as SQL), `hash`, `classify`, `judge` (the three passes), `diff`
 //! (all of it), `report`.
 
@@ -8,6 +8,7 @@ pub mod access;
 pub mod classify;
 pub mod diff;
 mod direct;
+mod facts;
 pub mod failed;
 pub mod hash;
 pub mod judge;

@@ -8,6 +8,7 @@ mod faults;
 mod golden;
 mod layering;
 mod naive;
+mod paths;
 mod project;
 mod random;
 mod rules_sql;
