@@ -59,7 +59,7 @@ impl Access {
             Self::Column { sql, store, .. } => vec![readable(sql, store)],
             // The struct tells a NULL from a failure: TRY makes the whole struct NULL.
             Self::Expression { sql, store } => {
-                vec![format!("try({{'v': {}}})", readable(&format!("({sql})"), store))]
+                vec![format!("try({{'v': {}}})", readable(&format!("({sql}\n)"), store))]
             }
             Self::Document { physical, .. } => physical.iter().map(|(_, name)| identifier(name)).collect(),
         }

@@ -4,6 +4,7 @@
 //! column of its own, of the type that is found there.
 
 use super::access::{Access, path_sql, pointer};
+use super::expression;
 use super::facts::{Facts, Place};
 use super::resolve::StoreType;
 use super::side::{Column, Staged, document_sql};
@@ -176,10 +177,10 @@ impl<'a> Names<'a> {
     /// # Errors
     /// SQL that does not parse or bind, with its place in the spec.
     pub fn bind(&self, sql: &Sql) -> Result<StoreType> {
-        self.check_syntax(sql)?;
+        self.check(sql)?;
         let expression = self.rewrite(sql);
         let query = format!(
-            "select ({expression}\n) as __recon_value from (select __recon_pos {} from ({}) as staged) as __recon_rows",
+            "select ({expression}\n) as __recon_value, try({{'v': ({expression}\n)}}) as __recon_tried from (select __recon_pos {} from ({}) as staged) as __recon_rows",
             self.logical_sql(),
             self.staged.rows_sql()
         );
@@ -189,18 +190,13 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn check_syntax(&self, sql: &Sql) -> Result<()> {
-        let probe = format!("select json_serialize_sql({})", literal(&format!("select ({}\n)", sql.text)));
-        let answer = self.warehouse.texts(&probe)?;
-        let json = answer.first().and_then(|row| row[0].clone()).unwrap_or_default();
-        let answer: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
-        if answer["error"] != serde_json::Value::Bool(true) {
-            return Ok(());
+    /// Whether it is one expression of one row.
+    fn check(&self, sql: &Sql) -> Result<()> {
+        let is_column = |name: &str| self.staged.column(name).is_some();
+        match expression::problem(self.warehouse, &sql.text, &is_column)? {
+            Some(problem) => Err(self.at(sql, problem.offset, &problem.message, None)),
+            None => Ok(()),
         }
-        let position: usize = answer["position"].as_str().and_then(|p| p.parse().ok()).unwrap_or(8);
-        let offset = position.saturating_sub("select (".len()).min(sql.text.len());
-        let message = answer["error_message"].as_str().unwrap_or("it does not parse").to_owned();
-        Err(self.at(sql, offset, &format!("SQL that does not parse: {message}"), None))
     }
 
     fn binding_error(&self, sql: &Sql, message: &str) -> Error {

@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::classify::own_predicate;
+use super::expression;
 use super::names::Names;
 use super::projection::{self, Query, UnparsedSql};
 use super::resolve::{StoreType, resolve};
@@ -294,6 +295,11 @@ impl<'a> EntityPlan<'a> {
     pub fn check_predicates(&self, spec: &Spec, warehouse: &Warehouse) -> Result<()> {
         for (i, field) in self.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
             let Some(sql) = &field.rule.sql else { continue };
+            if let Some(problem) = expression::problem(warehouse, &sql.text, &|_| false)? {
+                let (line, column) = sql.place(problem.offset);
+                let error = spec.error_at(line, column, 1, &problem.message);
+                return Err(error.help("the predicate sees the two values as `source` and `target`"));
+            }
             let predicate = own_predicate(&sql.text, &format!("s.s{i}"), &format!("t.s{i}"));
             let query = format!(
                 "select {predicate} from ({}\n) as s, ({}\n) as t",

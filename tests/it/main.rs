@@ -5,6 +5,7 @@ mod cli;
 mod demo;
 #[cfg(feature = "faults")]
 mod faults;
+mod expressions;
 mod golden;
 mod layering;
 mod naive;
