@@ -131,7 +131,7 @@ pub fn main() -> u8 {
         }
     };
     start_log(&cli.global);
-    match run(&cli) {
+    match caught(|| run(&cli)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{}", error.report());
@@ -304,8 +304,11 @@ fn in_run<T>(
 ) -> Result<Ended<T>> {
     let _listening = Interrupts::listen(progress)?;
     let run_id = ledger.begin_run(command, spec_digest)?;
-    fault::point("run.begun");
-    match work(&run_id) {
+    let begun = || {
+        fault::point("run.begun");
+        work(&run_id)
+    };
+    match caught(begun) {
         Ok(ended) => {
             fault::point("run.before-finished");
             ledger.finish_run(&run_id, ended.code, ended.folder.as_deref(), None)?;
@@ -317,6 +320,17 @@ fn in_run<T>(
             Err(error)
         }
     }
+}
+
+/// Makes an error of a panic, whose words are on stderr by then. They stay out of the error, and so out of the ledger, since
+/// they may hold a value.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What the work held is gone or only dropped after it; the ledger's transactions and renamed files hold up to any end.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Error::failed("a defect of recon itself ended this command").help(
+            "please report it, with the lines above and the spec; what was staged before is whole, so running it again is safe",
+        ))
+    })
 }
 
 /// Ctrl-C once asks the workers to stop; twice ends the process at once, which is as safe as a kill. Dropped, nobody

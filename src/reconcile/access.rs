@@ -58,7 +58,7 @@ impl Access {
             Self::Column { sql, store, .. } => vec![readable(sql, store)],
             // The struct tells a NULL from a failure: TRY makes the whole struct NULL.
             Self::Expression { sql, store } => {
-                vec![format!("try({{'v': {}}})", readable(&format!("({sql})"), store))]
+                vec![format!("try({{'v': {}}})", readable(&format!("({sql}\n)"), store))]
             }
             Self::Document { physical, .. } => physical.iter().map(|(_, name)| identifier(name)).collect(),
         }
@@ -108,12 +108,17 @@ fn readable(sql: &str, store: &StoreType) -> String {
     }
 }
 
-/// SQL that digs a value of one type out of an attribute's typed JSON.
+/// SQL that digs a value of one type out of an attribute's typed JSON. A value of another type fails to convert there: it is
+/// never taken for none.
 pub fn path_sql(physical: &[(String, String)], path: &[String], tag: &str) -> String {
     let Some((_, root)) = physical.iter().find(|(tag, _)| tag == "M") else {
         return "null::varchar".to_owned();
     };
-    format!("json_extract_string({}, {})", identifier(root), literal(&pointer(path, Some(tag))))
+    let (root, value) = (identifier(root), literal(&pointer(path, Some(tag))));
+    // Not `error()`, whose being volatile keeps the engine from moving filters.
+    let other = format!("json_keys(json_extract({root}, {}))[1]", literal(&pointer(path, None)));
+    let no_other = format!("cast(cast(nullif({other}, 'NULL') as utinyint) as varchar)");
+    format!("coalesce(json_extract_string({root}, {value}), {no_other})")
 }
 
 /// A JSON pointer (RFC 6901) to the attribute at the end of the path, or to its value of one type.

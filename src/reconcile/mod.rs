@@ -1,13 +1,15 @@
 //! Reconciliation: what both staged sides have in common, what differs, and what could not be compared.
 //!
-//! In reading order: `side` (a staged dataset), `resolve` (types), `names` and `access` (the spec's SQL and how values are
-//! read), `plan` and `projection` (an entity, and its sides as SQL), `hash`, `classify`, `judge` (the three passes), `diff`
-//! (all of it), `report`.
+//! In reading order: `side` (a staged dataset), `resolve` (types), `names`, `expression`, `facts` and `access` (the spec's
+//! SQL and how values are read), `plan` and `projection` (an entity, and its sides as SQL), `hash`, `classify`, `judge` (the
+//! three passes), `diff` (all of it), `report`.
 
 pub mod access;
 pub mod classify;
 pub mod diff;
 mod direct;
+mod expression;
+mod facts;
 pub mod failed;
 pub mod hash;
 pub mod judge;

@@ -3,6 +3,7 @@
 use super::access::Access;
 use super::classify::own_predicate;
 use super::direct;
+use super::expression;
 use super::names::Names;
 use super::projection::{self, Query, UnparsedSql};
 use super::resolve::{StoreType, resolve};
@@ -151,7 +152,7 @@ impl<'a> EntityPlan<'a> {
     ) -> Result<Self> {
         let fields = match &entity.fields {
             Some(fields) => fields.clone(),
-            None => same_names(source, target),
+            None => same_names(entity, source, target),
         };
         check_key(spec, entity, &fields, source, target)?;
         let group_error = "`group_by` is read, but folding rows is not part of this version";
@@ -295,6 +296,11 @@ impl<'a> EntityPlan<'a> {
     pub fn check_predicates(&self, spec: &Spec, warehouse: &Warehouse) -> Result<()> {
         for (i, field) in self.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
             let Some(sql) = &field.rule.sql else { continue };
+            if let Some(problem) = expression::problem(warehouse, &sql.text, &|_| false)? {
+                let (line, column) = sql.place(problem.offset);
+                let error = spec.error_at(line, column, 1, &problem.message);
+                return Err(error.help("the predicate sees the two values as `source` and `target`"));
+            }
             let predicate = own_predicate(&sql.text, &format!("s.s{i}"), &format!("t.s{i}"));
             let query = format!(
                 "select {predicate} from ({}\n) as s, ({}\n) as t",
@@ -386,28 +392,22 @@ fn apply(overrides: &[Override], plan: &mut FieldPlan) {
     };
 }
 
-/// A field for every column, as if the spec had named each one.
-fn same_names(source: &Staged, target: &Staged) -> Vec<Field> {
-    let extra = target.columns.iter().filter(|t| source.columns.iter().all(|s| s.name != t.name));
-    source
-        .columns
-        .iter()
-        .chain(extra)
-        .map(|column| {
-            let own = Sql {
-                text: identifier(&column.name),
-                line: 0,
-                column: 0,
-                plain_name: Some(column.name.clone()),
-            };
-            Field {
-                name: column.name.clone(),
-                from: own.clone(),
-                to: own,
-                ty: None,
-                rule: Rule::default(),
-                line: 0,
-            }
+/// A field for every column, as if the spec had named each one. Where not one row of either side could be read there are no
+/// columns, and the key alone is what the spec speaks of.
+fn same_names(entity: &Entity, source: &Staged, target: &Staged) -> Vec<Field> {
+    let columns = source.columns.iter().chain(&target.columns).map(|column| &column.name);
+    let no_columns = source.columns.is_empty() && target.columns.is_empty();
+    let mut names: Vec<&String> = Vec::new();
+    for name in columns.chain(entity.key.iter().filter(|_| no_columns)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+        .into_iter()
+        .map(|name| {
+            let own = Sql { text: identifier(name), line: 0, column: 0, plain_name: Some(name.clone()) };
+            Field { name: name.clone(), from: own.clone(), to: own, ty: None, rule: Rule::default(), line: 0 }
         })
         .collect()
 }

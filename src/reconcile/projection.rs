@@ -60,7 +60,7 @@ pub(super) fn query(
         let access = plan.access(side).expect("a compared field has both sides");
         let field = fields.iter().find(|f| f.name == plan.name).expect("every plan is of a field");
         let sql = if side == Side::Source { &field.from } else { &field.to };
-        columns.push_str(&format!(", {} as s{i}", names.predicate(sql, access)));
+        columns.push_str(&format!(", ({}\n) as s{i}", names.predicate(sql, access)));
     }
     let filter = match filter {
         None => "true".to_owned(),
@@ -113,7 +113,7 @@ fn keep(filter: &str, plans: &[FieldPlan], side: Side, names: &Names<'_>) -> Str
                     access.select().into_iter().map(|c| format!("{c} is null")).collect();
                 if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") }
             }
-            Access::Column { sql, .. } | Access::Expression { sql, .. } => format!("({sql}) is null"),
+            Access::Column { sql, .. } | Access::Expression { sql, .. } => format!("({sql}\n) is null"),
         })
         .collect();
     if keys.is_empty() {

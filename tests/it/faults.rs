@@ -5,6 +5,7 @@ mod changes;
 mod damage;
 mod disk;
 mod moments;
+mod panics;
 mod points;
 mod process;
 mod project;

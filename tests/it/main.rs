@@ -6,9 +6,11 @@ mod demo;
 mod duplicates;
 #[cfg(feature = "faults")]
 mod faults;
+mod expressions;
 mod golden;
 mod layering;
 mod naive;
+mod paths;
 mod project;
 mod random;
 mod rules_sql;
