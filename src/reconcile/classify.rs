@@ -106,12 +106,12 @@ pub fn classify(
 fn find_duplicates(plan: &EntityPlan<'_>, warehouse: &Warehouse, source: &str, target: &str) -> Result<bool> {
     let beside = plan.fields.iter().enumerate().flat_map(|(i, field)| {
         let tolerant = field.tolerant_scale().map(|_| format!("t{i}, w{i}"));
-        let predicate =
-            (field.is_compared() && field.rule.sql.is_some()).then(|| format!("cast(s{i} as varchar)"));
+        let predicate = (field.is_compared() && field.rule.sql.is_some())
+            .then(|| format!("cast(s{i} as varchar) as s{i}"));
         tolerant.into_iter().chain(predicate)
     });
     let columns: Vec<String> = ["r1".to_owned(), "r2".to_owned()].into_iter().chain(beside).collect();
-    let image = format!("row({})", columns.join(", "));
+    let image = columns.join(", ");
     let pieces = [("source", source), ("target", target), ("image", &image)];
     warehouse.execute(&render(include_str!("../../queries/reconcile/duplicate_keys.sql"), &pieces))?;
     Ok(warehouse.integers("select count(*) from duplicate_keys")?[0][0] != Some(0))
