@@ -13,8 +13,10 @@ pub fn point(name: &str) {
         wanted.split_once(':').map_or((wanted.as_str(), 1), |(p, n)| (p, n.parse().unwrap_or(1)));
     if point == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
         let does = std::env::var("RECON_FAULT_DOES").unwrap_or_default();
-        while does == "wait" {
-            std::thread::park();
+        if does == "wait" {
+            loop {
+                std::thread::park();
+            }
         }
         let hold = does == "hold";
         // Neither signal can be caught: nothing is flushed, no destructor runs.

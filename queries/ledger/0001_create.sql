@@ -39,7 +39,7 @@ create table units (
   failures   integer not null check (failures >= 0),
   parts      text not null check (json_valid(parts)),
   columns    text not null check (json_valid(columns)),
-  failed     text,
+  failed     text check (json_valid(failed)),
   primary key (generation, path)
 ) strict;
 

@@ -8,6 +8,7 @@ pub mod access;
 pub mod classify;
 pub mod diff;
 mod direct;
+mod done;
 pub mod failed;
 pub mod hash;
 pub mod judge;

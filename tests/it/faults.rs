@@ -4,8 +4,10 @@
 mod changes;
 mod damage;
 mod disk;
+mod memory;
 mod moments;
 mod points;
 mod process;
 mod project;
+mod reports;
 mod runners;
