@@ -21,6 +21,8 @@ pub mod ledger {
     pub(crate) const UNITS: &str = include_str!("../queries/ledger/units.sql");
     pub(crate) const INSERT_TOTAL: &str = include_str!("../queries/ledger/insert_total.sql");
     pub(crate) const TOTALS: &str = include_str!("../queries/ledger/totals.sql");
+    pub(crate) const INSERT_PROGRESS: &str = include_str!("../queries/ledger/insert_progress.sql");
+    pub(crate) const PROGRESS: &str = include_str!("../queries/ledger/progress.sql");
     pub(crate) const SETTING: &str = include_str!("../queries/ledger/setting.sql");
     pub(crate) const INSERT_SETTING: &str = include_str!("../queries/ledger/insert_setting.sql");
 }

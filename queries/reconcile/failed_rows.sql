@@ -1,7 +1,7 @@
 -- The rows of a dataset that did not parse, with the key's pieces where they could be read.
 -- Parameters: keys (select list over the dataset's names), filter (whether a row is the entity's), logical (the dataset's
 -- columns by their names), cells (its physical columns, out of the readable cells), file.
--- Columns: line, column, code, message, belongs, then the key's. Grain: one row that did not parse.
+-- Columns: line, column, code, message, belongs, then the key's. Grain: one row that did not parse, in the order of the file.
 select
   __recon_line as line,
   __recon_column as "column",
@@ -21,3 +21,4 @@ from (
     from read_parquet({{file}}, hive_partitioning = false) as f
   ) as staged
 ) as __recon_rows
+order by __recon_line nulls last, __recon_column, __recon_code, __recon_message

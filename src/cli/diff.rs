@@ -1,5 +1,6 @@
 //! `recon diff`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,17 +8,17 @@ use clap::Args;
 
 use super::progress::Bar;
 use super::{Ended, Format, Global, in_run, print};
-use crate::error::{Context, Error, Result};
-use crate::event::Progress;
+use crate::error::{Error, Result};
+use crate::event::{self, Progress};
 use crate::fault;
 use crate::ledger::{Ledger, Total, now};
-use crate::reconcile::diff::{Bench, EntityResult, diff_entity};
-use crate::reconcile::report::csv::{Style, write_whole};
+use crate::reconcile::diff::{Bench, EntityResult, Verified, diff_entity};
+use crate::reconcile::report::csv::Style;
 use crate::reconcile::report::summary::{RunFacts, summary};
 use crate::reconcile::report::{self, Example, terminal};
 use crate::reconcile::side::Staged;
 use crate::spec::{Dataset, Spec};
-use crate::stage::run::{check_references, definition};
+use crate::stage::run::{check_references, definition, stale_inputs};
 use crate::warehouse::Warehouse;
 
 #[derive(Args, Debug, Default)]
@@ -77,10 +78,11 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
     in_run(&ledger, "diff", &spec.digest, &progress, |run_id| {
         let started_at = now();
         let warehouse = Warehouse::open(ledger.home(), global.threads(), global.engine_memory())?;
+        warehouse.stop_with(&progress)?;
         let style = style(args, &spec, &ledger)?;
         // Before the work, so that a wrong folder shows at once.
         let folder = args.out.clone().unwrap_or_else(|| ledger.home().join("runs").join(run_id));
-        std::fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
+        report::begin(&folder)?;
         let bar = Bar::start(global, "comparing", &progress);
         let mut results = compare(global, &spec, &ledger, &warehouse, &progress)?;
         check_redacted(args, &results)?;
@@ -96,7 +98,7 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
             exit_code: code,
         };
         let summary = summary(&facts, &results);
-        write_whole(&folder.join("summary.json"), &format!("{}\n", pretty(&summary)))?;
+        report::write_summary(&folder, &format!("{}\n", pretty(&summary)))?;
         fault::point("diff.before-totals");
         ledger.insert_totals(&totals(run_id, &results))?;
         let result = Done { results, warehouse, folder: folder.clone(), summary, examples };
@@ -122,16 +124,25 @@ fn compare(
         seed: ledger.hash_seed()?,
         threads: global.threads(),
         progress,
+        verified: Verified::default(),
+        may_hash: true,
     };
     let mut results = Vec::new();
+    let mut stale: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    event::add(&progress.units_total, global.entities(spec).len() as u64);
     for entity in global.entities(spec) {
-        let side = |name: &str| {
+        let mut side = |name: &str| {
             let dataset = spec.dataset(name).expect("the spec was checked");
-            let staged = staged(ledger, warehouse, dataset)?;
+            let mut staged = staged(ledger, warehouse, dataset)?;
             staged.make_view(warehouse)?;
+            if !stale.contains_key(dataset.name.as_str()) {
+                stale.insert(&dataset.name, warn_of_stale_inputs(global, ledger, dataset)?);
+            }
+            staged.warnings.extend(stale[dataset.name.as_str()].clone());
             Ok::<_, Error>(staged)
         };
         results.push(diff_entity(&bench, entity, &side(&entity.source)?, &side(&entity.target)?)?);
+        event::add(&progress.units_done, 1);
     }
     // What was read where it lies may have changed under our eyes.
     for dataset in results.iter().flat_map(|r| r.sides.iter().map(|side| &side.dataset)) {
@@ -150,6 +161,15 @@ pub(super) fn staged(ledger: &Ledger, warehouse: &Warehouse, dataset: &Dataset) 
     let staged = Staged::load(ledger, warehouse, dataset, &wanted)?;
     check_references(ledger, dataset)?;
     Ok(staged)
+}
+
+/// Says on stderr what became of a dataset's files since they were staged, and returns it for the reports.
+fn warn_of_stale_inputs(global: &Global, ledger: &Ledger, dataset: &Dataset) -> Result<Option<String>> {
+    let stale = stale_inputs(ledger, dataset)?;
+    if let Some(words) = stale.as_ref().filter(|_| !global.quiet) {
+        eprintln!("warning: dataset `{}`: {words}", dataset.name);
+    }
+    Ok(stale)
 }
 
 fn style(args: &DiffArgs, spec: &Spec, ledger: &Ledger) -> Result<Style> {

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::fault;
 use crate::ledger::Ledger;
+use crate::ledger::told::Told;
 use crate::reconcile::report::terminal::shell;
 use crate::spec::{self, Entity, Spec};
 
@@ -263,10 +264,14 @@ impl Global {
     /// Takes a home in which something must have been staged before.
     fn staged_ledger(&self, command: &str) -> Result<Ledger> {
         if !self.home().join("ledger.db").exists() {
-            return Err(Error::failed(format!("nothing is staged in {}", self.home().display()))
-                .help(format!("run `{} stage` first", self.command())));
+            return Err(self.nothing_staged());
         }
         self.ledger(command)
+    }
+
+    fn nothing_staged(&self) -> Error {
+        Error::failed(format!("nothing is staged in {}", self.home().display()))
+            .help(format!("run `{} stage` first", self.command()))
     }
 
     fn threads(&self) -> usize {
@@ -304,6 +309,7 @@ fn in_run<T>(
 ) -> Result<Ended<T>> {
     let _listening = Interrupts::listen(progress)?;
     let run_id = ledger.begin_run(command, spec_digest)?;
+    let _told = Told::start(ledger, &run_id, progress)?;
     let begun = || {
         fault::point("run.begun");
         work(&run_id)

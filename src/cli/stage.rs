@@ -94,6 +94,7 @@ fn write_failures(
     }
     std::fs::create_dir_all(folder).or_failed(|| format!("cannot write {}", folder.display()))?;
     let warehouse = Warehouse::in_memory(global.threads(), global.engine_memory())?;
+    warehouse.spill_to(ledger.home())?;
     let path = folder.join("failures.csv");
     let files: Vec<(String, PathBuf)> = files.into_iter().map(|f| (f.unit, f.path)).collect();
     stage_failures(&files, &warehouse, &path, &Style::default())?;

@@ -139,12 +139,12 @@ impl Join<'_> {
     fn find_duplicates(&self) -> Result<bool> {
         let beside = self.plan.fields.iter().enumerate().flat_map(|(i, field)| {
             let tolerant = field.tolerant_scale().map(|_| format!("t{i}, w{i}"));
-            let predicate =
-                (field.is_compared() && field.rule.sql.is_some()).then(|| format!("cast(s{i} as varchar)"));
+            let predicate = (field.is_compared() && field.rule.sql.is_some())
+                .then(|| format!("cast(s{i} as varchar) as s{i}"));
             tolerant.into_iter().chain(predicate)
         });
         let columns: Vec<String> = ["r1".to_owned(), "r2".to_owned()].into_iter().chain(beside).collect();
-        let image = format!("row({})", columns.join(", "));
+        let image = columns.join(", ");
         let pieces = [("source", self.source), ("target", self.target), ("image", &image)];
         self.warehouse
             .execute(&render(include_str!("../../queries/reconcile/duplicate_keys.sql"), &pieces))?;

@@ -20,6 +20,7 @@ use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::access::{self, Access};
 use super::direct::{self, fan_out_parts};
+use super::done;
 use super::failed;
 use super::pipeline::fan_out;
 use super::plan::{EntityPlan, Side};
@@ -102,8 +103,7 @@ pub fn hash_side(
     threads: usize,
     progress: &Progress,
 ) -> Result<Hashed> {
-    let done = folder.join("done.json");
-    if let Some(learned) = fs::read(&done).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+    if let Some(learned) = done::read(folder) {
         return Ok(Hashed { folder: folder.to_path_buf(), learned });
     }
     let fail = || format!("cannot write {}", folder.display());
@@ -113,9 +113,7 @@ pub fn hash_side(
     fs::create_dir_all(folder).or_failed(fail)?;
     let learned = pass(plan, side, warehouse, folder, seed, threads, progress)?;
     fault::point("diff.before-hash-done");
-    let text = serde_json::to_vec(&learned).expect("numbers are always JSON");
-    fs::write(folder.join("done.tmp"), text).or_failed(fail)?;
-    fs::rename(folder.join("done.tmp"), &done).or_failed(fail)?;
+    done::write(folder, &learned)?;
     fault::point("diff.after-hash-done");
     Ok(Hashed { folder: folder.to_path_buf(), learned })
 }

@@ -8,6 +8,7 @@ pub mod access;
 pub mod classify;
 pub mod diff;
 mod direct;
+mod done;
 mod expression;
 mod facts;
 pub mod failed;

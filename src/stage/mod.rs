@@ -6,6 +6,7 @@
 pub mod csv;
 pub mod document;
 pub mod dynamodb_export;
+mod failures;
 pub mod input;
 pub mod jsonl;
 pub mod listing;

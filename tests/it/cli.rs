@@ -187,3 +187,16 @@ fn a_reader_that_goes_away_is_no_failure() {
     let output = child.wait_with_output().expect("recon ends");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(1), &b""[..]));
 }
+
+#[test]
+fn a_redacted_key_is_no_next_step() {
+    let shell = project();
+    shell.recon("stage");
+    let said = shell.recon("diff --redact id");
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(said.stdout.contains("image redacted:"), "{}", said.stdout);
+    assert!(!said.stdout.contains(" show "), "{}", said.stdout);
+    assert!(said.stdout.contains("next: see mismatches.csv there"), "{}", said.stdout);
+    let said = shell.recon("diff --redact n");
+    assert!(said.stdout.contains("next: recon show -e image "), "{}", said.stdout);
+}

@@ -19,6 +19,7 @@ use super::*;
 use crate::query::{identifier, literal};
 use crate::reconcile::access::{self, Access};
 use crate::reconcile::side::StagedPart;
+use crate::ledger::part::Part;
 use crate::spec::{Dataset, DatasetKind};
 use crate::warehouse::Warehouse;
 
@@ -27,12 +28,17 @@ type Cells = BTreeMap<i64, Vec<u8>>;
 
 fn staged(files: &[PathBuf]) -> Staged {
     let kind = DatasetKind::Parquet { uri: String::new() };
-    let part = |path: &PathBuf| StagedPart { path: path.clone(), unit: String::new() };
+    let part = |path: &PathBuf| StagedPart {
+        path: path.clone(),
+        unit: String::new(),
+        written: Part { file: path.display().to_string(), rows: 0, seal: None },
+    };
     Staged {
         dataset: Dataset { name: "d".to_owned(), kind, timezone: None, line: 1 },
         generation: 1,
         staged_at: String::new(),
         warnings: Vec::new(),
+        folder: PathBuf::new(),
         parts: files.iter().map(part).collect(),
         columns: Vec::new(),
         failures: Vec::new(),

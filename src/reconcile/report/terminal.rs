@@ -41,13 +41,15 @@ pub fn summary(
         _ => "incomplete: not everything could be compared",
     };
     let _ = writeln!(out, "\n{verdict}; reports in {folder}");
-    if let Some(example) = examples.first() {
+    if let Some(example) = examples.iter().find(|example| example.has_key) {
         let mut key: Vec<String> =
             example.key.iter().map(|k| shell(k.as_deref().unwrap_or_default())).collect();
         if key.iter().any(|k| k.starts_with('-')) {
             key.insert(0, "--".to_owned());
         }
         let _ = writeln!(out, "next: {command} show -e {} {}", shell(&example.entity), key.join(" "));
+    } else if !examples.is_empty() {
+        let _ = writeln!(out, "next: see mismatches.csv there");
     } else if exit_code == 1 {
         let _ = writeln!(out, "next: see missing.csv, extra.csv and duplicates.csv there");
     } else if exit_code == 3 {
