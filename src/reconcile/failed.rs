@@ -92,6 +92,10 @@ pub(crate) fn unparsed(
         plan.key().iter().filter_map(|f| f.access(side).map(|a| (f, a))).collect();
     let selects: String = keys.iter().flat_map(|(_, a)| a.select()).map(|sql| format!(", {sql}")).collect();
     let cells = cells_sql(staged);
+    let current = staged.latest_changes_sql().map_or_else(String::new, |latest| {
+        let same = "latest.k1 = f.__recon_k1 and latest.k2 = f.__recon_k2";
+        format!("anti join ({latest}) as latest on {same} and latest.last_window > f.__recon_window")
+    });
     let names = plan.unparsed(side);
     for failures in &staged.failures {
         let file = literal(&failures.path.display().to_string());
@@ -101,6 +105,7 @@ pub(crate) fn unparsed(
             ("logical", &names.logical),
             ("cells", &cells),
             ("file", &file),
+            ("current", &current),
         ];
         let sql = render(include_str!("../../queries/reconcile/failed_rows.sql"), &pieces);
         warehouse.stream(&sql, |batch| {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{ArrayRef, StringArray, UInt64Array};
+use arrow::array::{ArrayRef, StringArray, UInt32Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
+use crate::stage::document::{Change, KEY_HASH_1, KEY_HASH_2, WINDOW};
 use crate::stage::part::{self, PartFile};
 
 /// Arrow metadata keys by which a document's physical column says which attribute and which type it holds.
@@ -44,6 +45,8 @@ pub struct Failure {
     pub message: String,
     /// The cells that could be read all the same, so that a readable key still finds its counterpart.
     pub cells: BTreeMap<String, Option<String>>,
+    /// In a chain of exports, the key and the window, where the key could be read.
+    pub(crate) change: Option<Change>,
 }
 
 /// A physical column of a unit's parts.
@@ -350,7 +353,14 @@ pub fn failure_batch(failures: &[Failure]) -> Result<RecordBatch> {
         Field::new("code", DataType::Utf8, false),
         Field::new("message", DataType::Utf8, false),
         Field::new("cells", DataType::Utf8, false),
+        Field::new(KEY_HASH_1, DataType::UInt64, true),
+        Field::new(KEY_HASH_2, DataType::UInt64, true),
+        Field::new(WINDOW, DataType::UInt32, true),
     ]);
+    let half = |shift: u32| -> ArrayRef {
+        let halves = failures.iter().map(|f| f.change.map(|change| (change.key >> shift) as u64));
+        Arc::new(halves.collect::<UInt64Array>())
+    };
     let text = |f: &dyn Fn(&Failure) -> Option<String>| -> ArrayRef {
         Arc::new(failures.iter().map(f).collect::<StringArray>())
     };
@@ -360,6 +370,9 @@ pub fn failure_batch(failures: &[Failure]) -> Result<RecordBatch> {
         text(&|f| Some(f.code.to_owned())),
         text(&|f| Some(f.message.clone())),
         text(&|f| Some(serde_json::to_string(&f.cells).expect("a map of texts is always JSON"))),
+        half(64),
+        half(0),
+        Arc::new(failures.iter().map(|f| f.change.map(|change| change.window)).collect::<UInt32Array>()),
     ];
     RecordBatch::try_new(Arc::new(schema), columns).or_failed(|| "cannot gather the failures".to_owned())
 }
