@@ -3,9 +3,9 @@
 mod bad_input;
 mod cli;
 mod demo;
+mod expressions;
 #[cfg(feature = "faults")]
 mod faults;
-mod expressions;
 mod golden;
 mod layering;
 mod naive;
