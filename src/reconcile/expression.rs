@@ -71,7 +71,7 @@ pub(super) fn problem(
         return problem(part.offset, message);
     }
     let functions: Vec<&Part> = parts.iter().filter(|part| part.kind == "FUNCTION").collect();
-    for (name, is_aggregate) in unfit(warehouse, &functions)? {
+    if let Some((name, is_aggregate)) = unfit(warehouse, &functions)?.into_iter().next() {
         let offset = functions.iter().find(|part| part.name == name).map_or(0, |part| part.offset);
         return match is_aggregate {
             true => {

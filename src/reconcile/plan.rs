@@ -343,7 +343,10 @@ impl<'a> EntityPlan<'a> {
     }
 
     fn check_rules(&self, spec: &Spec) -> Result<()> {
-        for field in self.fields.iter().filter(|f| rules::is_tolerant(&f.rule) || f.rule.sql.is_some()) {
+        let bound = |f: &&FieldPlan| {
+            rules::is_tolerant(&f.rule) || f.rule.sql.is_some() || f.rule.precision.is_some()
+        };
+        for field in self.fields.iter().filter(bound) {
             let Status::Compared { class, .. } = field.status else { continue };
             let number = matches!(
                 class,
@@ -360,6 +363,10 @@ impl<'a> EntityPlan<'a> {
                     continue;
                 }
                 "`sql` in an entity without a key"
+            } else if field.rule.precision.is_some() && (!time || class == Class::Interval) {
+                "a precision on a field that is no time"
+            } else if !rules::is_tolerant(&field.rule) {
+                continue;
             } else if !number && !time {
                 "a tolerance on a field that is neither number nor time"
             } else if time && (field.rule.relative.is_some() || !duration) {

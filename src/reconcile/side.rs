@@ -202,13 +202,36 @@ impl Staged {
         if self.parts.is_empty() {
             return "select null::bigint as __recon_pos where false".to_owned();
         }
-        let parts: Vec<String> = self.parts.iter().map(|p| literal(&p.path.display().to_string())).collect();
-        let rows =
-            render(include_str!("../../queries/reconcile/staged_rows.sql"), &[("parts", &parts.join(", "))]);
-        if self.is_chain {
-            return render(include_str!("../../queries/reconcile/live_rows.sql"), &[("rows", &rows)]);
+        let rows = self.parts_sql();
+        match self.latest_changes_sql() {
+            Some(latest) => {
+                let pieces = [("rows", rows.as_str()), ("latest", &latest)];
+                render(include_str!("../../queries/reconcile/live_rows.sql"), &pieces)
+            }
+            None => rows,
         }
-        rows
+    }
+
+    fn parts_sql(&self) -> String {
+        let parts: Vec<String> = self.parts.iter().map(|p| literal(&p.path.display().to_string())).collect();
+        render(include_str!("../../queries/reconcile/staged_rows.sql"), &[("parts", &parts.join(", "))])
+    }
+
+    /// In a chain of exports, the last window in which each key changed, as a query.
+    pub(super) fn latest_changes_sql(&self) -> Option<String> {
+        if !self.is_chain {
+            return None;
+        }
+        let files: Vec<String> =
+            self.failures.iter().map(|f| literal(&f.path.display().to_string())).collect();
+        let failed = include_str!("../../queries/reconcile/failed_changes.sql");
+        let failures = match files.is_empty() {
+            true => String::new(),
+            false => render(failed, &[("files", &files.join(", "))]),
+        };
+        let pieces = [("rows", self.parts_sql()), ("failures", failures)];
+        let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
+        Some(render(include_str!("../../queries/reconcile/latest_changes.sql"), &pieces))
     }
 
     /// Makes a view of the dataset under its name, with its columns under theirs, for whoever opens the engine's file.

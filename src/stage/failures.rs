@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray, UInt64Array};
+use arrow::array::{ArrayRef, StringArray, UInt32Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
+use super::document::{Change, KEY_HASH_1, KEY_HASH_2, WINDOW};
 use super::part::PartFile;
 use crate::error::{Context, Result};
 use crate::ledger::part::Seal;
@@ -34,6 +35,8 @@ pub struct Failure {
     pub message: String,
     /// The cells that could be read all the same, so that a readable key still finds its counterpart.
     pub cells: BTreeMap<String, Option<String>>,
+    /// In a chain of exports, the key and the window, where the key could be read.
+    pub(crate) change: Option<Change>,
 }
 
 impl Failure {
@@ -118,7 +121,14 @@ fn batch(failures: &[Failure]) -> Result<RecordBatch> {
         Field::new("code", DataType::Utf8, false),
         Field::new("message", DataType::Utf8, false),
         Field::new("cells", DataType::Utf8, false),
+        Field::new(KEY_HASH_1, DataType::UInt64, true),
+        Field::new(KEY_HASH_2, DataType::UInt64, true),
+        Field::new(WINDOW, DataType::UInt32, true),
     ]);
+    let half = |shift: u32| -> ArrayRef {
+        let halves = failures.iter().map(|f| f.change.map(|change| (change.key >> shift) as u64));
+        Arc::new(halves.collect::<UInt64Array>())
+    };
     let text = |f: &dyn Fn(&Failure) -> Option<String>| -> ArrayRef {
         Arc::new(failures.iter().map(f).collect::<StringArray>())
     };
@@ -128,6 +138,9 @@ fn batch(failures: &[Failure]) -> Result<RecordBatch> {
         text(&|f| Some(f.code.to_owned())),
         text(&|f| Some(f.message.clone())),
         text(&|f| Some(serde_json::to_string(&f.cells).expect("a map of texts is always JSON"))),
+        half(64),
+        half(0),
+        Arc::new(failures.iter().map(|f| f.change.map(|change| change.window)).collect::<UInt32Array>()),
     ];
     RecordBatch::try_new(Arc::new(schema), columns).or_failed(|| "cannot gather the failures".to_owned())
 }
@@ -154,6 +167,7 @@ pub(crate) fn read(path: &std::path::Path) -> Vec<Failure> {
             code: String::leak(text(2, row).unwrap()),
             message: text(3, row).unwrap(),
             cells: serde_json::from_str(&text(4, row).unwrap()).unwrap(),
+            change: None,
         }));
     }
     failures

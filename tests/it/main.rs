@@ -4,9 +4,9 @@ mod bad_input;
 mod cli;
 mod demo;
 mod duplicates;
+mod expressions;
 #[cfg(feature = "faults")]
 mod faults;
-mod expressions;
 mod golden;
 mod layering;
 mod naive;
