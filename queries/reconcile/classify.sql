@@ -2,7 +2,8 @@
 -- 3 extra, 4 unchecked, 5 duplicate.
 -- Parameters: source, target (hash parts), except (keeps duplicates out of the join, or nothing), equal (predicates of fields
 -- beside the hash), beside (their statistics), no_beside (as many NULLs), file.
--- Columns: verdict, source_pos, target_pos, then per tolerant field its delta d<i>, per field with own forms x<i>.
+-- Columns: verdict, source_pos, target_pos, then per tolerant field its delta d<i>, per field with a predicate of its own what
+-- it says p<i>, per field with own forms x<i>.
 -- Grain: one pair, or one row without counterpart.
 copy (
   select

@@ -67,7 +67,9 @@ pub(super) fn status(global: &Global) -> Result<u8> {
         }
         out.push_str(&format!("{table}\n"));
     }
-    out.push_str(&format!("next: {} {}\n", global.command(), next(runs.first())));
+    if !global.quiet {
+        out.push_str(&format!("next: {} {}\n", global.command(), next(runs.first())));
+    }
     print(&out)
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -90,6 +91,8 @@ pub struct EntityResult {
     pub warnings: Vec<(String, u64)>,
     /// Remarks of the staging.
     pub remarks: Vec<String>,
+    /// Remarks on the spec.
+    pub spec_remarks: Vec<String>,
     /// Rows of both sides that did not parse or cast, those among duplicates too.
     pub failed: u64,
     /// Rows of a shared dataset that did not parse, on both sides.
@@ -147,7 +150,10 @@ pub fn diff_entity(
     let (plan, hashed) = prepare(bench, entity, source, target)?;
     let fail = || format!("cannot write {}", folder.display());
     let verdicts = folder.join("verdicts.parquet");
+    let started = Instant::now();
     let classified = classify(&plan, bench.warehouse, &hashed[0], &hashed[1], &verdicts)?;
+    tracing::info!(entity = entity.name, seconds = seconds(started), "joined both sides");
+    let started = Instant::now();
     fault::point("diff.classified");
     let absolute = std::path::absolute(&verdicts).or_failed(fail)?;
     let view = [
@@ -163,6 +169,7 @@ pub fn diff_entity(
     fs::create_dir_all(&findings).or_failed(fail)?;
     let both = [&hashed[0], &hashed[1]];
     let judged = judge(bench, &plan, &classified, both, &verdicts, &findings)?;
+    tracing::info!(entity = entity.name, seconds = seconds(started), "judged what differs");
     fault::point("diff.judged");
     let mut counts = classified.counts;
     counts.matched += judged.findings.settled_equal;
@@ -183,6 +190,7 @@ pub fn diff_entity(
         warnings: warnings(&hashed),
         failed: hashed.iter().map(|side| side.learned.failed).sum(),
         remarks: source.warnings.iter().chain(&target.warnings).cloned().collect(),
+        spec_remarks: plan.remarks.clone(),
         unassigned: unassigned(&plan),
         owns_unparsed: [!plan.source_is_shared, !plan.target_is_shared],
         counts,
@@ -241,8 +249,17 @@ fn hash(bench: &Bench<'_>, plan: &EntityPlan<'_>, side: Side, folder: &Path) -> 
             let _ = fs::remove_dir_all(entry.path()); // older hashes; a leftover costs space, not truth
         }
     }
-    hash_side(plan, side, bench.warehouse, &own, bench.seed, bench.threads, bench.progress)
-        .map_err(|error| plan.blame_filter(bench.spec, bench.warehouse, side, error))
+    let started = Instant::now();
+    let hashed = hash_side(plan, side, bench.warehouse, &own, bench.seed, bench.threads, bench.progress)
+        .map_err(|error| plan.blame_filter(bench.spec, bench.warehouse, side, error))?;
+    let (entity, side, rows) = (&plan.entity.name, side.word(), hashed.learned.rows);
+    tracing::info!(entity, side, rows, seconds = seconds(started), "hashed");
+    Ok(hashed)
+}
+
+/// Seconds since a moment, for the log.
+fn seconds(since: Instant) -> f64 {
+    (since.elapsed().as_secs_f64() * 1e3).round() / 1e3
 }
 
 /// What changes when the machine starts again. Where that is not known, every process is as good as a new start.

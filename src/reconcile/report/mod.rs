@@ -34,6 +34,10 @@ pub struct Example {
     pub source: Option<String>,
     /// The target's value.
     pub target: Option<String>,
+    /// The kinds of both values, as in `string` or `absent`.
+    pub kinds: [String; 2],
+    /// The key as `recon show` takes it; `None` where a field of it is redacted.
+    pub shown_by: Option<Vec<(String, Option<String>)>>,
 }
 
 /// How many differing cells the terminal shows.
@@ -161,8 +165,12 @@ fn mismatches(
                 ]);
                 write(&mut file, &cells)?;
                 if examples.len() < EXAMPLES_MAX {
+                    let kinds = [width + 5, width + 6].map(|i| text(&batch, i, row).unwrap_or_default());
+                    let open = !result.key.iter().any(|name| style.redact.contains(name));
+                    let shown_by = open.then(|| result.key.iter().cloned().zip(key).collect());
                     let key = cells[1..=width].to_vec();
-                    examples.push(Example { entity: result.name.clone(), key, field, source, target });
+                    let entity = result.name.clone();
+                    examples.push(Example { entity, key, field, source, target, kinds, shown_by });
                 }
             }
             Ok(())
