@@ -475,7 +475,6 @@ fn hash_row(
 }
 
 /// Reads one value and adds it where it belongs: to the key's bytes, the row's, or beside them.
-#[expect(clippy::too_many_arguments, reason = "one value's inputs and outputs, in the hottest loop")]
 fn see<'a>(
     reader: &Reader<'_>,
     cells: &[Cells<'a>],

@@ -325,7 +325,15 @@ fn read_unit(
     fault::point("stage.after-ledger");
     let seconds = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     let (dataset, file) = (&job.dataset.name, unit.path.display().to_string());
-    tracing::info!(dataset, file, bytes = row.bytes, rows = row.rows, failures = row.failures, seconds, "read");
+    tracing::info!(
+        dataset,
+        file,
+        bytes = row.bytes,
+        rows = row.rows,
+        failures = row.failures,
+        seconds,
+        "read"
+    );
     job.done.lock().expect("no worker panics").push(row);
     Ok(())
 }
