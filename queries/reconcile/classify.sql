@@ -3,7 +3,7 @@
 -- Parameters: source, target (hash parts), except (keeps duplicates out of the join, or nothing), equal (predicates of fields
 -- beside the hash), beside (their statistics), no_beside (as many NULLs), rows_max (where the join ends early, or nothing), file.
 -- Columns: verdict, source_pos, target_pos, key of a row without counterpart (alone_k1, alone_k2), then per tolerant field its
--- delta d<i>, per field with own forms x<i>.
+-- delta d<i>, per field with a predicate of its own what it says p<i>, per field with own forms x<i>.
 -- Grain: one pair, or one row without counterpart.
 copy (
   select

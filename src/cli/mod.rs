@@ -33,7 +33,11 @@ Example: recon demo /tmp/recon-demo";
 /// What `recon show --help` ends with.
 const SHOW_HELP: &str = "\
 A key that begins with a letter after `-` goes behind `--`: recon show -- -key\n\
+A field that is NULL is named instead of given: recon show --null region 42\n\
 Example: recon show 42        a composite key, field by field: recon show eu 42";
+/// Commands of later versions, which are no misspelt ones of this.
+const COMMANDS_TO_COME: [&str; 10] =
+    ["init", "validate", "migrate", "replay", "rollback", "spot-check", "report", "start", "stop", "logs"];
 
 /// Verifies data migrations: stages both sides on this machine and compares them, record by record and field by field.
 #[derive(Debug, Parser)]
@@ -127,6 +131,13 @@ pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error = match wrong_command(error) {
+                Ok(ours) => {
+                    eprintln!("{}", ours.report());
+                    return ours.exit_code();
+                }
+                Err(error) => error,
+            };
             let _ = error.print();
             return if error.use_stderr() { 2 } else { 0 };
         }
@@ -135,8 +146,35 @@ pub fn main() -> u8 {
     match caught(|| run(&cli)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{}", error.report());
+            eprintln!("{}", harmless(&error.report()));
             error.exit_code()
+        }
+    }
+}
+
+/// What is said of a command that this version does not have. What destroys something is never suggested.
+fn wrong_command(mut error: clap::Error) -> std::result::Result<Error, clap::Error> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return Err(error);
+    }
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(name)) if COMMANDS_TO_COME.contains(&name.as_str()) => {
+            Ok(Error::usage(format!("`{name}` is not part of this version of recon"))
+                .help("`recon --help` lists the commands that are"))
+        }
+        _ => {
+            let suggested = match error.get(ContextKind::SuggestedSubcommand) {
+                Some(ContextValue::Strings(names)) => names.clone(),
+                Some(ContextValue::String(name)) => vec![name.clone()],
+                _ => Vec::new(),
+            };
+            let harmless: Vec<String> = suggested.into_iter().filter(|name| name != "reset").collect();
+            error.remove(ContextKind::SuggestedSubcommand);
+            if !harmless.is_empty() {
+                error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(harmless));
+            }
+            Err(error)
         }
     }
 }
@@ -156,10 +194,22 @@ fn run(cli: &Cli) -> Result<u8> {
     }
 }
 
+/// The text without control characters, which names in the data may hold and which could command the terminal.
+fn harmless(text: &str) -> std::borrow::Cow<'_, str> {
+    let commands = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(commands) {
+        return text.into();
+    }
+    // As JSON escapes them, so that what is JSON stays it.
+    let escaped = |c: char| if commands(c) { format!("\\u{:04x}", c as u32) } else { c.to_string() };
+    text.chars().map(escaped).collect::<String>().into()
+}
+
 /// Writes a result to stdout. A reader that went away (`recon … | head`) is no failure of ours.
 fn print(text: &str) -> Result<u8> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
+    let text = harmless(text);
     match out
         .write_all(text.as_bytes())
         .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })

@@ -83,11 +83,13 @@ pub(super) fn status(global: &Global) -> Result<u8> {
         }
         out.push_str(&format!("{table}\n"));
     }
-    let next = match holder {
-        Some(_) => "status        (again, until it ends: nothing else may be begun before)",
-        None => next(runs.first()),
-    };
-    out.push_str(&format!("next: {} {next}\n", global.command()));
+    if !global.quiet {
+        let next = match holder {
+            Some(_) => "status        (again, until it ends: nothing else may be begun before)",
+            None => next(runs.first()),
+        };
+        out.push_str(&format!("next: {} {next}\n", global.command()));
+    }
     print(&out)
 }
 

@@ -6,7 +6,7 @@ use super::hash::Hashed;
 use super::plan::EntityPlan;
 use super::rules::{self, tolerance};
 use crate::error::{Error, Result};
-use crate::query::{self, literal, render};
+use crate::query::{literal, render};
 use crate::value::Number;
 use crate::warehouse::Warehouse;
 
@@ -160,9 +160,10 @@ impl Join<'_> {
                 beside.push_str(&format!(", t.t{i} - s.t{i} as d{i}"));
                 no_beside.push_str(", null");
             }
-            if let Some(sql) = &field.rule.sql {
-                let predicate = own_predicate(&sql.text, &format!("s.s{i}"), &format!("t.s{i}"));
-                equal.push_str(&format!("and {predicate}"));
+            if let Some(own) = field.own_predicate(i) {
+                equal.push_str(&format!("and {own}"));
+                beside.push_str(&format!(", {own} as p{i}"));
+                no_beside.push_str(", null");
             }
             if rules::has_own_forms(&field.rule) {
                 beside.push_str(&format!(", s.x{i} <> t.x{i} as x{i}"));
@@ -189,21 +190,6 @@ impl Join<'_> {
         ];
         self.warehouse.execute(&render(include_str!("../../queries/reconcile/classify.sql"), &pieces))
     }
-}
-
-/// The spec's predicate with `source` and `target` replaced; NULL and an error are unequal.
-pub fn own_predicate(text: &str, source: &str, target: &str) -> String {
-    let mut sql = text.to_owned();
-    for path in query::paths(text).unwrap_or_default().iter().rev().filter(|path| !path.call) {
-        let replacement = match path.parts[0].to_lowercase().as_str() {
-            "source" => source,
-            "target" => target,
-            _ => continue,
-        };
-        let first = path.range.start..path.range.start + path.parts[0].len();
-        sql.replace_range(first, replacement);
-    }
-    format!("coalesce(try(({sql}\n)), false)")
 }
 
 fn count(warehouse: &Warehouse, verdicts: &str, source_rows: u64, target_rows: u64) -> Result<Counts> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Instant;
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -113,6 +114,8 @@ pub struct EntityResult {
     pub warnings: Vec<(String, u64)>,
     /// Remarks of the staging.
     pub remarks: Vec<String>,
+    /// Remarks on the spec.
+    pub spec_remarks: Vec<String>,
     /// Rows of both sides that did not parse or cast, those among duplicates too.
     pub failed: u64,
     /// Rows of a shared dataset that did not parse, on both sides.
@@ -170,7 +173,10 @@ pub fn diff_entity(
     let (plan, hashed) = prepare(bench, entity, source, target)?;
     let fail = || format!("cannot write {}", folder.display());
     let verdicts = folder.join("verdicts.parquet");
+    let started = Instant::now();
     let classified = classify(&plan, bench.warehouse, &hashed[0], &hashed[1], &verdicts)?;
+    tracing::info!(entity = entity.name, seconds = seconds(started), "joined both sides");
+    let started = Instant::now();
     fault::point("diff.classified");
     let absolute = std::path::absolute(&verdicts).or_failed(fail)?;
     let view = [
@@ -186,6 +192,7 @@ pub fn diff_entity(
     fs::create_dir_all(&findings).or_failed(fail)?;
     let both = [&hashed[0], &hashed[1]];
     let judged = judge(bench, &plan, &classified, both, &verdicts, &findings)?;
+    tracing::info!(entity = entity.name, seconds = seconds(started), "judged what differs");
     fault::point("diff.judged");
     let mut counts = classified.counts;
     counts.matched += judged.findings.settled_equal;
@@ -201,6 +208,7 @@ pub fn diff_entity(
         warnings: warnings(&hashed),
         failed: hashed.iter().map(|side| side.learned.failed).sum(),
         remarks: source.warnings.iter().chain(&target.warnings).cloned().collect(),
+        spec_remarks: plan.remarks.clone(),
         unassigned: unassigned(&plan),
         owns_unparsed: [!plan.source_is_shared, !plan.target_is_shared],
         counts,
@@ -266,13 +274,21 @@ fn hash(bench: &Bench<'_>, plan: &EntityPlan<'_>, side: Side, folder: &Path) -> 
     if done::read(&own).is_none() || staged.is_touched() {
         bench.verified.once(staged, bench)?;
     }
+    let started = Instant::now();
     let hashed = hash_side(plan, side, bench.warehouse, &own, bench.seed, bench.threads, bench.progress)
         .map_err(|error| match error.kind() {
             ErrorKind::Incomplete => error,
             _ => plan.blame_filter(bench.spec, bench.warehouse, side, error),
         })?;
     check_rows(plan, side, &hashed.learned)?;
+    let (entity, side, rows) = (&plan.entity.name, side.word(), hashed.learned.rows);
+    tracing::info!(entity, side, rows, seconds = seconds(started), "hashed");
     Ok(hashed)
+}
+
+/// Seconds since a moment, for the log.
+fn seconds(since: Instant) -> f64 {
+    (since.elapsed().as_secs_f64() * 1e3).round() / 1e3
 }
 
 /// Holds the rows of a side that were hashed against those that were staged, where all of them are the entity's.

@@ -25,6 +25,7 @@ use super::failed;
 use super::pipeline::fan_out;
 use super::plan::{EntityPlan, Side};
 use super::rules::normal::Normaliser;
+use super::rules::own_sql::{Cell, Shown, SqlType};
 use super::rules::{self, tolerance};
 use super::shortcut::Shortcut;
 use crate::error::{Context, Result};
@@ -83,7 +84,7 @@ struct Reader<'a> {
     is_key: bool,
     /// The spec names it in the key.
     is_named_key: bool,
-    is_sql: bool,
+    sql: Option<Shown>,
     tolerant_scale: Option<u32>,
     has_own_forms: bool,
     shortcut: Option<Shortcut>,
@@ -174,7 +175,7 @@ fn readers<'a>(plan: &'a EntityPlan<'_>, side: Side) -> Vec<Reader<'a>> {
             first,
             is_key: field.is_key || plan.is_keyless(),
             is_named_key: field.is_key,
-            is_sql: field.rule.sql.is_some(),
+            sql: field.shown_to_sql(side),
             tolerant_scale: field.tolerant_scale(),
             has_own_forms: rules::has_own_forms(&field.rule),
             shortcut: Shortcut::of(field, access, &normaliser),
@@ -197,7 +198,7 @@ fn schema(plan: &EntityPlan<'_>, side: Side, warehouse: &Warehouse) -> Result<Sc
         Field::new("pos", DataType::Int64, false),
         Field::new("failed", DataType::Boolean, false),
     ];
-    let mut predicates = Vec::new();
+    let (mut shown, mut stored) = (Vec::new(), None);
     for (i, field) in plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
         if let Some(scale) = field.tolerant_scale() {
             fields.push(Field::new(format!("t{i}"), DataType::Decimal128(38, scale as i8), true));
@@ -206,17 +207,22 @@ fn schema(plan: &EntityPlan<'_>, side: Side, warehouse: &Warehouse) -> Result<Sc
         if rules::has_own_forms(&field.rule) {
             fields.push(Field::new(format!("x{i}"), DataType::UInt64, false));
         }
-        if field.rule.sql.is_some() {
-            predicates.push(format!("s{i}"));
+        match field.shown_to_sql(side) {
+            Some(Shown::As(ty)) => shown.push(Field::new(format!("s{i}"), ty.storage, true)),
+            Some(Shown::AsStored) => {
+                if stored.is_none() {
+                    let query = format!("select * from ({}\n) limit 0", plan.query(side));
+                    stored = Some(warehouse.schema_of(&query)?);
+                }
+                let found = stored.as_ref().expect("just looked up");
+                let column = found.field_with_name(&format!("s{i}"));
+                let column = column.or_failed(|| "a column went missing".to_owned())?;
+                shown.push(column.clone().with_nullable(true));
+            }
+            None => {}
         }
     }
-    if !predicates.is_empty() {
-        let found = warehouse.schema_of(&format!("select * from ({}\n) limit 0", plan.query(side)))?;
-        for name in predicates {
-            let field = found.field_with_name(&name).or_failed(|| "a column went missing".to_owned())?;
-            fields.push(field.clone().with_nullable(true));
-        }
-    }
+    fields.extend(shown);
     Ok(Schema::new(fields))
 }
 
@@ -295,6 +301,7 @@ pub(crate) struct Rows {
     pub(crate) failed: Vec<bool>,
     pub(crate) tolerant: Vec<TolerantColumn>,
     pub(crate) forms: Vec<Vec<u64>>,
+    pub(crate) shown: Vec<Vec<Option<Cell>>>,
 }
 
 impl Rows {
@@ -367,6 +374,7 @@ impl Worker {
                 .map(|_| Default::default())
                 .collect(),
             forms: readers.iter().filter(|r| r.has_own_forms).map(|_| Vec::new()).collect(),
+            shown: readers.iter().filter(|r| r.sql_type().is_some()).map(|_| Vec::new()).collect(),
             ..Rows::default()
         };
         let positions: &Int64Array = batch.column(0).as_primitive();
@@ -379,13 +387,30 @@ impl Worker {
         }
         self.learned.rows += batch.num_rows() as u64;
         self.learned.failed += failures.len() as u64;
-        let predicates = batch.columns()[batch.num_columns() - predicate_count(readers)..].to_vec();
+        let predicates = shown_columns(readers, &rows.shown, batch);
         self.output.write(&rows.batch(schema, predicates)?, &failures)
     }
 }
 
-fn predicate_count(readers: &[Reader<'_>]) -> usize {
-    readers.iter().filter(|r| r.is_sql).count()
+/// The columns that predicates see, in the order of their fields: from our casts, or as the engine read them.
+fn shown_columns(readers: &[Reader<'_>], shown: &[Vec<Option<Cell>>], batch: &RecordBatch) -> Vec<ArrayRef> {
+    let as_stored = readers.iter().filter(|r| r.sql == Some(Shown::AsStored)).count();
+    let mut stored = batch.columns()[batch.num_columns() - as_stored..].iter();
+    let mut shown = shown.iter();
+    let column = |of: &Shown| match of {
+        Shown::As(ty) => shown.next().map(|cells| ty.array(cells)),
+        Shown::AsStored => stored.next().cloned(),
+    };
+    readers.iter().filter_map(|r| r.sql.as_ref()).filter_map(column).collect()
+}
+
+impl Reader<'_> {
+    fn sql_type(&self) -> Option<&SqlType> {
+        match &self.sql {
+            Some(Shown::As(ty)) => Some(ty),
+            _ => None,
+        }
+    }
 }
 
 impl Learned {
@@ -423,7 +448,7 @@ fn hash_row(
 ) -> Option<failed::Failed> {
     scratch.key.clear();
     scratch.row.clear();
-    let (mut tolerant, mut form) = (0, 0);
+    let (mut tolerant, mut form, mut shown) = (0, 0, 0);
     let (mut failure, mut key_failed, mut null_key) = (None, false, None);
     for reader in readers {
         if let Some(shortcut) = reader.shortcut {
@@ -432,7 +457,8 @@ fn hash_row(
                 continue;
             }
         }
-        let value = match see(reader, cells, row, seed, scratch, rows, &mut tolerant, &mut form) {
+        let value = match see(reader, cells, row, seed, scratch, rows, [&mut tolerant, &mut form, &mut shown])
+        {
             Ok(value) => value,
             Err(message) => {
                 key_failed |= reader.is_key;
@@ -451,6 +477,7 @@ fn hash_row(
         column.wide.resize(all_rows, None);
     }
     rows.forms.iter_mut().for_each(|f| f.resize(all_rows, 0));
+    rows.shown.iter_mut().for_each(|s| s.resize(all_rows, None));
     if let Some(field) = null_key.filter(|_| !key_failed) {
         learned.null_keys += 1;
         if needs_key {
@@ -464,7 +491,6 @@ fn hash_row(
 }
 
 /// Reads one value and adds it where it belongs: to the key's bytes, the row's, or beside them.
-#[expect(clippy::too_many_arguments, reason = "one value's inputs and outputs, in the hottest loop")]
 fn see<'a>(
     reader: &Reader<'_>,
     cells: &[Cells<'a>],
@@ -472,13 +498,13 @@ fn see<'a>(
     seed: u64,
     scratch: &mut Scratch,
     rows: &mut Rows,
-    tolerant: &mut usize,
-    form: &mut usize,
+    [tolerant, form, shown]: [&mut usize; 3],
 ) -> Result<Value<'a>, String> {
     let value = reader.access.value(cells, reader.first, row);
-    let (tolerant_at, form_at) = (*tolerant, *form);
+    let (tolerant_at, form_at, shown_at) = (*tolerant, *form, *shown);
     *tolerant += usize::from(reader.tolerant_scale.is_some());
     *form += usize::from(reader.has_own_forms);
+    *shown += usize::from(reader.sql_type().is_some());
     let value = value?;
     let normal = if reader.has_own_forms {
         let seen = reader.normaliser.see(value)?;
@@ -489,7 +515,10 @@ fn see<'a>(
     } else {
         reader.normaliser.normal_only(value)?
     };
-    if reader.is_sql {
+    if reader.sql.is_some() {
+        if let Some(ty) = reader.sql_type() {
+            rows.shown[shown_at].push(ty.cell(&normal)?);
+        }
         return Ok(normal);
     }
     match (reader.is_key, reader.tolerant_scale) {

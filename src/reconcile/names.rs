@@ -9,7 +9,7 @@ use super::facts::{Facts, Place};
 use super::resolve::StoreType;
 use super::side::{Column, Staged, document_sql};
 use crate::error::{Error, Result};
-use crate::query::{self, identifier, literal};
+use crate::query::{self, identifier, literal, render};
 use crate::spec::{Spec, Sql};
 use crate::warehouse::Warehouse;
 
@@ -125,13 +125,27 @@ impl<'a> Names<'a> {
     /// What the spec's own predicate sees of an expression's value.
     pub fn predicate(&self, sql: &Sql, access: &Access) -> String {
         match (access, self.plain(sql)) {
-            (Access::Column { sql, .. } | Access::Expression { sql, .. }, _) => sql.clone(),
+            (Access::Column { sql, .. }, _) => sql.clone(),
+            (Access::Expression { sql, .. }, _) => format!("try(({sql}\n))"),
             (Access::Document { .. }, Some((column, path))) if path.is_empty() => {
                 identifier(&column.sql_name)
             }
             (Access::Document { .. }, Some(_)) => self.rewrite(sql),
             (Access::Document { .. }, None) => "null::varchar".to_owned(),
         }
+    }
+
+    /// The type of that in SQL, in which a document's numbers have a size.
+    pub fn sql_store(&self, sql: &Sql, access: &Access) -> StoreType {
+        let query = format!(
+            "select ({}\n) as __recon_value from (select __recon_pos {} from ({}) as staged) as __recon_rows",
+            self.predicate(sql, access),
+            self.logical_sql(),
+            self.staged.rows_sql()
+        );
+        let described = self.warehouse.describe(&query).ok();
+        let found = described.and_then(|columns| columns.first().map(|c| StoreType::from_duckdb(&c.ty)));
+        found.unwrap_or_else(|| access.store().clone())
     }
 
     /// The expression with each path replaced by the column that stands for it.
@@ -234,6 +248,56 @@ impl<'a> Names<'a> {
         let (line, column) = sql.place(offset);
         let error = self.spec.error_at(line, column, 1, message);
         error.help(help.unwrap_or_else(|| "`recon check` shows the columns that SQL can use".to_owned()))
+    }
+
+    /// A path of an expression that is in no document, in words. Misspelt, it would pass for a value that is NULL everywhere.
+    ///
+    /// # Errors
+    /// What the engine says of the staged rows.
+    pub fn unseen(&self, sql: &Sql) -> Result<Option<String>> {
+        if !self.staged.is_schemaless() || sql.plain_name.is_some() {
+            return Ok(None);
+        }
+        for path in query::paths(&sql.text).unwrap_or_default() {
+            // A name alone that is no attribute is an error of its own.
+            let Some(column) = self.staged.column(&path.parts[0]) else { continue };
+            if path.call || path.parts.len() < 2 || self.occurs(column, &path.parts[1..])? {
+                continue;
+            }
+            let (name, dataset) = (path.parts.join("."), &self.staged.dataset.name);
+            let near = self.near(column, &path.parts)?;
+            let help = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            return Ok(Some(format!("`{name}` is in no document of dataset `{dataset}`{help}")));
+        }
+        Ok(None)
+    }
+
+    fn occurs(&self, column: &Column, path: &[String]) -> Result<bool> {
+        let Some((_, root)) = column.physical.iter().find(|(tag, _)| tag == "M") else { return Ok(false) };
+        let (value, pointer, rows) =
+            (identifier(root), literal(&pointer(path, None)), self.staged.rows_sql());
+        let pieces = [("value", value.as_str()), ("pointer", &pointer), ("rows", &rows)];
+        let sql = render(include_str!("../../queries/reconcile/path_occurs.sql"), &pieces);
+        Ok(!self.warehouse.integers(&sql)?.is_empty())
+    }
+
+    /// The path that was most likely meant: another name in the same map.
+    fn near(&self, column: &Column, parts: &[String]) -> Result<Option<String>> {
+        let Some((_, root)) = column.physical.iter().find(|(tag, _)| tag == "M") else { return Ok(None) };
+        let (above, last) = parts.split_at(parts.len() - 1);
+        let value = match &above[1..] {
+            [] => identifier(root),
+            path => format!("json_extract({}, {})", identifier(root), literal(&pointer(path, Some("M")))),
+        };
+        let rows = self.staged.rows_sql();
+        let pieces = [("value", value.as_str()), ("rows", &rows)];
+        let names =
+            self.warehouse.texts(&render(include_str!("../../queries/reconcile/path_names.sql"), &pieces))?;
+        let names: Vec<String> = names.into_iter().filter_map(|mut row| row.remove(0)).collect();
+        let likeness = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &last[0].to_lowercase());
+        let near = names.iter().map(|name| (likeness(name), name)).filter(|(likeness, _)| *likeness > 0.7);
+        let near = near.max_by(|a, b| a.0.total_cmp(&b.0));
+        Ok(near.map(|(_, name)| format!("{}.{name}", above.join("."))))
     }
 
     fn add_path(&mut self, parts: &[String]) {

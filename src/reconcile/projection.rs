@@ -5,6 +5,7 @@ use super::direct;
 use super::names::Names;
 use super::plan::{FieldPlan, Side};
 use super::resolve::StoreType;
+use super::rules::own_sql::Shown;
 use super::side::Staged;
 use crate::error::Result;
 use crate::query::render;
@@ -21,12 +22,13 @@ pub struct Query {
 impl Query {
     /// The query over some of the side's rows.
     pub fn over(&self, rows: &str) -> String {
-        let pieces = [
-            ("columns", self.columns.as_str()),
-            ("logical", &self.logical),
-            ("rows", rows),
-            ("filter", &self.filter),
-        ];
+        self.of_columns(&self.columns, rows)
+    }
+
+    /// The query over some of the side's rows with other columns (a continuation of a select list) than the compared fields'.
+    pub fn of_columns(&self, columns: &str, rows: &str) -> String {
+        let pieces =
+            [("columns", columns), ("logical", &self.logical), ("rows", rows), ("filter", &self.filter)];
         render(include_str!("../../queries/reconcile/project.sql"), &pieces)
     }
 }
@@ -40,7 +42,7 @@ pub struct UnparsedSql {
     pub filter: String,
 }
 
-/// The query of a side: its position, then each compared field's columns.
+/// The query of a side: its position, then each compared field's columns, then what only the engine can show to a predicate.
 pub(super) fn query(
     plans: &[FieldPlan],
     fields: &[Field],
@@ -56,7 +58,7 @@ pub(super) fn query(
             n += 1;
         }
     }
-    for (i, plan) in plans.iter().enumerate().filter(|(_, p)| p.is_compared() && p.rule.sql.is_some()) {
+    for (i, plan) in plans.iter().enumerate().filter(|(_, p)| p.shown_to_sql(side) == Some(Shown::AsStored)) {
         let access = plan.access(side).expect("a compared field has both sides");
         let field = fields.iter().find(|f| f.name == plan.name).expect("every plan is of a field");
         let sql = if side == Side::Source { &field.from } else { &field.to };
@@ -81,7 +83,10 @@ pub(super) fn direct(
     filter: Option<&Sql>,
 ) -> Option<Vec<direct::Column>> {
     let compared = || plans.iter().filter(|p| p.is_compared());
-    if filter.is_some() || staged.is_chain || compared().any(|p| p.rule.sql.is_some()) {
+    if filter.is_some()
+        || staged.is_chain
+        || compared().any(|p| p.shown_to_sql(side) == Some(Shown::AsStored))
+    {
         return None;
     }
     let columns: Option<Vec<_>> = compared().map(|p| p.access(side)?.physical()).collect();

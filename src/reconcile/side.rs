@@ -313,7 +313,8 @@ impl Staged {
         }
         let mut taken: Vec<String> = Vec::new();
         for i in order {
-            let name = columns[i].name.clone();
+            // SQL has no empty names.
+            let name = if columns[i].name.is_empty() { "~".to_owned() } else { columns[i].name.clone() };
             let mut free = name.clone();
             let mut n = 2;
             while taken.contains(&free.to_lowercase()) {

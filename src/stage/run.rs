@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -181,15 +182,45 @@ fn unit_key(unit: &Unit, home: &Path) -> String {
     }
 }
 
-/// A path as seen from the folder that the home lies in, so that it does not depend on the current folder; a path that leads
-/// elsewhere stays as it was given.
+/// A path as seen from the folder that the home lies in, so that it depends neither on the current folder nor on how the spec's
+/// own path was written; a path that leads elsewhere is absolute.
 fn from_project(home: &Path, path: &Path) -> String {
-    let inside = || {
-        let home = std::path::absolute(home).ok()?;
-        let path = std::path::absolute(path).ok()?;
-        path.strip_prefix(home.parent()?).map(Path::to_path_buf).ok()
+    let (home, path) = (settled(home), settled(path));
+    let inside = home.parent().and_then(|project| path.strip_prefix(project).ok());
+    inside.unwrap_or(&path).display().to_string()
+}
+
+/// The absolute path without `.` and `..`. Links are not followed: where one leads may change without the spec.
+fn settled(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut settled = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            Component::ParentDir => {
+                settled.pop();
+            }
+            Component::CurDir => {}
+            other => settled.push(other),
+        }
+    }
+    settled
+}
+
+/// Whether a dataset is staged as the spec has it and as its files, just listed, are now.
+///
+/// # Errors
+/// A ledger that cannot be read.
+pub fn is_current(dataset: &Dataset, units: &[Unit], ledger: &Ledger) -> Result<bool> {
+    let Some(generation) = ledger.latest_generation(&dataset.name)?.filter(|g| g.complete) else {
+        return Ok(false);
     };
-    inside().unwrap_or_else(|| path.to_path_buf()).display().to_string()
+    let is_same = |copy| generation.definition == definition(dataset, ledger.home(), copy);
+    let rows = ledger.units(generation.id)?;
+    let is_staged = |unit: &Unit| {
+        let key = unit_key(unit, ledger.home());
+        rows.iter().any(|row| row.path == key && row.stamp == unit.stamp.0)
+    };
+    Ok((is_same(false) || is_same(true)) && rows.len() == units.len() && units.iter().all(is_staged))
 }
 
 /// A unit's row, where the file is what it was when it was read and its parts are what they were when they were written. A
@@ -270,6 +301,7 @@ fn read_unit(
 ) -> Result<()> {
     progress.check()?;
     let unit = &job.units[ordinal];
+    let started = Instant::now();
     let stem = format!("{}-{ordinal:06}", job.generation);
     let sink = UnitSink::new(&job.folder, &stem, Arc::clone(progress), Arc::clone(limit)).of(&unit.path);
     let digests = job.source.read(unit, &sink, workers)?;
@@ -295,6 +327,17 @@ fn read_unit(
     };
     ledger.insert_unit(job.generation, &row)?;
     fault::point("stage.after-ledger");
+    let seconds = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
+    let (dataset, file) = (&job.dataset.name, unit.path.display().to_string());
+    tracing::info!(
+        dataset,
+        file,
+        bytes = row.bytes,
+        rows = row.rows,
+        failures = row.failures,
+        seconds,
+        "read"
+    );
     job.done.lock().expect("no worker panics").push(row);
     Ok(())
 }

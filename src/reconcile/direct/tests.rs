@@ -16,10 +16,10 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use tempfile::TempDir;
 
 use super::*;
+use crate::ledger::part::Part;
 use crate::query::{identifier, literal};
 use crate::reconcile::access::{self, Access};
 use crate::reconcile::side::StagedPart;
-use crate::ledger::part::Part;
 use crate::spec::{Dataset, DatasetKind};
 use crate::warehouse::Warehouse;
 

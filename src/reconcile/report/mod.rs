@@ -34,8 +34,10 @@ pub struct Example {
     pub source: Option<String>,
     /// The target's value.
     pub target: Option<String>,
-    /// Whether the key is shown as it is, so that the record can be asked for by it.
-    pub has_key: bool,
+    /// The kinds of both values, as in `string` or `absent`.
+    pub kinds: [String; 2],
+    /// The key as `recon show` takes it; `None` where a field of it is redacted.
+    pub shown_by: Option<Vec<(String, Option<String>)>>,
 }
 
 /// The files of a diff's reports. The summary stands for all of them: it is the first to go and the last to come.
@@ -203,10 +205,12 @@ fn mismatches(
                 ]);
                 write(&mut file, &cells)?;
                 if examples.len() < EXAMPLES_MAX {
+                    let kinds = [width + 5, width + 6].map(|i| text(&batch, i, row).unwrap_or_default());
+                    let open = !result.key.iter().any(|name| style.redact.contains(name));
+                    let shown_by = open.then(|| result.key.iter().cloned().zip(key).collect());
                     let key = cells[1..=width].to_vec();
                     let entity = result.name.clone();
-                    let has_key = !result.key.iter().any(|name| style.redact.contains(name));
-                    examples.push(Example { entity, key, field, source, target, has_key });
+                    examples.push(Example { entity, key, field, source, target, kinds, shown_by });
                 }
             }
             Ok(())
