@@ -56,6 +56,18 @@ pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// A file's name for DuckDB to read from, which would take `*`, `?` and `[` in it for a pattern. Not for writing.
+pub fn file(path: &std::path::Path) -> String {
+    literal(&pattern(path, ""))
+}
+
+/// What matches the files in a folder whose names match `names`, for DuckDB and for the crate `glob` alike. The folder's own name
+/// is only a name; with an empty `names` it is a file's.
+pub fn pattern(folder: &std::path::Path, names: &str) -> String {
+    let folder = glob::Pattern::escape(&folder.display().to_string());
+    if names.is_empty() { folder } else { format!("{folder}/{names}") }
+}
+
 /// A name or a dotted path in a piece of SQL, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {

@@ -6,7 +6,7 @@ use super::hash::Hashed;
 use super::plan::EntityPlan;
 use super::rules::{self, tolerance};
 use crate::error::{Error, Result};
-use crate::query::{literal, render};
+use crate::query::{self, literal, render};
 use crate::value::Number;
 use crate::warehouse::Warehouse;
 
@@ -88,15 +88,15 @@ pub fn classify(
     let parts =
         |hashed: &Hashed| format!("read_parquet({}, hive_partitioning = false)", literal(&hashed.parts()));
     let (source_parts, target_parts) = (parts(source), parts(target));
-    let verdicts = literal(&file.display().to_string());
+    let (to, verdicts) = (literal(&file.display().to_string()), query::file(file));
     let mut has_duplicates = false;
     if plan.is_keyless() {
-        let pieces = [("source", source_parts.as_str()), ("target", &target_parts), ("file", &verdicts)];
+        let pieces = [("source", source_parts.as_str()), ("target", &target_parts), ("file", &to)];
         warehouse
             .execute(&render(include_str!("../../queries/reconcile/classify_whole_rows.sql"), &pieces))?;
     } else {
-        let join =
-            Join { plan, warehouse, source: &source_parts, target: &target_parts, verdicts: &verdicts };
+        let (source, target) = (&source_parts, &target_parts);
+        let join = Join { plan, warehouse, source, target, to: &to, verdicts: &verdicts };
         if !join.finds_no_duplicates()? {
             has_duplicates = join.find_duplicates()?;
             join.classify(has_duplicates, "")?;
@@ -113,6 +113,9 @@ struct Join<'a> {
     warehouse: &'a Warehouse,
     source: &'a str,
     target: &'a str,
+    /// The verdicts' file, to write it.
+    to: &'a str,
+    /// The same, to read it.
     verdicts: &'a str,
 }
 
@@ -186,7 +189,7 @@ impl Join<'_> {
             ("beside", &beside),
             ("rows_max", rows_max),
             ("duplicates", &duplicates),
-            ("file", self.verdicts),
+            ("file", self.to),
         ];
         self.warehouse.execute(&render(include_str!("../../queries/reconcile/classify.sql"), &pieces))
     }

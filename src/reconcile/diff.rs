@@ -20,7 +20,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::Progress;
 use crate::fault;
 use crate::ledger;
-use crate::query::{identifier, literal, render};
+use crate::query::{self, identifier, render};
 use crate::spec::{Entity, Spec};
 use crate::value::Number;
 use crate::value::cast::{Class, Zone};
@@ -179,10 +179,7 @@ pub fn diff_entity(
     let started = Instant::now();
     fault::point("diff.classified");
     let absolute = std::path::absolute(&verdicts).or_failed(fail)?;
-    let view = [
-        ("name", identifier(&format!("{}.verdicts", entity.name))),
-        ("file", literal(&absolute.display().to_string())),
-    ];
+    let view = [("name", identifier(&format!("{}.verdicts", entity.name))), ("file", query::file(&absolute))];
     let view: Vec<(&str, &str)> = view.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
     bench.warehouse.execute(&render(include_str!("../../queries/reconcile/verdicts_view.sql"), &view))?;
     let findings = folder.join("findings");

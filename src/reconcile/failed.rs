@@ -15,7 +15,7 @@ use super::hash::{Learned, Output, Rows, UNPARSED, properties};
 use super::plan::{EntityPlan, FieldPlan, Side};
 use super::side::{Staged, damaged_part};
 use crate::error::{Context, Result};
-use crate::query::{identifier, literal, render};
+use crate::query::{self, identifier, literal, render};
 use crate::value::Value;
 use crate::warehouse::Warehouse;
 
@@ -102,7 +102,7 @@ pub(crate) fn unparsed(
     });
     let names = plan.unparsed(side);
     for failures in &staged.failures {
-        let file = literal(&failures.path.display().to_string());
+        let file = query::file(&failures.path);
         let pieces = [
             ("keys", selects.as_str()),
             ("filter", &names.filter),

@@ -31,6 +31,7 @@ use super::shortcut::Shortcut;
 use crate::error::{Context, Result};
 use crate::event::{self, Progress};
 use crate::fault;
+use crate::query::pattern;
 use crate::value::arrow::Cells;
 use crate::value::time::Moment;
 use crate::value::{Value, json};
@@ -66,12 +67,12 @@ pub struct Hashed {
 impl Hashed {
     /// A glob of the hash parts.
     pub fn parts(&self) -> String {
-        self.folder.join("hash-*.parquet").display().to_string()
+        pattern(&self.folder, "hash-*.parquet")
     }
 
     /// A glob of the rows that did not parse or cast.
     pub fn failures(&self) -> String {
-        self.folder.join("failed-*.parquet").display().to_string()
+        pattern(&self.folder, "failed-*.parquet")
     }
 }
 

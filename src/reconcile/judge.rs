@@ -22,7 +22,7 @@ use super::rules::own_sql::Shown;
 use super::rules::{self, Judgement, Seen};
 use super::subset;
 use crate::error::{Context, Error, Result};
-use crate::query::{literal, render};
+use crate::query::{self, literal, render};
 use crate::value::arrow::Cells;
 use crate::value::{Number, Value};
 use crate::warehouse::Warehouse;
@@ -119,7 +119,7 @@ pub fn judge(
     let nothing = Findings { fields: vec![FieldFindings::default(); plan.fields.len()], settled_equal: 0 };
     let findings = parts.into_iter().fold(nothing, Findings::plus);
     warehouse.execute("drop table wanted; drop table source_values; drop table target_values")?;
-    let glob = |name: &str| folder.join(name).display().to_string();
+    let glob = |name: &str| query::pattern(folder, name);
     Ok(Judged { findings, cells: glob("cells-*.parquet"), records: glob("records-*.parquet") })
 }
 
@@ -150,7 +150,7 @@ fn fetch(
             ));
         }
     }
-    let verdicts = literal(&verdicts.display().to_string());
+    let verdicts = query::file(verdicts);
     let asked: String = predicates.iter().map(|i| format!(", p{i}")).collect();
     let wanted = include_str!("../../queries/reconcile/wanted.sql");
     warehouse

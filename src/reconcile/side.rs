@@ -9,7 +9,7 @@ use crate::error::{Context, Error, Result};
 use crate::event::Progress;
 use crate::ledger::Ledger;
 use crate::ledger::part::{Damage, Part};
-use crate::query::{identifier, literal, render};
+use crate::query::{self, identifier, literal, render};
 use crate::spec::{Dataset, DatasetKind};
 use crate::warehouse::Warehouse;
 
@@ -213,7 +213,7 @@ impl Staged {
     }
 
     fn parts_sql(&self) -> String {
-        let parts: Vec<String> = self.parts.iter().map(|p| literal(&p.path.display().to_string())).collect();
+        let parts: Vec<String> = self.parts.iter().map(|p| query::file(&p.path)).collect();
         render(include_str!("../../queries/reconcile/staged_rows.sql"), &[("parts", &parts.join(", "))])
     }
 
@@ -222,8 +222,7 @@ impl Staged {
         if !self.is_chain {
             return None;
         }
-        let files: Vec<String> =
-            self.failures.iter().map(|f| literal(&f.path.display().to_string())).collect();
+        let files: Vec<String> = self.failures.iter().map(|f| query::file(&f.path)).collect();
         let failed = include_str!("../../queries/reconcile/failed_changes.sql");
         let failures = match files.is_empty() {
             true => String::new(),
@@ -263,7 +262,7 @@ impl Staged {
 
     /// Copies of some rows (see `subset`), as a query like [`Staged::rows_sql`]'s.
     pub fn copied_rows_sql(&self, files: &[PathBuf]) -> String {
-        let files: Vec<String> = files.iter().map(|p| literal(&p.display().to_string())).collect();
+        let files: Vec<String> = files.iter().map(|p| query::file(p)).collect();
         render(include_str!("../../queries/reconcile/copied_rows.sql"), &[("files", &files.join(", "))])
     }
 

@@ -10,6 +10,7 @@ mod faults;
 mod golden;
 mod layering;
 mod naive;
+mod odd_paths;
 mod paths;
 mod project;
 mod random;

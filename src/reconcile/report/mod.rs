@@ -17,7 +17,7 @@ use arrow::record_batch::RecordBatch;
 use super::diff::EntityResult;
 use crate::error::{Context, Error, Result};
 use crate::fault;
-use crate::query::{literal, render};
+use crate::query::{self, literal, render};
 use crate::warehouse::Warehouse;
 use csv::{CsvFile, Style};
 
@@ -262,7 +262,7 @@ fn unparsed_keys(result: &EntityResult) -> String {
 }
 
 fn unparsed_file(result: &EntityResult) -> String {
-    literal(&result.unparsed.display().to_string())
+    query::file(&result.unparsed)
 }
 
 /// A record's text of every field of the plan; the columns come after verdict, on_target and pos.
@@ -434,7 +434,7 @@ pub fn stage_failures(
     let mut file = CsvFile::create(path, style, header)?;
     for (unit, failures) in files {
         let template = include_str!("../../../queries/reconcile/stage_failures.sql");
-        let sql = render(template, &[("file", &literal(&failures.display().to_string()))]);
+        let sql = render(template, &[("file", &query::file(failures))]);
         warehouse.stream(&sql, |batch| {
             (0..batch.num_rows()).try_for_each(|row| {
                 let place =
