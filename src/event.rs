@@ -38,12 +38,14 @@ impl Progress {
     /// # Errors
     /// An incomplete run (exit 3).
     pub fn check(&self) -> Result<()> {
-        if self.stop_requested() {
-            return Err(Error::incomplete("interrupted; everything finished so far is kept")
-                .help("run the same command again to go on from here"));
-        }
-        Ok(())
+        if self.stop_requested() { Err(interrupted()) } else { Ok(()) }
     }
+}
+
+/// The error of work that somebody asked to stop.
+pub fn interrupted() -> Error {
+    Error::incomplete("interrupted; everything finished so far is kept")
+        .help("run the same command again to go on from here")
 }
 
 /// Adds to a counter.

@@ -3,6 +3,10 @@
 //! One process at a time may write (a lock on a file and a random epoch, never a process id); any number may read while it
 //! does. Every statement is a file under `queries/ledger/`; the schema is made by numbered migrations that are never edited.
 
+pub mod part;
+mod reader;
+pub mod told;
+
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -10,11 +14,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::{Context, Error, Result};
 use crate::fault;
 use crate::query::ledger as sql;
+use part::Part;
 
 /// A home that this process may write to. The lock goes with it.
 #[derive(Debug)]
@@ -84,8 +89,28 @@ pub struct UnitRow {
     pub parts: String,
     /// JSON list of its parts' columns.
     pub columns: String,
-    /// The file, in the dataset's folder, that holds the rows that did not parse.
+    /// JSON of the part that holds the rows that did not parse.
     pub failed: Option<String>,
+}
+
+impl UnitRow {
+    /// Its parts, as they were when they were written.
+    ///
+    /// # Errors
+    /// A ledger that is damaged.
+    pub fn parts(&self) -> Result<Vec<Part>> {
+        serde_json::from_str(&self.parts)
+            .or_failed(|| format!("the ledger's parts of {} are damaged", self.path))
+    }
+
+    /// The file that holds the rows that did not parse, where there are some.
+    ///
+    /// # Errors
+    /// A ledger that is damaged.
+    pub fn failed(&self) -> Result<Option<Part>> {
+        let read = self.failed.as_deref().map(serde_json::from_str).transpose();
+        read.or_failed(|| format!("the ledger's failures of {} are damaged", self.path))
+    }
 }
 
 /// How many records of an entity are in a state.
@@ -106,7 +131,8 @@ pub struct Total {
 /// What there is to say of a live dataset whose units were not all read as of one moment: a record that moved meanwhile may be
 /// there twice, or not at all.
 pub fn moments<'a>(units: impl IntoIterator<Item = &'a UnitRow>) -> Option<String> {
-    let stamps: std::collections::BTreeSet<&str> = units.into_iter().map(|unit| unit.stamp.as_str()).collect();
+    let stamps: std::collections::BTreeSet<&str> =
+        units.into_iter().map(|unit| unit.stamp.as_str()).collect();
     (stamps.len() > 1).then(|| {
         format!(
             "not one moment: the staging was interrupted and its units were read as of {} moments; \
@@ -156,9 +182,7 @@ impl Ledger {
         if !path.exists() {
             return Ok(None);
         }
-        let fail = || format!("cannot read {}", path.display());
-        let conn = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).or_failed(fail)?;
-        conn.busy_timeout(Duration::from_secs(5)).or_failed(fail)?;
+        let conn = reader::open(&path)?;
         check_version(&conn, home)?;
         Ok(Some(Self { conn: Mutex::new(conn), home: home.to_path_buf(), epoch: String::new(), _lock: None }))
     }
@@ -260,6 +284,27 @@ impl Ledger {
                 })?
                 .collect()
         })
+    }
+
+    /// The newest runs as they are and not only as they are recorded: one that is recorded as running though nobody holds the
+    /// home was killed. The holder of the home comes with them, where there is one.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn runs_now(&self, limit: u32) -> Result<(Vec<RunRow>, Option<String>)> {
+        let is_running = |run: &RunRow| run.state == "running";
+        let runs = self.runs(limit)?;
+        let holder = Self::holder(&self.home);
+        if holder.is_some() || !runs.iter().any(is_running) {
+            return Ok((runs, holder));
+        }
+        // It may have ended between the two looks.
+        let mut runs = self.runs(limit)?;
+        for run in runs.iter_mut().filter(|run| is_running(run)) {
+            run.state = "interrupted".to_owned();
+            run.message = Some("the process ended without a word".to_owned());
+        }
+        Ok((runs, None))
     }
 
     /// The newest generation of a dataset.
@@ -400,8 +445,15 @@ impl Ledger {
     /// # Errors
     /// A disk that is full or refuses.
     pub fn hash_seed(&self) -> Result<u64> {
-        self.execute(sql::INSERT_SETTING, params!["hash_seed", random_id()])?;
-        let text: String = self.with(|conn| conn.query_row(sql::SETTING, ["hash_seed"], |row| row.get(0)))?;
+        let known =
+            || self.with(|conn| conn.query_row(sql::SETTING, ["hash_seed"], |row| row.get(0)).optional());
+        let text: String = match known()? {
+            Some(text) => text,
+            None => {
+                self.execute(sql::INSERT_SETTING, params!["hash_seed", random_id()])?;
+                known()?.unwrap_or_default()
+            }
+        };
         u64::from_str_radix(&text, 16).or_failed(|| "the ledger's hash seed is damaged".to_owned())
     }
 

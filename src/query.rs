@@ -21,6 +21,8 @@ pub mod ledger {
     pub(crate) const UNITS: &str = include_str!("../queries/ledger/units.sql");
     pub(crate) const INSERT_TOTAL: &str = include_str!("../queries/ledger/insert_total.sql");
     pub(crate) const TOTALS: &str = include_str!("../queries/ledger/totals.sql");
+    pub(crate) const INSERT_PROGRESS: &str = include_str!("../queries/ledger/insert_progress.sql");
+    pub(crate) const PROGRESS: &str = include_str!("../queries/ledger/progress.sql");
     pub(crate) const SETTING: &str = include_str!("../queries/ledger/setting.sql");
     pub(crate) const INSERT_SETTING: &str = include_str!("../queries/ledger/insert_setting.sql");
 }
@@ -52,6 +54,18 @@ pub fn identifier(name: &str) -> String {
 /// Quotes a text for DuckDB.
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A file's name for DuckDB to read from, which would take `*`, `?` and `[` in it for a pattern. Not for writing.
+pub fn file(path: &std::path::Path) -> String {
+    literal(&pattern(path, ""))
+}
+
+/// What matches the files in a folder whose names match `names`, for DuckDB and for the crate `glob` alike. The folder's own name
+/// is only a name; with an empty `names` it is a file's.
+pub fn pattern(folder: &std::path::Path, names: &str) -> String {
+    let folder = glob::Pattern::escape(&folder.display().to_string());
+    if names.is_empty() { folder } else { format!("{folder}/{names}") }
 }
 
 /// A name or a dotted path in a piece of SQL, with its place.

@@ -2,19 +2,27 @@
 //! and the Parquet parts.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use duckdb::{Config, Connection};
 
 use crate::error::{Context, Error, Result};
+use crate::event::{Progress, interrupted};
 
 /// The DuckDB version that recon is built with and tested against.
 pub const DUCKDB_VERSION: &str = "v1.5.6";
+
+/// How often it is looked whether somebody asked to stop, while a statement runs.
+const STOP_PAUSE: Duration = Duration::from_millis(100);
 
 /// An open engine. Connections made by [`Warehouse::another`] share its memory limit and threads.
 pub struct Warehouse {
     conn: Connection,
     path: PathBuf,
+    /// There as long as this is; who watches on its behalf holds it weakly.
+    alive: Arc<()>,
 }
 
 /// What an expression or a column is, as DuckDB says it.
@@ -47,10 +55,37 @@ impl Warehouse {
                 open().or_failed(fail)?
             }
         };
-        let warehouse = Self { conn, path };
-        let spill = crate::query::literal(&home.join("tmp").display().to_string());
-        warehouse.execute(&format!("set temp_directory = {spill}"))?;
+        let warehouse = Self { conn, path, alive: Arc::default() };
+        warehouse.spill_to(home)?;
         Ok(warehouse)
+    }
+
+    /// Lets the engine write into a home what does not fit into its memory.
+    ///
+    /// # Errors
+    /// What DuckDB says.
+    pub fn spill_to(&self, home: &Path) -> Result<()> {
+        let spill = crate::query::literal(&home.join("tmp").display().to_string());
+        self.execute(&format!("set temp_directory = {spill}"))
+    }
+
+    /// Ends the statement under way once somebody asks `progress` to stop, and those that follow it.
+    ///
+    /// # Errors
+    /// A thread that cannot be started.
+    pub fn stop_with(&self, progress: &Arc<Progress>) -> Result<()> {
+        let (handle, alive) = (self.conn.interrupt_handle(), Arc::downgrade(&self.alive));
+        let progress: Weak<Progress> = Arc::downgrade(progress);
+        let watch = move || {
+            while let (Some(_), Some(progress)) = (alive.upgrade(), progress.upgrade()) {
+                if progress.stop_requested() {
+                    handle.interrupt();
+                }
+                std::thread::sleep(STOP_PAUSE);
+            }
+        };
+        let spawned = std::thread::Builder::new().name("stop".to_owned()).spawn(watch);
+        spawned.map(|_| ()).or_failed(|| "cannot start a thread".to_owned())
     }
 
     /// An engine in memory, for looking at files without a home.
@@ -61,7 +96,7 @@ impl Warehouse {
         let config = config(threads, memory_bytes).or_failed(|| "cannot start DuckDB".to_owned())?;
         let conn =
             Connection::open_in_memory_with_flags(config).or_failed(|| "cannot start DuckDB".to_owned())?;
-        Ok(Self { conn, path: PathBuf::from(":memory:") })
+        Ok(Self { conn, path: PathBuf::from(":memory:"), alive: Arc::default() })
     }
 
     /// Another connection to the same engine, for another thread.
@@ -70,7 +105,7 @@ impl Warehouse {
     /// Memory that cannot be had.
     pub fn another(&self) -> Result<Self> {
         let conn = self.conn.try_clone().or_failed(|| "cannot open another connection".to_owned())?;
-        Ok(Self { conn, path: self.path.clone() })
+        Ok(Self { conn, path: self.path.clone(), alive: Arc::default() })
     }
 
     /// Runs statements.
@@ -78,17 +113,20 @@ impl Warehouse {
     /// # Errors
     /// What DuckDB says, with the statement's first line.
     pub fn execute(&self, sql: &str) -> Result<()> {
-        self.conn.execute_batch(sql).or_failed(|| self.failed(sql))
+        self.conn.execute_batch(sql).map_err(|e| self.failed(sql, e))
     }
 
-    fn failed(&self, sql: &str) -> String {
+    fn failed(&self, sql: &str, cause: duckdb::Error) -> Error {
+        let words = cause.to_string();
+        if words.contains("INTERRUPT Error") {
+            return interrupted();
+        }
         let first =
             sql.lines().find(|line| !line.trim().is_empty() && !line.starts_with("--")).unwrap_or_default();
-        format!(
-            "DuckDB failed at `{}` ({})",
-            first.trim().chars().take(120).collect::<String>(),
-            self.path.display()
-        )
+        let first: String = first.trim().chars().take(120).collect();
+        let error = Error::failed(format!("DuckDB failed at `{first}` ({})", self.path.display()));
+        let error = error.caused_by(cause);
+        if words.contains("Out of Memory") { error.help("give more with --memory") } else { error }
     }
 
     /// The rows of a small result, each cell as a whole number.
@@ -112,13 +150,16 @@ impl Warehouse {
         sql: &str,
         cell: impl Fn(&duckdb::Row<'_>, usize) -> duckdb::Result<T>,
     ) -> Result<Vec<Vec<T>>> {
-        let mut statement = self.conn.prepare(sql).or_failed(|| self.failed(sql))?;
-        let mut rows = statement.query([]).or_failed(|| self.failed(sql))?;
+        let mut statement = self.conn.prepare(sql).map_err(|e| self.failed(sql, e))?;
+        let mut rows = statement.query([]).map_err(|e| self.failed(sql, e))?;
         let mut out = Vec::new();
-        while let Some(row) = rows.next().or_failed(|| self.failed(sql))? {
+        while let Some(row) = rows.next().map_err(|e| self.failed(sql, e))? {
             let width = row.as_ref().column_count();
             out.push(
-                (0..width).map(|i| cell(row, i)).collect::<Result<_, _>>().or_failed(|| self.failed(sql))?,
+                (0..width)
+                    .map(|i| cell(row, i))
+                    .collect::<Result<_, _>>()
+                    .map_err(|e| self.failed(sql, e))?,
             );
         }
         Ok(out)
@@ -139,8 +180,8 @@ impl Warehouse {
     /// # Errors
     /// What DuckDB says.
     pub fn schema_of(&self, sql: &str) -> Result<arrow::datatypes::SchemaRef> {
-        let mut statement = self.conn.prepare(sql).or_failed(|| self.failed(sql))?;
-        let schema = statement.query_arrow([]).or_failed(|| self.failed(sql))?.get_schema();
+        let mut statement = self.conn.prepare(sql).map_err(|e| self.failed(sql, e))?;
+        let schema = statement.query_arrow([]).map_err(|e| self.failed(sql, e))?.get_schema();
         Ok(schema)
     }
 
@@ -149,10 +190,10 @@ impl Warehouse {
     /// # Errors
     /// What DuckDB says while it runs, and whatever `each` returns.
     pub fn stream(&self, sql: &str, mut each: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        let mut statement = self.conn.prepare(sql).or_failed(|| self.failed(sql))?;
+        let mut statement = self.conn.prepare(sql).map_err(|e| self.failed(sql, e))?;
         // The iterator of the library panics where DuckDB fails while running; stepping by hand returns the error.
-        drop(statement.stream_arrow([]).or_failed(|| self.failed(sql))?);
-        while let Some(batch) = statement.step().or_failed(|| self.failed(sql))? {
+        drop(statement.stream_arrow([]).map_err(|e| self.failed(sql, e))?);
+        while let Some(batch) = statement.step().map_err(|e| self.failed(sql, e))? {
             each(RecordBatch::from(&batch))?;
         }
         Ok(())

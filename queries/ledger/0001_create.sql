@@ -1,6 +1,6 @@
 -- Creates the ledger.
 -- Grain: runs, one row a command; generations, one a staging of a dataset; units, one a file of a generation; totals, one a
--- run, entity and record state. Numbered and never edited: a change is a new file.
+-- run, entity and record state; progress, one a run that is or was under way. Numbered and never edited: a change is a new file.
 create table runs (
   run_id      text primary key,
   command     text not null,
@@ -39,7 +39,7 @@ create table units (
   failures   integer not null check (failures >= 0),
   parts      text not null check (json_valid(parts)),
   columns    text not null check (json_valid(columns)),
-  failed     text,
+  failed     text check (json_valid(failed)),
   primary key (generation, path)
 ) strict;
 
@@ -50,6 +50,17 @@ create table totals (
   source_records integer not null check (source_records >= 0),
   target_records integer not null check (target_records >= 0),
   primary key (run_id, entity, state)
+) strict;
+
+create table progress (
+  run_id      text primary key references runs (run_id),
+  units_done  integer not null check (units_done >= 0),
+  units_total integer not null check (units_total >= 0),
+  bytes_done  integer not null check (bytes_done >= 0),
+  bytes_total integer not null check (bytes_total >= 0),
+  rows        integer not null check (rows >= 0),
+  failures    integer not null check (failures >= 0),
+  at          text not null
 ) strict;
 
 create table settings (

@@ -1,4 +1,4 @@
--- The wanted rows with the values of both sides. Parameters: predicates (s<i>: what a field's own predicate says).
+-- The wanted rows with the values of both sides. Parameters: predicates (p<i>: what a field's own predicate says).
 -- Columns: wanted's, the predicates, source_values', target_values'. Grain: one finding.
 select
   w.verdict, w.source_pos, w.target_pos, w.source_count, w.target_count, w.equal, w.field, w.code, w.message

@@ -7,9 +7,11 @@ use serde_json::json;
 use super::{Format, Global, print};
 use crate::error::Result;
 use crate::ledger::Ledger;
-use crate::reconcile::report::terminal::thousands;
+use crate::reconcile::plan::{EntityPlan, FieldPlan, Status};
+use crate::reconcile::report::terminal::{plain, thousands};
+use crate::reconcile::side::Staged;
 use crate::spec::{Dataset, Spec};
-use crate::stage::document::Names;
+use crate::stage::{self, document::Names};
 use crate::warehouse::Warehouse;
 
 /// What is known of a dataset.
@@ -21,32 +23,67 @@ struct Seen<'a> {
     columns: Option<Vec<(String, String)>>,
 }
 
+/// What the spec means for an entity whose sides are staged.
+struct Meant {
+    entity: String,
+    remarks: Vec<String>,
+}
+
 pub(super) fn run(global: &Global) -> Result<u8> {
     let spec = global.load_spec()?;
-    let mut seen = Vec::new();
+    let ledger = Ledger::open_reader(&global.home())?;
+    let warehouse = Warehouse::in_memory(global.threads(), global.engine_memory())?;
+    let (mut seen, mut all_staged) = (Vec::new(), Vec::new());
+    let mut is_current = ledger.is_some();
     for dataset in &spec.datasets {
         let names = Arc::new(Names::new(&dataset.name));
         let listed = crate::stage::open(dataset, &names, false).and_then(|source| source.units());
         let (units, warnings) = listed.map_err(|e| e.of(&format!("dataset `{}`", dataset.name)))?;
         let bytes = units.iter().map(|u| u.bytes).sum();
-        seen.push(Seen { dataset, units: units.len(), bytes, warnings, columns: columns(global, dataset)? });
+        // Not staged, or not as the spec says now: then there is nothing to show, which is no error here.
+        let staged = ledger.as_ref().and_then(|ledger| super::diff::staged(ledger, &warehouse, dataset).ok());
+        if let Some(ledger) = ledger.as_ref().filter(|_| used(global, &spec, dataset)) {
+            is_current &= stage::run::is_current(dataset, &units, ledger)?;
+        }
+        let columns = staged.as_ref().map(columns);
+        seen.push(Seen { dataset, units: units.len(), bytes, warnings, columns });
+        all_staged.extend(staged);
     }
+    let meant = bind(global, &spec, &warehouse, &all_staged)?;
     match global.format {
-        Format::Json => print(&as_json(global, &spec, &seen)),
-        Format::Text => print(&as_text(global, &spec, &seen)),
+        Format::Json => print(&as_json(global, &spec, &seen, &meant)),
+        Format::Text => print(&as_text(global, &spec, &seen, &meant, is_current)),
     }
 }
 
-/// The columns as SQL spells them, with their types, where the dataset is staged.
-fn columns(global: &Global, dataset: &Dataset) -> Result<Option<Vec<(String, String)>>> {
-    let Some(ledger) = Ledger::open_reader(&global.home())? else { return Ok(None) };
-    let warehouse = Warehouse::in_memory(global.threads(), global.engine_memory())?;
-    // Not staged, or not as the spec says now: then there is nothing to show, which is no error here.
-    let Ok(staged) = super::diff::staged(&ledger, &warehouse, dataset) else { return Ok(None) };
-    Ok(Some(staged.columns.iter().map(|c| (c.sql_name.clone(), c.store.describe())).collect()))
+fn used(global: &Global, spec: &Spec, dataset: &Dataset) -> bool {
+    global.entities(spec).iter().any(|e| e.source == dataset.name || e.target == dataset.name)
 }
 
-fn as_text(global: &Global, spec: &Spec, seen: &[Seen<'_>]) -> String {
+/// Binds the SQL of the entities to the columns of their sides, where both are staged.
+fn bind(global: &Global, spec: &Spec, warehouse: &Warehouse, staged: &[Staged]) -> Result<Vec<Meant>> {
+    let side = |name: &str| staged.iter().find(|s| s.dataset.name == name);
+    let mut all = Vec::new();
+    for entity in global.entities(spec) {
+        let (Some(source), Some(target)) = (side(&entity.source), side(&entity.target)) else { continue };
+        let plan = EntityPlan::new(spec, warehouse, entity, source, target, &[])?;
+        plan.check_predicates(spec, warehouse)?;
+        let of_field = |field: &FieldPlan| match &field.status {
+            Status::NotCompared(reason) => Some(format!("{}: not compared: {reason}", field.name)),
+            _ => None,
+        };
+        let remarks = plan.fields.iter().filter_map(of_field).chain(plan.remarks.iter().cloned()).collect();
+        all.push(Meant { entity: entity.name.clone(), remarks });
+    }
+    Ok(all)
+}
+
+/// The columns as SQL spells them, with their types.
+fn columns(staged: &Staged) -> Vec<(String, String)> {
+    staged.columns.iter().map(|c| (c.sql_name.clone(), c.store.describe())).collect()
+}
+
+fn as_text(global: &Global, spec: &Spec, seen: &[Seen<'_>], meant: &[Meant], is_current: bool) -> String {
     let mut out = format!("{} is a good spec\n", spec.path.display());
     for s in seen {
         let (kind, uri) = (s.dataset.kind.word(), s.dataset.kind.place());
@@ -54,19 +91,20 @@ fn as_text(global: &Global, spec: &Spec, seen: &[Seen<'_>]) -> String {
         let bytes = thousands(s.bytes);
         out.push_str(&format!("\ndataset {}  ({kind}, {uri}): {units}, {bytes} bytes\n", s.dataset.name));
         for warning in &s.warnings {
-            out.push_str(&format!("  warning: {warning}\n"));
+            out.push_str(&format!("  warning: {}\n", plain(warning)));
         }
         match &s.columns {
             None => out.push_str("  columns are known once it is staged\n"),
             Some(columns) => {
                 for (name, ty) in columns {
-                    out.push_str(&format!("  {name}  {ty}\n"));
+                    out.push_str(&format!("  {}  {ty}\n", plain(name)));
                 }
             }
         }
     }
     for e in global.entities(spec) {
         let key = if e.key.is_empty() { "whole rows".to_owned() } else { e.key.join(", ") };
+        let key = plain(&key);
         out.push_str(&format!("\nentity {}  {} → {}, key: {key}\n", e.name, e.source, e.target));
         if let Some(filter) = &e.source_filter {
             out.push_str(&format!("  where {}\n", filter.text));
@@ -82,17 +120,25 @@ fn as_text(global: &Global, spec: &Spec, seen: &[Seen<'_>]) -> String {
                     let ty = f.ty.map_or_else(String::new, |ty| format!(", {ty}"));
                     out.push_str(&format!(
                         "  {}  from {}, to {}{ty}, {rule}\n",
-                        f.name, f.from.text, f.to.text
+                        plain(&f.name),
+                        f.from.text,
+                        f.to.text
                     ));
                 }
             }
         }
+        for remark in meant.iter().filter(|m| m.entity == e.name).flat_map(|m| &m.remarks) {
+            out.push_str(&format!("  warning: {}\n", plain(remark)));
+        }
     }
-    out.push_str(&format!("\nnext: {} stage\n", global.command()));
+    if !global.quiet {
+        let next = if is_current { "diff" } else { "stage" };
+        out.push_str(&format!("\nnext: {} {next}\n", global.command()));
+    }
     out
 }
 
-fn as_json(global: &Global, spec: &Spec, seen: &[Seen<'_>]) -> String {
+fn as_json(global: &Global, spec: &Spec, seen: &[Seen<'_>], meant: &[Meant]) -> String {
     let datasets: serde_json::Map<_, _> = seen
         .iter()
         .map(|s| {
@@ -109,7 +155,11 @@ fn as_json(global: &Global, spec: &Spec, seen: &[Seen<'_>]) -> String {
     let entities: serde_json::Map<_, _> = global
         .entities(spec)
         .iter()
-        .map(|e| (e.name.clone(), json!({ "source": e.source, "target": e.target, "key": e.key })))
+        .map(|e| {
+            let remarks = meant.iter().find(|m| m.entity == e.name).map(|m| &m.remarks);
+            let facts = json!({ "source": e.source, "target": e.target, "key": e.key, "warnings": remarks });
+            (e.name.clone(), facts)
+        })
         .collect();
     let text = json!({ "spec_digest": spec.digest, "datasets": datasets, "entities": entities });
     serde_json::to_string_pretty(&text).expect("facts are always JSON")

@@ -1,6 +1,7 @@
 //! `recon diff`.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -8,21 +9,28 @@ use clap::Args;
 use super::progress::Bar;
 use super::{Ended, Format, Global, in_run, print};
 use crate::error::{Context, Error, Result};
-use crate::event::Progress;
+use crate::event::{self, Progress};
 use crate::fault;
 use crate::ledger::{Ledger, Total, now};
-use crate::reconcile::diff::{Bench, EntityResult, diff_entity};
-use crate::reconcile::report::csv::{Style, write_whole};
+use crate::reconcile::diff::{Bench, EntityResult, Verified, diff_entity};
+use crate::reconcile::report::csv::Style;
 use crate::reconcile::report::summary::{RunFacts, summary};
 use crate::reconcile::report::{self, Example, terminal};
 use crate::reconcile::side::Staged;
 use crate::spec::{Dataset, Spec};
-use crate::stage::run::{check_references, definition};
+use crate::stage::document::Names;
+use crate::stage::run::{check_references, definition, stale_inputs};
 use crate::warehouse::Warehouse;
+
+/// Tells a folder to which `--out` wrote before from any other.
+const MARK: &str = ".recon-reports";
+/// The files that a diff writes.
+const REPORTS: [&str; 6] =
+    ["summary.json", "mismatches.csv", "missing.csv", "extra.csv", "duplicates.csv", "failures.csv"];
 
 #[derive(Args, Debug, Default)]
 pub(super) struct DiffArgs {
-    /// Folder for the reports [default: runs/<run-id> in the home]
+    /// Folder for the reports [default: runs/<run-id> in the home]; files there that recon did not write are not overwritten
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Count it as success when there is nothing to compare
@@ -62,7 +70,9 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Result<u8> {
 pub(super) fn text(global: &Global, ended: &Ended<Done>) -> String {
     let done = &ended.result;
     let folder = done.folder.display().to_string();
-    terminal::summary(&done.results, &done.examples, &folder, ended.code, &global.command())
+    let command = global.command();
+    let command = (!global.quiet).then_some(command.as_str());
+    terminal::summary(&done.results, &done.examples, &folder, ended.code, command)
 }
 
 /// Compares and writes the reports without showing anything but progress.
@@ -72,15 +82,24 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         return Err(Error::usage(format!("--out {} is no folder", out.display()))
             .help("name a folder for the reports; it is made where there is none"));
     }
+    if let Some(out) = &args.out {
+        check_out(out, &spec)?;
+    }
     let ledger = global.staged_ledger("diff")?;
     let progress = Arc::new(Progress::default());
     in_run(&ledger, "diff", &spec.digest, &progress, |run_id| {
         let started_at = now();
         let warehouse = Warehouse::open(ledger.home(), global.threads(), global.engine_memory())?;
+        warehouse.stop_with(&progress)?;
         let style = style(args, &spec, &ledger)?;
         // Before the work, so that a wrong folder shows at once.
         let folder = args.out.clone().unwrap_or_else(|| ledger.home().join("runs").join(run_id));
-        std::fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
+        report::begin(&folder)?;
+        if args.out.is_some() {
+            let mark = folder.join(MARK);
+            let text = "recon diff --out writes its reports here anew\n";
+            std::fs::write(&mark, text).or_failed(|| format!("cannot write {}", mark.display()))?;
+        }
         let bar = Bar::start(global, "comparing", &progress);
         let mut results = compare(global, &spec, &ledger, &warehouse, &progress)?;
         check_redacted(args, &results)?;
@@ -96,12 +115,41 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
             exit_code: code,
         };
         let summary = summary(&facts, &results);
-        write_whole(&folder.join("summary.json"), &format!("{}\n", pretty(&summary)))?;
+        report::write_summary(&folder, &format!("{}\n", pretty(&summary)))?;
         fault::point("diff.before-totals");
         ledger.insert_totals(&totals(run_id, &results))?;
         let result = Done { results, warehouse, folder: folder.clone(), summary, examples };
         Ok(Ended { code, folder: Some(folder), result })
     })
+}
+
+/// Refuses a folder in which the reports would take the place of somebody else's files. What an earlier `--out` wrote there
+/// may be written anew; an input of the spec never.
+fn check_out(out: &Path, spec: &Spec) -> Result<()> {
+    let files = || REPORTS.iter().map(|name| out.join(name));
+    let written = files().chain(files().map(|path| path.with_extension("tmp")));
+    let there: Vec<PathBuf> = written.filter(|path| path.symlink_metadata().is_ok()).collect();
+    let Some(first) = there.first() else { return Ok(()) };
+    for dataset in &spec.datasets {
+        let names = Arc::new(Names::new(&dataset.name));
+        // Inputs that are gone need no care.
+        let Ok((units, _)) = crate::stage::open(dataset, &names, false).and_then(|source| source.units())
+        else {
+            continue;
+        };
+        let inputs: Vec<PathBuf> = units.iter().filter_map(|unit| unit.path.canonicalize().ok()).collect();
+        let is_input = |path: &&PathBuf| path.canonicalize().is_ok_and(|path| inputs.contains(&path));
+        if let Some(path) = there.iter().find(is_input) {
+            let (path, name) = (path.display(), &dataset.name);
+            return Err(Error::usage(format!("--out would overwrite {path}, an input of dataset `{name}`"))
+                .help("name another folder for the reports"));
+        }
+    }
+    if out.join(MARK).is_file() {
+        return Ok(());
+    }
+    Err(Error::usage(format!("--out would overwrite {}, which recon did not write", first.display()))
+        .help("name a folder that is new or has no files of these names, or move the file away"))
 }
 
 fn pretty(summary: &serde_json::Value) -> String {
@@ -122,16 +170,25 @@ fn compare(
         seed: ledger.hash_seed()?,
         threads: global.threads(),
         progress,
+        verified: Verified::default(),
+        may_hash: true,
     };
     let mut results = Vec::new();
+    let mut stale: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    event::add(&progress.units_total, global.entities(spec).len() as u64);
     for entity in global.entities(spec) {
-        let side = |name: &str| {
+        let mut side = |name: &str| {
             let dataset = spec.dataset(name).expect("the spec was checked");
-            let staged = staged(ledger, warehouse, dataset)?;
+            let mut staged = staged(ledger, warehouse, dataset)?;
             staged.make_view(warehouse)?;
+            if !stale.contains_key(dataset.name.as_str()) {
+                stale.insert(&dataset.name, warn_of_stale_inputs(global, ledger, dataset)?);
+            }
+            staged.warnings.extend(stale[dataset.name.as_str()].clone());
             Ok::<_, Error>(staged)
         };
         results.push(diff_entity(&bench, entity, &side(&entity.source)?, &side(&entity.target)?)?);
+        event::add(&progress.units_done, 1);
     }
     // What was read where it lies may have changed under our eyes.
     for dataset in results.iter().flat_map(|r| r.sides.iter().map(|side| &side.dataset)) {
@@ -150,6 +207,15 @@ pub(super) fn staged(ledger: &Ledger, warehouse: &Warehouse, dataset: &Dataset) 
     let staged = Staged::load(ledger, warehouse, dataset, &wanted)?;
     check_references(ledger, dataset)?;
     Ok(staged)
+}
+
+/// Says on stderr what became of a dataset's files since they were staged, and returns it for the reports.
+fn warn_of_stale_inputs(global: &Global, ledger: &Ledger, dataset: &Dataset) -> Result<Option<String>> {
+    let stale = stale_inputs(ledger, dataset)?;
+    if let Some(words) = stale.as_ref().filter(|_| !global.quiet) {
+        eprintln!("warning: dataset `{}`: {words}", dataset.name);
+    }
+    Ok(stale)
 }
 
 fn style(args: &DiffArgs, spec: &Spec, ledger: &Ledger) -> Result<Style> {

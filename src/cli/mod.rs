@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::fault;
 use crate::ledger::Ledger;
+use crate::ledger::told::Told;
 use crate::reconcile::report::terminal::shell;
 use crate::spec::{self, Entity, Spec};
 
@@ -32,7 +33,11 @@ Example: recon demo /tmp/recon-demo";
 /// What `recon show --help` ends with.
 const SHOW_HELP: &str = "\
 A key that begins with a letter after `-` goes behind `--`: recon show -- -key\n\
+A field that is NULL is named instead of given: recon show --null region 42\n\
 Example: recon show 42        a composite key, field by field: recon show eu 42";
+/// Commands of later versions, which are no misspelt ones of this.
+const COMMANDS_TO_COME: [&str; 10] =
+    ["init", "validate", "migrate", "replay", "rollback", "spot-check", "report", "start", "stop", "logs"];
 
 /// Verifies data migrations: stages both sides on this machine and compares them, record by record and field by field.
 #[derive(Debug, Parser)]
@@ -126,16 +131,50 @@ pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error = match wrong_command(error) {
+                Ok(ours) => {
+                    eprintln!("{}", ours.report());
+                    return ours.exit_code();
+                }
+                Err(error) => error,
+            };
             let _ = error.print();
             return if error.use_stderr() { 2 } else { 0 };
         }
     };
     start_log(&cli.global);
-    match run(&cli) {
+    match caught(|| run(&cli)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{}", error.report());
+            eprintln!("{}", harmless(&error.report()));
             error.exit_code()
+        }
+    }
+}
+
+/// What is said of a command that this version does not have. What destroys something is never suggested.
+fn wrong_command(mut error: clap::Error) -> std::result::Result<Error, clap::Error> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return Err(error);
+    }
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(name)) if COMMANDS_TO_COME.contains(&name.as_str()) => {
+            Ok(Error::usage(format!("`{name}` is not part of this version of recon"))
+                .help("`recon --help` lists the commands that are"))
+        }
+        _ => {
+            let suggested = match error.get(ContextKind::SuggestedSubcommand) {
+                Some(ContextValue::Strings(names)) => names.clone(),
+                Some(ContextValue::String(name)) => vec![name.clone()],
+                _ => Vec::new(),
+            };
+            let harmless: Vec<String> = suggested.into_iter().filter(|name| name != "reset").collect();
+            error.remove(ContextKind::SuggestedSubcommand);
+            if !harmless.is_empty() {
+                error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(harmless));
+            }
+            Err(error)
         }
     }
 }
@@ -155,10 +194,22 @@ fn run(cli: &Cli) -> Result<u8> {
     }
 }
 
+/// The text without control characters, which names in the data may hold and which could command the terminal.
+fn harmless(text: &str) -> std::borrow::Cow<'_, str> {
+    let commands = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(commands) {
+        return text.into();
+    }
+    // As JSON escapes them, so that what is JSON stays it.
+    let escaped = |c: char| if commands(c) { format!("\\u{:04x}", c as u32) } else { c.to_string() };
+    text.chars().map(escaped).collect::<String>().into()
+}
+
 /// Writes a result to stdout. A reader that went away (`recon … | head`) is no failure of ours.
 fn print(text: &str) -> Result<u8> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
+    let text = harmless(text);
     match out
         .write_all(text.as_bytes())
         .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })
@@ -263,10 +314,14 @@ impl Global {
     /// Takes a home in which something must have been staged before.
     fn staged_ledger(&self, command: &str) -> Result<Ledger> {
         if !self.home().join("ledger.db").exists() {
-            return Err(Error::failed(format!("nothing is staged in {}", self.home().display()))
-                .help(format!("run `{} stage` first", self.command())));
+            return Err(self.nothing_staged());
         }
         self.ledger(command)
+    }
+
+    fn nothing_staged(&self) -> Error {
+        Error::failed(format!("nothing is staged in {}", self.home().display()))
+            .help(format!("run `{} stage` first", self.command()))
     }
 
     fn threads(&self) -> usize {
@@ -304,8 +359,12 @@ fn in_run<T>(
 ) -> Result<Ended<T>> {
     let _listening = Interrupts::listen(progress)?;
     let run_id = ledger.begin_run(command, spec_digest)?;
-    fault::point("run.begun");
-    match work(&run_id) {
+    let _told = Told::start(ledger, &run_id, progress)?;
+    let begun = || {
+        fault::point("run.begun");
+        work(&run_id)
+    };
+    match caught(begun) {
         Ok(ended) => {
             fault::point("run.before-finished");
             ledger.finish_run(&run_id, ended.code, ended.folder.as_deref(), None)?;
@@ -317,6 +376,17 @@ fn in_run<T>(
             Err(error)
         }
     }
+}
+
+/// Makes an error of a panic, whose words are on stderr by then. They stay out of the error, and so out of the ledger, since
+/// they may hold a value.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What the work held is gone or only dropped after it; the ledger's transactions and renamed files hold up to any end.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Error::failed("a defect of recon itself ended this command").help(
+            "please report it, with the lines above and the spec; what was staged before is whole, so running it again is safe",
+        ))
+    })
 }
 
 /// Ctrl-C once asks the workers to stop; twice ends the process at once, which is as safe as a kill. Dropped, nobody

@@ -13,7 +13,7 @@ use crate::event::Progress;
 use crate::ledger::Ledger;
 use crate::reconcile::report::csv::Style;
 use crate::reconcile::report::stage_failures;
-use crate::reconcile::report::terminal::thousands;
+use crate::reconcile::report::terminal::{plain, thousands};
 use crate::spec::{Dataset, Spec};
 use crate::stage::run::{Options, Outcome, failure_files, stage};
 use crate::warehouse::Warehouse;
@@ -94,6 +94,7 @@ fn write_failures(
     }
     std::fs::create_dir_all(folder).or_failed(|| format!("cannot write {}", folder.display()))?;
     let warehouse = Warehouse::in_memory(global.threads(), global.engine_memory())?;
+    warehouse.spill_to(ledger.home())?;
     let path = folder.join("failures.csv");
     let files: Vec<(String, PathBuf)> = files.into_iter().map(|f| (f.unit, f.path)).collect();
     stage_failures(&files, &warehouse, &path, &Style::default())?;
@@ -117,8 +118,8 @@ pub(super) fn show(global: &Global, done: &Done) -> Result<()> {
         return print(&text.expect("facts are always JSON")).map(|_| ());
     }
     for o in outcomes {
-        for warning in &o.warnings {
-            eprintln!("warning: dataset `{}`: {warning}", o.dataset);
+        for warning in o.warnings.iter().filter(|_| !global.quiet) {
+            eprintln!("warning: dataset `{}`: {}", o.dataset, plain(warning));
         }
         let kept = match (o.kept, o.units_read) {
             (true, _) => ", unchanged since it was staged".to_owned(),
@@ -132,6 +133,8 @@ pub(super) fn show(global: &Global, done: &Done) -> Result<()> {
         print(&format!("{}: {} {rows} from {units}{kept}{failed}", o.dataset, thousands(o.rows)))?;
     }
     match failed {
+        Some(path) if global.quiet => print(&format!("rows that did not parse: {}", path.display())),
+        None if global.quiet => Ok(0),
         Some(path) => print(&format!(
             "rows that did not parse: {}\nnext: mend them and stage again, or go on: {} diff",
             path.display(),

@@ -1,11 +1,16 @@
 //! `recon status`, `recon runs` and `recon reset`.
 
+use std::time::Duration;
+
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{HumanBytes, HumanDuration};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Format, Global, print};
 use crate::error::{Error, Result};
+use crate::ledger::told::HowFar;
 use crate::ledger::{Ledger, RunRow};
 use crate::reconcile::report::terminal::thousands;
 
@@ -31,9 +36,12 @@ fn parse_runs(text: &str) -> Result<u32, String> {
 pub(super) fn status(global: &Global) -> Result<u8> {
     let home = global.home();
     let Some(ledger) = Ledger::open_reader(&home)? else {
-        return empty(global, &json!({ "running": null, "last_run": null, "records": [] }));
+        return empty(global, &json!({ "running": null, "progress": null, "last_run": null, "records": [] }));
     };
-    let (runs, totals, holder) = (ledger.runs(1)?, ledger.totals()?, Ledger::holder(&home));
+    let ((runs, holder), totals) = (ledger.runs_now(1)?, ledger.totals()?);
+    let running = runs.first().filter(|run| run.state == "running");
+    let progress = running.map(|run| ledger.how_far(&run.run_id)).transpose()?.flatten();
+    let progress = running.zip(progress).map(|(run, how_far)| Pace::new(run, how_far));
     if global.format == Format::Json {
         let totals: Vec<_> = totals
             .iter()
@@ -44,13 +52,21 @@ pub(super) fn status(global: &Global) -> Result<u8> {
                 })
             })
             .collect();
-        let text = json!({ "running": holder, "last_run": runs.first().map(run_json), "records": totals });
+        let text = json!({
+            "running": holder,
+            "progress": progress.as_ref().map(Pace::json),
+            "last_run": runs.first().map(run_json),
+            "records": totals,
+        });
         return print(&serde_json::to_string_pretty(&text).expect("facts are always JSON"));
     }
-    let mut out = match holder {
+    let mut out = match &holder {
         Some(holder) => format!("running: {}\n", holder.trim()),
         None => "nothing is running\n".to_owned(),
     };
+    if let Some(progress) = &progress {
+        out.push_str(&format!("{}\n", progress.text()));
+    }
     if let Some(run) = runs.first() {
         out.push_str(&format!("last run: {}, {}{}\n", run.run_id, run.state, in_commas(run)));
     }
@@ -67,13 +83,19 @@ pub(super) fn status(global: &Global) -> Result<u8> {
         }
         out.push_str(&format!("{table}\n"));
     }
-    out.push_str(&format!("next: {} {}\n", global.command(), next(runs.first())));
+    if !global.quiet {
+        let next = match holder {
+            Some(_) => "status        (again, until it ends: nothing else may be begun before)",
+            None => next(runs.first()),
+        };
+        out.push_str(&format!("next: {} {next}\n", global.command()));
+    }
     print(&out)
 }
 
 pub(super) fn runs(global: &Global, args: &RunsArgs) -> Result<u8> {
     let Some(ledger) = Ledger::open_reader(&global.home())? else { return empty(global, &json!([])) };
-    let runs = ledger.runs(args.n)?;
+    let (runs, _) = ledger.runs_now(args.n)?;
     if global.format == Format::Json {
         let runs: Vec<_> = runs.iter().map(run_json).collect();
         return print(&serde_json::to_string_pretty(&runs).expect("facts are always JSON"));
@@ -113,6 +135,68 @@ pub(super) fn reset(global: &Global, args: &ResetArgs) -> Result<u8> {
     match global.format {
         Format::Json => print(&json!({ "home": home.display().to_string(), "runs": runs }).to_string()),
         Format::Text => print(&format!("deleted {lost}")),
+    }
+}
+
+/// How far a run is, and how fast it came there.
+struct Pace {
+    how_far: HowFar,
+    since: String,
+    seconds: f64,
+}
+
+impl Pace {
+    fn new(run: &RunRow, how_far: HowFar) -> Self {
+        let time = |text: &str| text.parse::<Timestamp>().ok();
+        let seconds = time(&how_far.at)
+            .zip(time(&run.started_at))
+            .map_or(0.0, |(at, since)| at.duration_since(since).as_secs_f64());
+        Self { how_far, since: run.started_at.clone(), seconds: seconds.max(0.001) }
+    }
+
+    fn rows_per_second(&self) -> u64 {
+        (self.how_far.rows as f64 / self.seconds) as u64
+    }
+
+    fn bytes_per_second(&self) -> u64 {
+        (self.how_far.bytes_done as f64 / self.seconds) as u64
+    }
+
+    /// Seconds that are left at this pace; unknown where nobody knows how many bytes there are, or none was read yet.
+    fn seconds_left(&self) -> Option<u64> {
+        let left = self.how_far.bytes_total.saturating_sub(self.how_far.bytes_done);
+        (self.how_far.bytes_total > 0).then(|| left.checked_div(self.bytes_per_second())).flatten()
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let h = &self.how_far;
+        json!({
+            "units_done": h.units_done, "units_total": h.units_total, "bytes_done": h.bytes_done,
+            "bytes_total": h.bytes_total, "rows": h.rows, "failures": h.failures, "since": self.since, "at": h.at,
+            "rows_per_second": self.rows_per_second(), "bytes_per_second": self.bytes_per_second(),
+            "seconds_left": self.seconds_left(),
+        })
+    }
+
+    fn text(&self) -> String {
+        let h = &self.how_far;
+        let mut text = format!("  {} of {} units, {} rows", h.units_done, h.units_total, thousands(h.rows));
+        if h.failures > 0 {
+            text.push_str(&format!(", {} did not parse", thousands(h.failures)));
+        }
+        match h.bytes_total {
+            0 => text.push_str(&format!("; {} rows a second", thousands(self.rows_per_second()))),
+            total => text.push_str(&format!(
+                "; {} of {}, {} a second",
+                HumanBytes(h.bytes_done),
+                HumanBytes(total),
+                HumanBytes(self.bytes_per_second())
+            )),
+        }
+        if let Some(seconds) = self.seconds_left() {
+            text.push_str(&format!("; about {} left", HumanDuration(Duration::from_secs(seconds))));
+        }
+        text
     }
 }
 

@@ -1,6 +1,5 @@
 //! How a field's values are read from one side: which SQL columns it needs and how a [`Value`] is made of them.
 
-use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 
 use super::resolve::StoreType;
@@ -62,28 +61,21 @@ impl Access {
             Self::Column { sql, store, .. } => vec![readable(sql, store)],
             // The struct tells a NULL from a failure: TRY makes the whole struct NULL.
             Self::Expression { sql, store } => {
-                vec![format!("try({{'v': {}}})", readable(&format!("({sql})"), store))]
+                vec![format!("try({{'v': {}}})", readable(&format!("({sql}\n)"), store))]
             }
             Self::Document { physical, .. } => physical.iter().map(|(_, name)| identifier(name)).collect(),
         }
     }
 
-    /// The columns of the parts from which values are read without any SQL; `None` where that is not enough.
-    pub fn physical(&self) -> Option<Vec<&str>> {
+    /// The columns of the parts from which values may be read without any SQL, with what the store says of each; `None`
+    /// where columns alone are not enough.
+    pub fn physical(&self) -> Option<Vec<(&str, &StoreType)>> {
         match self {
-            Self::Column { physical, store: StoreType::Untyped, .. } => Some(vec![physical.as_str()]),
-            Self::Document { physical, .. } => Some(physical.iter().map(|(_, name)| name.as_str()).collect()),
-            Self::Column { .. } | Self::Expression { .. } => None,
-        }
-    }
-
-    /// The text of a row where it is plainly there, borrowed from the batch: the shortest way to the most frequent values.
-    #[inline]
-    pub fn plain_text<'a>(&self, cells: &[Cells<'a>], first: usize, row: usize) -> Option<&'a str> {
-        let Self::Column { carried: None, .. } = self else { return None };
-        match &cells[first] {
-            Cells::Text(texts) if texts.is_valid(row) => Some(texts.value(row)),
-            _ => None,
+            Self::Column { physical, store, .. } => Some(vec![(physical.as_str(), store)]),
+            Self::Document { physical, store, .. } => {
+                Some(physical.iter().map(|(_, name)| (name.as_str(), store)).collect())
+            }
+            Self::Expression { .. } => None,
         }
     }
 
@@ -120,12 +112,17 @@ fn readable(sql: &str, store: &StoreType) -> String {
     }
 }
 
-/// SQL that digs a value of one type out of an attribute's typed JSON.
+/// SQL that digs a value of one type out of an attribute's typed JSON. A value of another type fails to convert there: it is
+/// never taken for none.
 pub fn path_sql(physical: &[(String, String)], path: &[String], tag: &str) -> String {
     let Some((_, root)) = physical.iter().find(|(tag, _)| tag == "M") else {
         return "null::varchar".to_owned();
     };
-    format!("json_extract_string({}, {})", identifier(root), literal(&pointer(path, Some(tag))))
+    let (root, value) = (identifier(root), literal(&pointer(path, Some(tag))));
+    // Not `error()`, whose being volatile keeps the engine from moving filters.
+    let other = format!("json_keys(json_extract({root}, {}))[1]", literal(&pointer(path, None)));
+    let no_other = format!("cast(cast(nullif({other}, 'NULL') as utinyint) as varchar)");
+    format!("coalesce(json_extract_string({root}, {value}), {no_other})")
 }
 
 /// A JSON pointer (RFC 6901) to the attribute at the end of the path, or to its value of one type.

@@ -88,94 +88,111 @@ pub fn classify(
     let parts =
         |hashed: &Hashed| format!("read_parquet({}, hive_partitioning = false)", literal(&hashed.parts()));
     let (source_parts, target_parts) = (parts(source), parts(target));
-    let verdicts = literal(&file.display().to_string());
+    let (to, verdicts) = (literal(&file.display().to_string()), query::file(file));
     let mut has_duplicates = false;
     if plan.is_keyless() {
-        let pieces = [("source", source_parts.as_str()), ("target", &target_parts), ("file", &verdicts)];
+        let pieces = [("source", source_parts.as_str()), ("target", &target_parts), ("file", &to)];
         warehouse
             .execute(&render(include_str!("../../queries/reconcile/classify_whole_rows.sql"), &pieces))?;
     } else {
-        has_duplicates = find_duplicates(plan, warehouse, &source_parts, &target_parts)?;
-        classify_keyed(plan, warehouse, &source_parts, &target_parts, &verdicts, has_duplicates)?;
+        let (source, target) = (&source_parts, &target_parts);
+        let join = Join { plan, warehouse, source, target, to: &to, verdicts: &verdicts };
+        if !join.finds_no_duplicates()? {
+            has_duplicates = join.find_duplicates()?;
+            join.classify(has_duplicates, "")?;
+        }
     }
     let counts = count(warehouse, &verdicts, source.learned.rows, target.learned.rows)?;
     let beside = statistics(plan, warehouse, &verdicts)?;
     Ok(Classified { counts, beside, has_duplicates })
 }
 
-fn find_duplicates(plan: &EntityPlan<'_>, warehouse: &Warehouse, source: &str, target: &str) -> Result<bool> {
-    let beside = plan.fields.iter().enumerate().flat_map(|(i, field)| {
-        let tolerant = field.tolerant_scale().map(|_| format!("t{i}, w{i}"));
-        let predicate =
-            (field.is_compared() && field.rule.sql.is_some()).then(|| format!("cast(s{i} as varchar)"));
-        tolerant.into_iter().chain(predicate)
-    });
-    let columns: Vec<String> = ["r1".to_owned(), "r2".to_owned()].into_iter().chain(beside).collect();
-    let image = format!("row({})", columns.join(", "));
-    let pieces = [("source", source), ("target", target), ("image", &image)];
-    warehouse.execute(&render(include_str!("../../queries/reconcile/duplicate_keys.sql"), &pieces))?;
-    Ok(warehouse.integers("select count(*) from duplicate_keys")?[0][0] != Some(0))
+/// The join of two sides with a key.
+struct Join<'a> {
+    plan: &'a EntityPlan<'a>,
+    warehouse: &'a Warehouse,
+    source: &'a str,
+    target: &'a str,
+    /// The verdicts' file, to write it.
+    to: &'a str,
+    /// The same, to read it.
+    verdicts: &'a str,
 }
 
-fn classify_keyed(
-    plan: &EntityPlan<'_>,
-    warehouse: &Warehouse,
-    source: &str,
-    target: &str,
-    verdicts: &str,
-    has_duplicates: bool,
-) -> Result<()> {
-    let (mut equal, mut beside, mut no_beside) = (String::new(), String::new(), String::new());
-    for (i, field) in plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
-        if let Some(scale) = field.tolerant_scale() {
-            equal.push_str(&format!("and {}", tolerance::predicate(&field.rule, i, scale)));
-            beside.push_str(&format!(", t.t{i} - s.t{i} as d{i}"));
-            no_beside.push_str(", null");
-        }
-        if let Some(sql) = &field.rule.sql {
-            equal.push_str(&format!(
-                "and {}",
-                own_predicate(&sql.text, &format!("s.s{i}"), &format!("t.s{i}"))
-            ));
-        }
-        if rules::has_own_forms(&field.rule) {
-            beside.push_str(&format!(", s.x{i} <> t.x{i} as x{i}"));
-            no_beside.push_str(", null");
-        }
-    }
-    let (except, duplicates) = match has_duplicates {
-        false => ("", String::new()),
-        true => {
-            let template = include_str!("../../queries/reconcile/duplicate_rows.sql");
-            let rows = render(template, &[("source", source), ("target", target), ("no_beside", &no_beside)]);
-            ("anti join duplicate_keys using (k1, k2)", rows)
-        }
-    };
-    let pieces = [
-        ("source", source),
-        ("target", target),
-        ("except", except),
-        ("equal", &equal),
-        ("beside", &beside),
-        ("duplicates", &duplicates),
-        ("file", verdicts),
-    ];
-    warehouse.execute(&render(include_str!("../../queries/reconcile/classify.sql"), &pieces))
-}
-
-/// The spec's predicate with `source` and `target` replaced; NULL and an error are unequal.
-pub fn own_predicate(text: &str, source: &str, target: &str) -> String {
-    let mut sql = text.to_owned();
-    for path in query::paths(text).unwrap_or_default().iter().rev().filter(|path| !path.call) {
-        let replacement = match path.parts[0].to_lowercase().as_str() {
-            "source" => source,
-            "target" => target,
-            _ => continue,
+impl Join<'_> {
+    /// Joins as if every key occurred once a side, and says whether that is so: then the verdicts are final. Looking for
+    /// duplicates beforehand would cost more than the join itself.
+    ///
+    /// Of a key with m rows in the source and n in the target, each source row comes out max(n, 1) times and each target row
+    /// max(m, 1) times. So where no row came out twice, a key of both sides occurs once on each; and the keys of one side
+    /// alone are looked at. More rows than there are on both sides come out only of repeated keys, so the join ends there,
+    /// however many pairs these would make.
+    fn finds_no_duplicates(&self) -> Result<bool> {
+        let rows = |parts: &str| -> Result<i64> {
+            Ok(self.warehouse.integers(&format!("select count(*) from {parts}"))?[0][0].unwrap_or(0))
         };
-        let first = path.range.start..path.range.start + path.parts[0].len();
-        sql.replace_range(first, replacement);
+        let (source_rows, target_rows) = (rows(self.source)?, rows(self.target)?);
+        self.classify(false, &format!("limit {}", source_rows + target_rows + 1))?;
+        let joined = include_str!("../../queries/reconcile/joined_rows.sql");
+        let found = self.warehouse.integers(&render(joined, &[("verdicts", self.verdicts)]))?;
+        Ok(found[0] == [Some(source_rows), Some(target_rows), Some(0)])
     }
-    format!("coalesce(try(({sql}\n)), false)")
+
+    /// Gathers the keys that occur more than once in `duplicate_keys`, and says whether there are any.
+    fn find_duplicates(&self) -> Result<bool> {
+        let beside = self.plan.fields.iter().enumerate().flat_map(|(i, field)| {
+            let tolerant = field.tolerant_scale().map(|_| format!("t{i}, w{i}"));
+            let predicate = (field.is_compared() && field.rule.sql.is_some())
+                .then(|| format!("cast(s{i} as varchar) as s{i}"));
+            tolerant.into_iter().chain(predicate)
+        });
+        let columns: Vec<String> = ["r1".to_owned(), "r2".to_owned()].into_iter().chain(beside).collect();
+        let image = columns.join(", ");
+        let pieces = [("source", self.source), ("target", self.target), ("image", &image)];
+        self.warehouse
+            .execute(&render(include_str!("../../queries/reconcile/duplicate_keys.sql"), &pieces))?;
+        Ok(self.warehouse.integers("select count(*) from duplicate_keys")?[0][0] != Some(0))
+    }
+
+    /// Writes the verdicts: those of `duplicate_keys` apart, where it has any, and of the others at most `rows_max`.
+    fn classify(&self, has_duplicates: bool, rows_max: &str) -> Result<()> {
+        let (mut equal, mut beside, mut no_beside) = (String::new(), String::new(), String::new());
+        for (i, field) in self.plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
+            if let Some(scale) = field.tolerant_scale() {
+                equal.push_str(&format!("and {}", tolerance::predicate(&field.rule, i, scale)));
+                beside.push_str(&format!(", t.t{i} - s.t{i} as d{i}"));
+                no_beside.push_str(", null");
+            }
+            if let Some(own) = field.own_predicate(i) {
+                equal.push_str(&format!("and {own}"));
+                beside.push_str(&format!(", {own} as p{i}"));
+                no_beside.push_str(", null");
+            }
+            if rules::has_own_forms(&field.rule) {
+                beside.push_str(&format!(", s.x{i} <> t.x{i} as x{i}"));
+                no_beside.push_str(", null");
+            }
+        }
+        let (except, duplicates) = match has_duplicates {
+            false => ("", String::new()),
+            true => {
+                let pieces = [("source", self.source), ("target", self.target), ("no_beside", &no_beside)];
+                let rows = render(include_str!("../../queries/reconcile/duplicate_rows.sql"), &pieces);
+                ("anti join duplicate_keys using (k1, k2)", rows)
+            }
+        };
+        let pieces = [
+            ("source", self.source),
+            ("target", self.target),
+            ("except", except),
+            ("equal", &equal),
+            ("beside", &beside),
+            ("rows_max", rows_max),
+            ("duplicates", &duplicates),
+            ("file", self.to),
+        ];
+        self.warehouse.execute(&render(include_str!("../../queries/reconcile/classify.sql"), &pieces))
+    }
 }
 
 fn count(warehouse: &Warehouse, verdicts: &str, source_rows: u64, target_rows: u64) -> Result<Counts> {

@@ -1,22 +1,26 @@
 //! `recon diff` of one entity: plan, hash both sides, classify, judge what differs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Instant;
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::classify::{Beside, Counts, classify};
-use super::failed::{self, Unparsed};
+use super::done;
+use super::failed;
 use super::hash::{Hashed, Learned, hash_side};
 use super::judge::{FieldFindings, Judged, judge};
 use super::plan::{EntityPlan, FieldPlan, Override, Side, Status};
 use super::rules;
 use super::side::Staged;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::Progress;
 use crate::fault;
 use crate::ledger;
-use crate::query::{identifier, literal, render};
+use crate::query::{self, identifier, render};
 use crate::spec::{Entity, Spec};
 use crate::value::Number;
 use crate::value::cast::{Class, Zone};
@@ -36,6 +40,26 @@ pub struct Bench<'a> {
     pub threads: usize,
     /// Counters.
     pub progress: &'a Progress,
+    /// The staged files that were read and found good.
+    pub verified: Verified,
+    /// Whether hashes that are missing may be made; not where somebody else holds the home.
+    pub may_hash: bool,
+}
+
+/// The datasets, with their generations, of which every staged file was read and found to be what was written.
+#[derive(Debug, Default)]
+pub struct Verified(Mutex<BTreeSet<(String, i64)>>);
+
+impl Verified {
+    fn once(&self, staged: &Staged, bench: &Bench<'_>) -> Result<()> {
+        let mut known = self.0.lock().expect("nobody panics while files are verified");
+        let name = (staged.dataset.name.clone(), staged.generation);
+        if !known.contains(&name) {
+            staged.verify(bench.threads, bench.progress)?;
+            known.insert(name);
+        }
+        Ok(())
+    }
 }
 
 /// What is known of a field after a diff.
@@ -90,6 +114,8 @@ pub struct EntityResult {
     pub warnings: Vec<(String, u64)>,
     /// Remarks of the staging.
     pub remarks: Vec<String>,
+    /// Remarks on the spec.
+    pub spec_remarks: Vec<String>,
     /// Rows of both sides that did not parse or cast, those among duplicates too.
     pub failed: u64,
     /// Rows of a shared dataset that did not parse, on both sides.
@@ -98,8 +124,8 @@ pub struct EntityResult {
     pub owns_unparsed: [bool; 2],
     /// Where the findings lie.
     pub judged: Judged,
-    /// The rows that did not parse, in the order of their files.
-    pub unparsed: Vec<(Side, Unparsed)>,
+    /// The Parquet file with the rows of both sides that did not parse.
+    pub unparsed: PathBuf,
     /// The staged sides, for the places of rows that do not cast.
     pub sides: [Staged; 2],
 }
@@ -147,13 +173,13 @@ pub fn diff_entity(
     let (plan, hashed) = prepare(bench, entity, source, target)?;
     let fail = || format!("cannot write {}", folder.display());
     let verdicts = folder.join("verdicts.parquet");
+    let started = Instant::now();
     let classified = classify(&plan, bench.warehouse, &hashed[0], &hashed[1], &verdicts)?;
+    tracing::info!(entity = entity.name, seconds = seconds(started), "joined both sides");
+    let started = Instant::now();
     fault::point("diff.classified");
     let absolute = std::path::absolute(&verdicts).or_failed(fail)?;
-    let view = [
-        ("name", identifier(&format!("{}.verdicts", entity.name))),
-        ("file", literal(&absolute.display().to_string())),
-    ];
+    let view = [("name", identifier(&format!("{}.verdicts", entity.name))), ("file", query::file(&absolute))];
     let view: Vec<(&str, &str)> = view.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
     bench.warehouse.execute(&render(include_str!("../../queries/reconcile/verdicts_view.sql"), &view))?;
     let findings = folder.join("findings");
@@ -163,18 +189,14 @@ pub fn diff_entity(
     fs::create_dir_all(&findings).or_failed(fail)?;
     let both = [&hashed[0], &hashed[1]];
     let judged = judge(bench, &plan, &classified, both, &verdicts, &findings)?;
+    tracing::info!(entity = entity.name, seconds = seconds(started), "judged what differs");
     fault::point("diff.judged");
     let mut counts = classified.counts;
     counts.matched += judged.findings.settled_equal;
     counts.mismatched -= judged.findings.settled_equal;
     counts.check(&entity.name)?;
-    let mut unparsed = Vec::new();
-    for side in [Side::Source, Side::Target] {
-        failed::unparsed(&plan, side, bench.warehouse, |row| {
-            unparsed.push((side, row));
-            Ok(())
-        })?;
-    }
+    let unparsed = findings.join("unparsed.parquet");
+    failed::write_unparsed(&plan, bench.warehouse, &unparsed)?;
     Ok(EntityResult {
         name: entity.name.clone(),
         key: entity.key.clone(),
@@ -183,6 +205,7 @@ pub fn diff_entity(
         warnings: warnings(&hashed),
         failed: hashed.iter().map(|side| side.learned.failed).sum(),
         remarks: source.warnings.iter().chain(&target.warnings).cloned().collect(),
+        spec_remarks: plan.remarks.clone(),
         unassigned: unassigned(&plan),
         owns_unparsed: [!plan.source_is_shared, !plan.target_is_shared],
         counts,
@@ -235,14 +258,53 @@ fn hash(bench: &Bench<'_>, plan: &EntityPlan<'_>, side: Side, folder: &Path) -> 
     );
     let digest = xxh3_128(identity.as_bytes());
     let own: PathBuf = folder.join(format!("{}-{digest:032x}", side.word()));
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    if !bench.may_hash && (done::read(&own).is_none() || staged.is_touched()) {
+        let name = &plan.entity.name;
+        return Err(Error::failed(format!("entity `{name}` was not compared yet as it is staged now")));
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(|_| bench.may_hash) {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(side.word()) && entry.path() != own {
             let _ = fs::remove_dir_all(entry.path()); // older hashes; a leftover costs space, not truth
         }
     }
-    hash_side(plan, side, bench.warehouse, &own, bench.seed, bench.threads, bench.progress)
-        .map_err(|error| plan.blame_filter(bench.spec, bench.warehouse, side, error))
+    if done::read(&own).is_none() || staged.is_touched() {
+        bench.verified.once(staged, bench)?;
+    }
+    let started = Instant::now();
+    let hashed = hash_side(plan, side, bench.warehouse, &own, bench.seed, bench.threads, bench.progress)
+        .map_err(|error| match error.kind() {
+            ErrorKind::Incomplete => error,
+            _ => plan.blame_filter(bench.spec, bench.warehouse, side, error),
+        })?;
+    check_rows(plan, side, &hashed.learned)?;
+    let (entity, side, rows) = (&plan.entity.name, side.word(), hashed.learned.rows);
+    tracing::info!(entity, side, rows, seconds = seconds(started), "hashed");
+    Ok(hashed)
+}
+
+/// Seconds since a moment, for the log.
+fn seconds(since: Instant) -> f64 {
+    (since.elapsed().as_secs_f64() * 1e3).round() / 1e3
+}
+
+/// Holds the rows of a side that were hashed against those that were staged, where all of them are the entity's.
+fn check_rows(plan: &EntityPlan<'_>, side: Side, learned: &Learned) -> Result<()> {
+    let staged = plan.staged(side);
+    let (filter, shared) = match side {
+        Side::Source => (&plan.entity.source_filter, plan.source_is_shared),
+        Side::Target => (&plan.entity.target_filter, plan.target_is_shared),
+    };
+    let unparsed: u64 = if shared { 0 } else { staged.failures.iter().map(|f| f.rows).sum() };
+    if filter.is_some() || staged.is_chain || learned.rows == staged.rows() + unparsed {
+        return Ok(());
+    }
+    let (name, staged) = (&staged.dataset.name, staged.rows() + unparsed);
+    Err(Error::failed(format!(
+        "{} rows of dataset `{name}` were read where {staged} were staged",
+        learned.rows
+    ))
+    .help("this is a defect of recon and no result is given; please report it with the spec"))
 }
 
 /// What changes when the machine starts again. Where that is not known, every process is as good as a new start.

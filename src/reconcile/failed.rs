@@ -1,24 +1,28 @@
 //! Rows that could not be compared: those that did not parse when they were staged, and those that do not cast.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, UInt64Type};
 use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::access::{self, Access};
-use super::hash::{Learned, Output, Rows, UNPARSED};
+use super::hash::{Learned, Output, Rows, UNPARSED, properties};
 use super::plan::{EntityPlan, FieldPlan, Side};
-use super::side::Staged;
+use super::side::{Staged, damaged_part};
 use crate::error::{Context, Result};
-use crate::query::{identifier, literal, render};
+use crate::query::{self, identifier, literal, render};
 use crate::value::Value;
 use crate::warehouse::Warehouse;
 
 /// Columns of `failed_rows.sql` before the key's.
 const COLUMNS_BEFORE_KEY: usize = 5;
+/// Rows that did not parse are written so many at a time.
+const BATCH_ROWS: usize = 4_096;
 
 /// A row that could not be compared.
 #[derive(Clone, Debug)]
@@ -92,18 +96,25 @@ pub(crate) fn unparsed(
         plan.key().iter().filter_map(|f| f.access(side).map(|a| (f, a))).collect();
     let selects: String = keys.iter().flat_map(|(_, a)| a.select()).map(|sql| format!(", {sql}")).collect();
     let cells = cells_sql(staged);
+    let current = staged.latest_changes_sql().map_or_else(String::new, |latest| {
+        let same = "latest.k1 = f.__recon_k1 and latest.k2 = f.__recon_k2";
+        format!("anti join ({latest}) as latest on {same} and latest.last_window > f.__recon_window")
+    });
     let names = plan.unparsed(side);
     for failures in &staged.failures {
-        let file = literal(&failures.path.display().to_string());
+        let file = query::file(&failures.path);
         let pieces = [
             ("keys", selects.as_str()),
             ("filter", &names.filter),
             ("logical", &names.logical),
             ("cells", &cells),
             ("file", &file),
+            ("current", &current),
         ];
         let sql = render(include_str!("../../queries/reconcile/failed_rows.sql"), &pieces);
+        let mut rows = 0;
         warehouse.stream(&sql, |batch| {
+            rows += batch.num_rows() as u64;
             for row in 0..batch.num_rows() {
                 let text = |i: usize| {
                     let column = batch.column(i).as_string::<i32>();
@@ -122,8 +133,77 @@ pub(crate) fn unparsed(
             }
             Ok(())
         })?;
+        // In a chain, records that later ones supersede are left out.
+        let is_whole = if staged.is_chain { rows <= failures.rows } else { rows == failures.rows };
+        if !is_whole {
+            let damage = format!("is damaged: {rows} rows where {} were written", failures.rows);
+            return Err(damaged_part(&failures.path, &staged.dataset.name, &damage));
+        }
     }
     Ok(())
+}
+
+/// Writes the rows of both sides that did not parse into a file, for the reports.
+pub(crate) fn write_unparsed(plan: &EntityPlan<'_>, warehouse: &Warehouse, path: &Path) -> Result<()> {
+    let fail = || format!("cannot write {}", path.display());
+    let schema = unparsed_schema(plan.key().len());
+    let file = File::create(path).or_failed(fail)?;
+    let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties())).or_failed(fail)?;
+    for (side, on_target) in [(Side::Source, false), (Side::Target, true)] {
+        let (mut next, mut waiting) = (UNPARSED, Vec::new());
+        unparsed(plan, side, warehouse, |row| {
+            waiting.push(row);
+            if waiting.len() == BATCH_ROWS {
+                let batch = unparsed_batch(&schema, &waiting, on_target, next)?;
+                next += waiting.len() as i64;
+                waiting.clear();
+                writer.write(&batch).or_failed(fail)?;
+            }
+            Ok(())
+        })?;
+        writer.write(&unparsed_batch(&schema, &waiting, on_target, next)?).or_failed(fail)?;
+    }
+    writer.close().or_failed(fail)?;
+    Ok(())
+}
+
+/// Columns: pos, on_target, unit, line, column, code, message, then the key's texts `u<i>`.
+fn unparsed_schema(key_fields: usize) -> Arc<Schema> {
+    let mut fields = vec![
+        Field::new("pos", DataType::Int64, false),
+        Field::new("on_target", DataType::Boolean, false),
+        Field::new("unit", DataType::Utf8, false),
+        Field::new("line", DataType::Int64, true),
+        Field::new("column", DataType::Utf8, true),
+        Field::new("code", DataType::Utf8, false),
+        Field::new("message", DataType::Utf8, false),
+    ];
+    fields.extend((0..key_fields).map(|i| Field::new(format!("u{i}"), DataType::Utf8, true)));
+    Arc::new(Schema::new(fields))
+}
+
+fn unparsed_batch(
+    schema: &Arc<Schema>,
+    rows: &[Unparsed],
+    on_target: bool,
+    first: i64,
+) -> Result<RecordBatch> {
+    let texts = |text: &dyn Fn(&Unparsed) -> Option<String>| -> ArrayRef {
+        Arc::new(rows.iter().map(text).collect::<StringArray>())
+    };
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values((first..).take(rows.len()))),
+        Arc::new(BooleanArray::from(vec![on_target; rows.len()])),
+        texts(&|row| Some(row.unit.clone())),
+        Arc::new(rows.iter().map(|row| row.line.map(|line| line as i64)).collect::<Int64Array>()),
+        texts(&|row| row.column.clone()),
+        texts(&|row| Some(row.code.clone())),
+        texts(&|row| Some(row.message.clone())),
+    ];
+    for i in 0..schema.fields().len() - columns.len() {
+        columns.push(texts(&|row| row.key.get(i)?.display().map(|text| text.into_owned())));
+    }
+    RecordBatch::try_new(Arc::clone(schema), columns).or_failed(|| "cannot gather the failures".to_owned())
 }
 
 /// The dataset's physical columns, as far as the cells of a row that did not parse hold them. Cells are text without their

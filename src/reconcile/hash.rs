@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array, StringArray, UInt64Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
@@ -18,17 +19,20 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::access::{self, Access};
-use super::direct::fan_out_parts;
+use super::direct::{self, fan_out_parts};
+use super::done;
 use super::failed;
 use super::pipeline::fan_out;
-use super::plan::{EntityPlan, Side, Status};
+use super::plan::{EntityPlan, Side};
 use super::rules::normal::Normaliser;
+use super::rules::own_sql::{Cell, Shown, SqlType};
 use super::rules::{self, tolerance};
+use super::shortcut::Shortcut;
 use crate::error::{Context, Result};
 use crate::event::{self, Progress};
 use crate::fault;
+use crate::query::pattern;
 use crate::value::arrow::Cells;
-use crate::value::cast::Class;
 use crate::value::time::Moment;
 use crate::value::{Value, json};
 use crate::warehouse::Warehouse;
@@ -63,12 +67,12 @@ pub struct Hashed {
 impl Hashed {
     /// A glob of the hash parts.
     pub fn parts(&self) -> String {
-        self.folder.join("hash-*.parquet").display().to_string()
+        pattern(&self.folder, "hash-*.parquet")
     }
 
     /// A glob of the rows that did not parse or cast.
     pub fn failures(&self) -> String {
-        self.folder.join("failed-*.parquet").display().to_string()
+        pattern(&self.folder, "failed-*.parquet")
     }
 }
 
@@ -81,10 +85,10 @@ struct Reader<'a> {
     is_key: bool,
     /// The spec names it in the key.
     is_named_key: bool,
-    is_sql: bool,
+    sql: Option<Shown>,
     tolerant_scale: Option<u32>,
     has_own_forms: bool,
-    is_plain_text: bool,
+    shortcut: Option<Shortcut>,
     index: usize,
 }
 
@@ -101,8 +105,7 @@ pub fn hash_side(
     threads: usize,
     progress: &Progress,
 ) -> Result<Hashed> {
-    let done = folder.join("done.json");
-    if let Some(learned) = fs::read(&done).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+    if let Some(learned) = done::read(folder) {
         return Ok(Hashed { folder: folder.to_path_buf(), learned });
     }
     let fail = || format!("cannot write {}", folder.display());
@@ -112,9 +115,7 @@ pub fn hash_side(
     fs::create_dir_all(folder).or_failed(fail)?;
     let learned = pass(plan, side, warehouse, folder, seed, threads, progress)?;
     fault::point("diff.before-hash-done");
-    let text = serde_json::to_vec(&learned).expect("numbers are always JSON");
-    fs::write(folder.join("done.tmp"), text).or_failed(fail)?;
-    fs::rename(folder.join("done.tmp"), &done).or_failed(fail)?;
+    done::write(folder, &learned)?;
     fault::point("diff.after-hash-done");
     Ok(Hashed { folder: folder.to_path_buf(), learned })
 }
@@ -147,11 +148,13 @@ fn pass(
         worker.hash(&readers, batch, &schema, seed, needs_key)
     };
     let end = |worker: Worker| worker.output.finish().map(|()| worker.learned);
-    let parts = match plan.direct(side) {
-        Some(columns) => {
-            let parts: Vec<PathBuf> = plan.staged(side).parts.iter().map(|part| part.path.clone()).collect();
-            fan_out_parts(&parts, columns, threads, progress, start, each, end)?
-        }
+    let columns = plan.direct(side).unwrap_or_default();
+    let opened = match plan.direct(side) {
+        Some(columns) => direct::open(plan.staged(side), columns)?,
+        None => None,
+    };
+    let parts = match opened {
+        Some(opened) => fan_out_parts(&opened, columns, threads, progress, start, each, end)?,
         None => fan_out(warehouse, &plan.query(side), threads, progress, start, each, end)?,
     };
     let mut learned = parts.iter().fold(nothing(), |mut sum, part| {
@@ -167,18 +170,17 @@ fn readers<'a>(plan: &'a EntityPlan<'_>, side: Side) -> Vec<Reader<'a>> {
     let mut readers = Vec::new();
     for (index, field) in plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
         let access = field.access(side).expect("a compared field has both sides");
+        let normaliser = plan.normaliser(field, side).expect("a compared field has a class");
         readers.push(Reader {
             access,
-            normaliser: plan.normaliser(field, side).expect("a compared field has a class"),
             first,
             is_key: field.is_key || plan.is_keyless(),
             is_named_key: field.is_key,
-            is_sql: field.rule.sql.is_some(),
+            sql: field.shown_to_sql(side),
             tolerant_scale: field.tolerant_scale(),
             has_own_forms: rules::has_own_forms(&field.rule),
-            is_plain_text: matches!(field.status, Status::Compared { class: Class::Text, .. })
-                && !rules::has_own_forms(&field.rule)
-                && field.rule.sql.is_none(),
+            shortcut: Shortcut::of(field, access, &normaliser),
+            normaliser,
             index,
         });
         first += access.select().len();
@@ -197,7 +199,7 @@ fn schema(plan: &EntityPlan<'_>, side: Side, warehouse: &Warehouse) -> Result<Sc
         Field::new("pos", DataType::Int64, false),
         Field::new("failed", DataType::Boolean, false),
     ];
-    let mut predicates = Vec::new();
+    let (mut shown, mut stored) = (Vec::new(), None);
     for (i, field) in plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
         if let Some(scale) = field.tolerant_scale() {
             fields.push(Field::new(format!("t{i}"), DataType::Decimal128(38, scale as i8), true));
@@ -206,17 +208,22 @@ fn schema(plan: &EntityPlan<'_>, side: Side, warehouse: &Warehouse) -> Result<Sc
         if rules::has_own_forms(&field.rule) {
             fields.push(Field::new(format!("x{i}"), DataType::UInt64, false));
         }
-        if field.rule.sql.is_some() {
-            predicates.push(format!("s{i}"));
+        match field.shown_to_sql(side) {
+            Some(Shown::As(ty)) => shown.push(Field::new(format!("s{i}"), ty.storage, true)),
+            Some(Shown::AsStored) => {
+                if stored.is_none() {
+                    let query = format!("select * from ({}\n) limit 0", plan.query(side));
+                    stored = Some(warehouse.schema_of(&query)?);
+                }
+                let found = stored.as_ref().expect("just looked up");
+                let column = found.field_with_name(&format!("s{i}"));
+                let column = column.or_failed(|| "a column went missing".to_owned())?;
+                shown.push(column.clone().with_nullable(true));
+            }
+            None => {}
         }
     }
-    if !predicates.is_empty() {
-        let found = warehouse.schema_of(&format!("select * from ({}\n) limit 0", plan.query(side)))?;
-        for name in predicates {
-            let field = found.field_with_name(&name).or_failed(|| "a column went missing".to_owned())?;
-            fields.push(field.clone().with_nullable(true));
-        }
-    }
+    fields.extend(shown);
     Ok(Schema::new(fields))
 }
 
@@ -271,6 +278,14 @@ impl Output {
     }
 }
 
+fn high(hash: u128) -> u64 {
+    (hash >> 64) as u64
+}
+
+fn low(hash: u128) -> u64 {
+    hash as u64
+}
+
 /// A tolerant field's two columns.
 #[derive(Default)]
 pub(crate) struct TolerantColumn {
@@ -287,6 +302,7 @@ pub(crate) struct Rows {
     pub(crate) failed: Vec<bool>,
     pub(crate) tolerant: Vec<TolerantColumn>,
     pub(crate) forms: Vec<Vec<u64>>,
+    pub(crate) shown: Vec<Vec<Option<Cell>>>,
 }
 
 impl Rows {
@@ -295,11 +311,19 @@ impl Rows {
         let (mut tolerant, mut forms, mut predicates) =
             (self.tolerant.into_iter(), self.forms.into_iter(), predicates.into_iter());
         let rows = self.pos.len();
+        let has_key = NullBuffer::from_iter(self.key.iter().map(Option::is_some));
+        let key = |half: fn(u128) -> u64| {
+            let halves = self.key.iter().map(|k| k.map_or(0, half)).collect();
+            Arc::new(UInt64Array::new(halves, Some(has_key.clone())))
+        };
+        let row = |half: fn(u128) -> u64| {
+            Arc::new(UInt64Array::from_iter_values(self.row.iter().map(|r| half(*r))))
+        };
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.key.iter().map(|k| k.map(|k| (k >> 64) as u64)).collect::<UInt64Array>()),
-            Arc::new(self.key.iter().map(|k| k.map(|k| k as u64)).collect::<UInt64Array>()),
-            Arc::new(self.row.iter().map(|r| Some((r >> 64) as u64)).collect::<UInt64Array>()),
-            Arc::new(self.row.iter().map(|r| Some(*r as u64)).collect::<UInt64Array>()),
+            key(high),
+            key(low),
+            row(high),
+            row(low),
             Arc::new(Int64Array::from(self.pos)),
             Arc::new(BooleanArray::from(self.failed)),
         ];
@@ -351,6 +375,7 @@ impl Worker {
                 .map(|_| Default::default())
                 .collect(),
             forms: readers.iter().filter(|r| r.has_own_forms).map(|_| Vec::new()).collect(),
+            shown: readers.iter().filter(|r| r.sql_type().is_some()).map(|_| Vec::new()).collect(),
             ..Rows::default()
         };
         let positions: &Int64Array = batch.column(0).as_primitive();
@@ -363,13 +388,30 @@ impl Worker {
         }
         self.learned.rows += batch.num_rows() as u64;
         self.learned.failed += failures.len() as u64;
-        let predicates = batch.columns()[batch.num_columns() - predicate_count(readers)..].to_vec();
+        let predicates = shown_columns(readers, &rows.shown, batch);
         self.output.write(&rows.batch(schema, predicates)?, &failures)
     }
 }
 
-fn predicate_count(readers: &[Reader<'_>]) -> usize {
-    readers.iter().filter(|r| r.is_sql).count()
+/// The columns that predicates see, in the order of their fields: from our casts, or as the engine read them.
+fn shown_columns(readers: &[Reader<'_>], shown: &[Vec<Option<Cell>>], batch: &RecordBatch) -> Vec<ArrayRef> {
+    let as_stored = readers.iter().filter(|r| r.sql == Some(Shown::AsStored)).count();
+    let mut stored = batch.columns()[batch.num_columns() - as_stored..].iter();
+    let mut shown = shown.iter();
+    let column = |of: &Shown| match of {
+        Shown::As(ty) => shown.next().map(|cells| ty.array(cells)),
+        Shown::AsStored => stored.next().cloned(),
+    };
+    readers.iter().filter_map(|r| r.sql.as_ref()).filter_map(column).collect()
+}
+
+impl Reader<'_> {
+    fn sql_type(&self) -> Option<&SqlType> {
+        match &self.sql {
+            Some(Shown::As(ty)) => Some(ty),
+            _ => None,
+        }
+    }
 }
 
 impl Learned {
@@ -407,16 +449,17 @@ fn hash_row(
 ) -> Option<failed::Failed> {
     scratch.key.clear();
     scratch.row.clear();
-    let (mut tolerant, mut form) = (0, 0);
+    let (mut tolerant, mut form, mut shown) = (0, 0, 0);
     let (mut failure, mut key_failed, mut null_key) = (None, false, None);
     for reader in readers {
-        if reader.is_plain_text
-            && let Some(text) = reader.access.plain_text(cells, reader.first, row)
-        {
-            Value::encode_text(text, if reader.is_key { &mut scratch.key } else { &mut scratch.row });
-            continue;
+        if let Some(shortcut) = reader.shortcut {
+            let bytes = if reader.is_key { &mut scratch.key } else { &mut scratch.row };
+            if shortcut.encode(&cells[reader.first], row, bytes) {
+                continue;
+            }
         }
-        let value = match see(reader, cells, row, seed, scratch, rows, &mut tolerant, &mut form) {
+        let value = match see(reader, cells, row, seed, scratch, rows, [&mut tolerant, &mut form, &mut shown])
+        {
             Ok(value) => value,
             Err(message) => {
                 key_failed |= reader.is_key;
@@ -435,6 +478,7 @@ fn hash_row(
         column.wide.resize(all_rows, None);
     }
     rows.forms.iter_mut().for_each(|f| f.resize(all_rows, 0));
+    rows.shown.iter_mut().for_each(|s| s.resize(all_rows, None));
     if let Some(field) = null_key.filter(|_| !key_failed) {
         learned.null_keys += 1;
         if needs_key {
@@ -448,7 +492,6 @@ fn hash_row(
 }
 
 /// Reads one value and adds it where it belongs: to the key's bytes, the row's, or beside them.
-#[expect(clippy::too_many_arguments, reason = "one value's inputs and outputs, in the hottest loop")]
 fn see<'a>(
     reader: &Reader<'_>,
     cells: &[Cells<'a>],
@@ -456,13 +499,13 @@ fn see<'a>(
     seed: u64,
     scratch: &mut Scratch,
     rows: &mut Rows,
-    tolerant: &mut usize,
-    form: &mut usize,
+    [tolerant, form, shown]: [&mut usize; 3],
 ) -> Result<Value<'a>, String> {
     let value = reader.access.value(cells, reader.first, row);
-    let (tolerant_at, form_at) = (*tolerant, *form);
+    let (tolerant_at, form_at, shown_at) = (*tolerant, *form, *shown);
     *tolerant += usize::from(reader.tolerant_scale.is_some());
     *form += usize::from(reader.has_own_forms);
+    *shown += usize::from(reader.sql_type().is_some());
     let value = value?;
     let normal = if reader.has_own_forms {
         let seen = reader.normaliser.see(value)?;
@@ -473,7 +516,10 @@ fn see<'a>(
     } else {
         reader.normaliser.normal_only(value)?
     };
-    if reader.is_sql {
+    if reader.sql.is_some() {
+        if let Some(ty) = reader.sql_type() {
+            rows.shown[shown_at].push(ty.cell(&normal)?);
+        }
         return Ok(normal);
     }
     match (reader.is_key, reader.tolerant_scale) {

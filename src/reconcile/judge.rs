@@ -12,16 +12,17 @@ use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 
 use super::access;
-use super::classify::{Classified, own_predicate};
+use super::classify::Classified;
 use super::diff::Bench;
 use super::hash::{Hashed, UNPARSED, properties};
 use super::pipeline::fan_out;
 use super::plan::{EntityPlan, FieldPlan, Side};
 use super::rules::normal::Normaliser;
+use super::rules::own_sql::Shown;
 use super::rules::{self, Judgement, Seen};
 use super::subset;
 use crate::error::{Context, Error, Result};
-use crate::query::{literal, render};
+use crate::query::{self, literal, render};
 use crate::value::arrow::Cells;
 use crate::value::{Number, Value};
 use crate::warehouse::Warehouse;
@@ -94,9 +95,10 @@ pub fn judge(
     folder: &Path,
 ) -> Result<Judged> {
     let warehouse = bench.warehouse;
-    fetch(plan, warehouse, classified, hashed, verdicts, folder)?;
     let (predicates, readers) = readers(plan);
-    let sql = render(include_str!("../../queries/reconcile/findings.sql"), &[("predicates", &predicates)]);
+    fetch(plan, warehouse, classified, &predicates, hashed, verdicts, folder)?;
+    let asked: String = predicates.iter().map(|i| format!(", w.p{i}")).collect();
+    let sql = render(include_str!("../../queries/reconcile/findings.sql"), &[("predicates", &asked)]);
     let start = |n: usize| {
         Ok(Worker {
             cells: Writer::new(folder.join(format!("cells-{n:02}.parquet")), cell_schema(plan)),
@@ -117,7 +119,7 @@ pub fn judge(
     let nothing = Findings { fields: vec![FieldFindings::default(); plan.fields.len()], settled_equal: 0 };
     let findings = parts.into_iter().fold(nothing, Findings::plus);
     warehouse.execute("drop table wanted; drop table source_values; drop table target_values")?;
-    let glob = |name: &str| folder.join(name).display().to_string();
+    let glob = |name: &str| query::pattern(folder, name);
     Ok(Judged { findings, cells: glob("cells-*.parquet"), records: glob("records-*.parquet") })
 }
 
@@ -126,28 +128,33 @@ fn fetch(
     plan: &EntityPlan<'_>,
     warehouse: &Warehouse,
     classified: &Classified,
+    predicates: &[usize],
     hashed: [&Hashed; 2],
     verdicts: &Path,
     folder: &Path,
 ) -> Result<()> {
     let mut more = String::new();
+    let unasked = ", null".repeat(predicates.len());
     if classified.has_duplicates {
-        more.push_str(
+        more.push_str(&format!(
             "union all select 5, source_pos, target_pos, source_count, target_count, equal, null, null, null \
-             from duplicate_keys ",
-        );
+             {unasked} from duplicate_keys "
+        ));
     }
     for (hashed, positions) in hashed.iter().zip(["pos, null", "null, pos"]) {
         if glob::glob(&hashed.failures()).is_ok_and(|mut files| files.next().is_some()) {
             more.push_str(&format!(
-                "union all select 4, {positions}, null, null, null, field, code, message from read_parquet({}) ",
+                "union all select 4, {positions}, null, null, null, field, code, message {unasked} \
+                 from read_parquet({}) ",
                 literal(&hashed.failures())
             ));
         }
     }
-    let verdicts = literal(&verdicts.display().to_string());
+    let verdicts = query::file(verdicts);
+    let asked: String = predicates.iter().map(|i| format!(", p{i}")).collect();
     let wanted = include_str!("../../queries/reconcile/wanted.sql");
-    warehouse.execute(&render(wanted, &[("verdicts", &verdicts), ("more", &more)]))?;
+    warehouse
+        .execute(&render(wanted, &[("verdicts", &verdicts), ("predicates", &asked), ("more", &more)]))?;
     let values = include_str!("../../queries/reconcile/wanted_values.sql");
     for (side, name, position) in
         [(Side::Source, "source_values", "source_pos"), (Side::Target, "target_values", "target_pos")]
@@ -184,25 +191,26 @@ fn wanted_query(
     Ok(plan.query_over(side, &staged.copied_rows_sql(&files)))
 }
 
-fn readers<'a>(plan: &'a EntityPlan<'_>) -> (String, Vec<FieldReader<'a>>) {
+/// The fields with a predicate of their own, and how every compared field is read from the findings.
+fn readers<'a>(plan: &'a EntityPlan<'_>) -> (Vec<usize>, Vec<FieldReader<'a>>) {
     let compared: Vec<(usize, &FieldPlan)> =
         plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()).collect();
     let with_sql = compared.iter().filter(|(_, f)| f.rule.sql.is_some()).count();
+    // A side's query ends with the values that only its engine can show to a predicate.
+    let as_stored =
+        compared.iter().filter(|(_, f)| f.shown_to_sql(Side::Source) == Some(Shown::AsStored)).count();
     let width =
         |side| compared.iter().filter_map(|(_, f)| f.access(side)).map(|a| a.select().len()).sum::<usize>();
-    let mut predicates = String::new();
-    let mut next_predicate = WANTED_COLUMNS;
+    let mut predicates = Vec::new();
     let mut source_at = WANTED_COLUMNS + with_sql + 1;
-    let mut target_at = source_at + width(Side::Source) + with_sql + 1;
+    let mut target_at = source_at + width(Side::Source) + as_stored + 1;
     let mut readers = Vec::new();
     for (index, field) in compared {
         let normaliser = |side| plan.normaliser(field, side).expect("a compared field has a class");
         let access = |side| field.access(side).expect("a compared field has both sides");
-        let predicate = field.rule.sql.as_ref().map(|sql| {
-            let own = own_predicate(&sql.text, &format!("s.s{index}"), &format!("t.s{index}"));
-            predicates.push_str(&format!(", {own} as p{index}"));
-            next_predicate += 1;
-            next_predicate - 1
+        let predicate = field.rule.sql.as_ref().map(|_| {
+            predicates.push(index);
+            WANTED_COLUMNS + predicates.len() - 1
         });
         readers.push(FieldReader {
             index,
@@ -242,14 +250,14 @@ impl FieldReader<'_> {
     }
 }
 
-/// Columns: sort, seq, the key's fields, field, rule, source, target, delta.
+/// Columns: sort, seq, the key's fields, field, rule, source, target, delta, source_kind, target_kind.
 fn cell_schema(plan: &EntityPlan<'_>) -> Schema {
     let mut fields =
         vec![Field::new("sort", DataType::Binary, false), Field::new("seq", DataType::Int64, false)];
     fields.extend(
         plan.key().iter().enumerate().map(|(i, _)| Field::new(format!("key{i}"), DataType::Utf8, true)),
     );
-    for name in ["field", "rule", "source", "target", "delta"] {
+    for name in ["field", "rule", "source", "target", "delta", "source_kind", "target_kind"] {
         fields.push(Field::new(name, DataType::Utf8, true));
     }
     Schema::new(fields)
@@ -324,7 +332,7 @@ struct Cell {
     sort: Vec<u8>,
     seq: i64,
     key: Vec<Option<String>>,
-    texts: [Option<String>; 5],
+    texts: [Option<String>; 7],
 }
 
 /// A record as it is written.
@@ -404,7 +412,8 @@ impl Worker {
                 }
             };
             let text = |seen: &Seen<'_>| seen.raw.display().map(|text| text.into_owned());
-            unequal.push((reader, text(&source), text(&target), delta.map(|d| d.to_string())));
+            let kinds = [&source, &target].map(|seen| seen.raw.kind_name());
+            unequal.push((reader, text(&source), text(&target), delta.map(|d| d.to_string()), kinds));
         }
         if unequal.is_empty() {
             // Only a tolerance leaves a pair open; any other pair that came here has unequal hashes, hence unequal values.
@@ -413,10 +422,11 @@ impl Worker {
             }
             self.findings.settled_equal += 1;
         }
-        for (reader, source, target, delta) in unequal {
+        for (reader, source, target, delta, kinds) in unequal {
             self.findings.fields[reader.index].sample(reader.index, &source_texts);
             let (name, rule) = (reader.field.name.clone(), rules::word(&reader.field.rule).to_owned());
-            let texts = [Some(name), Some(rule), source, target, delta];
+            let [source_kind, target_kind] = kinds.map(|kind| Some(kind.to_owned()));
+            let texts = [Some(name), Some(rule), source, target, delta, source_kind, target_kind];
             let seq = plan.fields.iter().position(|f| f.name == reader.field.name).unwrap_or(0) as i64;
             out.push(Cell { sort: sort.clone(), seq, key: key.clone(), texts });
         }
@@ -484,7 +494,7 @@ fn cell_columns(plan: &EntityPlan<'_>, cells: &[Cell]) -> Vec<ArrayRef> {
         Arc::new(cells.iter().map(|c| Some(c.seq)).collect::<Int64Array>()),
     ];
     columns.extend((0..plan.key().len()).map(|i| texts(cells.iter().map(|c| &c.key[i]))));
-    columns.extend((0..5).map(|i| texts(cells.iter().map(|c| &c.texts[i]))));
+    columns.extend((0..7).map(|i| texts(cells.iter().map(|c| &c.texts[i]))));
     columns
 }
 

@@ -4,18 +4,14 @@
 //! column of its own, of the type that is found there.
 
 use super::access::{Access, path_sql, pointer};
+use super::expression;
+use super::facts::{Facts, Place};
 use super::resolve::StoreType;
 use super::side::{Column, Staged, document_sql};
 use crate::error::{Error, Result};
 use crate::query::{self, identifier, literal, render};
 use crate::spec::{Spec, Sql};
 use crate::warehouse::Warehouse;
-
-/// The largest decimal that the engine holds.
-const DECIMAL_DIGITS_MAX: i64 = 38;
-
-/// A name's parts, and precision and scale of the numbers it stands for.
-type Size = (Vec<String>, (u32, u32));
 
 /// A name that SQL can use.
 struct Logical {
@@ -33,6 +29,7 @@ pub struct Names<'a> {
     /// The side.
     pub staged: &'a Staged,
     logical: Vec<Logical>,
+    facts: Facts,
 }
 
 impl<'a> Names<'a> {
@@ -48,7 +45,9 @@ impl<'a> Names<'a> {
         used: &[&Sql],
         seen: &[&Sql],
     ) -> Result<Self> {
-        let mut names = Self { spec, warehouse, staged, logical: Vec::new() };
+        let mut names = Self { spec, warehouse, staged, logical: Vec::new(), facts: Facts::default() };
+        let plain = used.iter().filter_map(|sql| names.plain(sql));
+        let mut places: Vec<Place<'_>> = plain.filter(|(_, path)| !path.is_empty()).collect();
         let expressions =
             used.iter().copied().filter(|sql| names.plain(sql).is_none()).chain(seen.iter().copied());
         let paths: Vec<Vec<String>> = expressions
@@ -56,29 +55,27 @@ impl<'a> Names<'a> {
             .filter(|path| !path.call)
             .map(|path| path.parts)
             .collect();
-        let sizes = names.number_sizes(&paths)?;
+        places.extend(paths.iter().filter_map(|p| staged.column(&p[0]).map(|c| (c, p[1..].to_vec()))));
+        names.facts = Facts::gather(staged, warehouse, &places)?;
         for column in &staged.columns {
             let sql = |cast| match &column.store {
-                StoreType::Document { .. } => {
-                    document_sql(column, sizes_of(&sizes, std::slice::from_ref(&column.name)), cast)
-                }
+                StoreType::Document { .. } => document_sql(column, names.facts.size(column, &[]), cast),
                 StoreType::Number => {
                     let text = identifier(&column.physical[0].1);
-                    match sizes_of(&sizes, std::slice::from_ref(&column.name)) {
-                        Some((precision, scale)) => format!("{cast}({text} as decimal({precision}, {scale}))"),
+                    match names.facts.size(column, &[]) {
+                        Some((precision, scale)) => {
+                            format!("{cast}({text} as decimal({precision}, {scale}))")
+                        }
                         None => text,
                     }
                 }
                 _ => identifier(&column.physical[0].1),
             };
-            names.logical.push(Logical {
-                name: column.sql_name.clone(),
-                sql: sql("cast"),
-                unparsed_sql: sql("try_cast"),
-            });
+            let (sql, unparsed_sql) = (sql("cast"), sql("try_cast"));
+            names.logical.push(Logical { name: column.sql_name.clone(), sql, unparsed_sql });
         }
         for path in paths.iter().filter(|path| path.len() > 1) {
-            names.add_path(path, &sizes)?;
+            names.add_path(path);
         }
         Ok(names)
     }
@@ -105,7 +102,7 @@ impl<'a> Names<'a> {
                     let store = match path.is_empty() {
                         true => column.store.clone(),
                         false => {
-                            StoreType::Document { dynamodb: *dynamodb, tags: self.path_tags(column, &path)? }
+                            StoreType::Document { dynamodb: *dynamodb, tags: self.facts.tags(column, &path) }
                         }
                     };
                     let root_map = |tag: &str| path.is_empty() || tag == "M";
@@ -138,13 +135,27 @@ impl<'a> Names<'a> {
     /// What the spec's own predicate sees of an expression's value.
     pub fn predicate(&self, sql: &Sql, access: &Access) -> String {
         match (access, self.plain(sql)) {
-            (Access::Column { sql, .. } | Access::Expression { sql, .. }, _) => sql.clone(),
+            (Access::Column { sql, .. }, _) => sql.clone(),
+            (Access::Expression { sql, .. }, _) => format!("try(({sql}\n))"),
             (Access::Document { .. }, Some((column, path))) if path.is_empty() => {
                 identifier(&column.sql_name)
             }
             (Access::Document { .. }, Some(_)) => self.rewrite(sql),
             (Access::Document { .. }, None) => "null::varchar".to_owned(),
         }
+    }
+
+    /// The type of that in SQL, in which a document's numbers have a size.
+    pub fn sql_store(&self, sql: &Sql, access: &Access) -> StoreType {
+        let query = format!(
+            "select ({}\n) as __recon_value from (select __recon_pos {} from ({}) as staged) as __recon_rows",
+            self.predicate(sql, access),
+            self.logical_sql(),
+            self.staged.rows_sql()
+        );
+        let described = self.warehouse.describe(&query).ok();
+        let found = described.and_then(|columns| columns.first().map(|c| StoreType::from_duckdb(&c.ty)));
+        found.unwrap_or_else(|| access.store().clone())
     }
 
     /// The expression with each path replaced by the column that stands for it.
@@ -190,10 +201,10 @@ impl<'a> Names<'a> {
     /// # Errors
     /// SQL that does not parse or bind, with its place in the spec.
     pub fn bind(&self, sql: &Sql) -> Result<StoreType> {
-        self.check_syntax(sql)?;
+        self.check(sql)?;
         let expression = self.rewrite(sql);
         let query = format!(
-            "select ({expression}\n) as __recon_value from (select __recon_pos {} from ({}) as staged) as __recon_rows",
+            "select ({expression}\n) as __recon_value, try({{'v': ({expression}\n)}}) as __recon_tried from (select __recon_pos {} from ({}) as staged) as __recon_rows",
             self.logical_sql(),
             self.staged.rows_sql()
         );
@@ -203,18 +214,13 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn check_syntax(&self, sql: &Sql) -> Result<()> {
-        let probe = format!("select json_serialize_sql({})", literal(&format!("select ({}\n)", sql.text)));
-        let answer = self.warehouse.texts(&probe)?;
-        let json = answer.first().and_then(|row| row[0].clone()).unwrap_or_default();
-        let answer: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
-        if answer["error"] != serde_json::Value::Bool(true) {
-            return Ok(());
+    /// Whether it is one expression of one row.
+    fn check(&self, sql: &Sql) -> Result<()> {
+        let is_column = |name: &str| self.staged.column(name).is_some();
+        match expression::problem(self.warehouse, &sql.text, &is_column)? {
+            Some(problem) => Err(self.at(sql, problem.offset, &problem.message, None)),
+            None => Ok(()),
         }
-        let position: usize = answer["position"].as_str().and_then(|p| p.parse().ok()).unwrap_or(8);
-        let offset = position.saturating_sub("select (".len()).min(sql.text.len());
-        let message = answer["error_message"].as_str().unwrap_or("it does not parse").to_owned();
-        Err(self.at(sql, offset, &format!("SQL that does not parse: {message}"), None))
     }
 
     fn binding_error(&self, sql: &Sql, message: &str) -> Error {
@@ -254,36 +260,70 @@ impl<'a> Names<'a> {
         error.help(help.unwrap_or_else(|| "`recon check` shows the columns that SQL can use".to_owned()))
     }
 
-    fn path_tags(&self, column: &Column, path: &[String]) -> Result<Vec<String>> {
-        let Some((_, root)) = column.physical.iter().find(|(tag, _)| tag == "M") else {
-            return Ok(Vec::new());
-        };
-        let sql = render(
-            include_str!("../../queries/reconcile/path_types.sql"),
-            &[
-                ("value", &identifier(root)),
-                ("pointer", &literal(&pointer(path, None))),
-                ("rows", &self.staged.rows_sql()),
-            ],
-        );
-        let tags = self.warehouse.texts(&sql)?;
-        Ok(tags.into_iter().filter_map(|mut row| row.remove(0)).filter(|tag| tag != "NULL").collect())
+    /// A path of an expression that is in no document, in words. Misspelt, it would pass for a value that is NULL everywhere.
+    ///
+    /// # Errors
+    /// What the engine says of the staged rows.
+    pub fn unseen(&self, sql: &Sql) -> Result<Option<String>> {
+        if !self.staged.is_schemaless() || sql.plain_name.is_some() {
+            return Ok(None);
+        }
+        for path in query::paths(&sql.text).unwrap_or_default() {
+            // A name alone that is no attribute is an error of its own.
+            let Some(column) = self.staged.column(&path.parts[0]) else { continue };
+            if path.call || path.parts.len() < 2 || self.occurs(column, &path.parts[1..])? {
+                continue;
+            }
+            let (name, dataset) = (path.parts.join("."), &self.staged.dataset.name);
+            let near = self.near(column, &path.parts)?;
+            let help = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            return Ok(Some(format!("`{name}` is in no document of dataset `{dataset}`{help}")));
+        }
+        Ok(None)
     }
 
-    fn add_path(&mut self, parts: &[String], sizes: &[Size]) -> Result<()> {
+    fn occurs(&self, column: &Column, path: &[String]) -> Result<bool> {
+        let Some((_, root)) = column.physical.iter().find(|(tag, _)| tag == "M") else { return Ok(false) };
+        let (value, pointer, rows) =
+            (identifier(root), literal(&pointer(path, None)), self.staged.rows_sql());
+        let pieces = [("value", value.as_str()), ("pointer", &pointer), ("rows", &rows)];
+        let sql = render(include_str!("../../queries/reconcile/path_occurs.sql"), &pieces);
+        Ok(!self.warehouse.integers(&sql)?.is_empty())
+    }
+
+    /// The path that was most likely meant: another name in the same map.
+    fn near(&self, column: &Column, parts: &[String]) -> Result<Option<String>> {
+        let Some((_, root)) = column.physical.iter().find(|(tag, _)| tag == "M") else { return Ok(None) };
+        let (above, last) = parts.split_at(parts.len() - 1);
+        let value = match &above[1..] {
+            [] => identifier(root),
+            path => format!("json_extract({}, {})", identifier(root), literal(&pointer(path, Some("M")))),
+        };
+        let rows = self.staged.rows_sql();
+        let pieces = [("value", value.as_str()), ("rows", &rows)];
+        let names =
+            self.warehouse.texts(&render(include_str!("../../queries/reconcile/path_names.sql"), &pieces))?;
+        let names: Vec<String> = names.into_iter().filter_map(|mut row| row.remove(0)).collect();
+        let likeness = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &last[0].to_lowercase());
+        let near = names.iter().map(|name| (likeness(name), name)).filter(|(likeness, _)| *likeness > 0.7);
+        let near = near.max_by(|a, b| a.0.total_cmp(&b.0));
+        Ok(near.map(|(_, name)| format!("{}.{name}", above.join("."))))
+    }
+
+    fn add_path(&mut self, parts: &[String]) {
         let name = parts.join(".");
         let known = self.logical.iter().any(|logical| logical.name == name);
         let Some(column) = self.staged.column(&parts[0]).filter(|_| !known && self.staged.is_schemaless())
         else {
-            return Ok(());
+            return;
         };
         let path = &parts[1..];
-        let tags = self.path_tags(column, path)?;
+        let tags = self.facts.tags(column, path);
         let sql = |cast: &str| match tags.as_slice() {
             [] => "null::varchar".to_owned(),
             [tag] => {
                 let text = path_sql(&column.physical, path, tag);
-                match (tag.as_str(), sizes_of(sizes, parts)) {
+                match (tag.as_str(), self.facts.size(column, path)) {
                     ("N", Some((precision, scale))) => {
                         format!("{cast}({text} as decimal({precision}, {scale}))")
                     }
@@ -298,54 +338,7 @@ impl<'a> Names<'a> {
                 format!("json_extract({}, {})", root.unwrap_or_default(), literal(&pointer(path, None)))
             }
         };
-        self.logical.push(Logical { name, sql: sql("cast"), unparsed_sql: sql("try_cast") });
-        Ok(())
+        let (sql, unparsed_sql) = (sql("cast"), sql("try_cast"));
+        self.logical.push(Logical { name, sql, unparsed_sql });
     }
-
-    /// How wide the numbers are that these names stand for.
-    fn number_sizes(&self, paths: &[Vec<String>]) -> Result<Vec<Size>> {
-        let mut wanted: Vec<(Vec<String>, String)> = Vec::new();
-        for parts in paths {
-            let Some(column) = self.staged.column(&parts[0]) else { continue };
-            let key: Vec<String> = if parts.len() == 1 { vec![column.name.clone()] } else { parts.clone() };
-            if wanted.iter().any(|(known, _)| *known == key) {
-                continue;
-            }
-            let tags = match &column.store {
-                StoreType::Document { tags, .. } => tags,
-                StoreType::Number if parts.len() == 1 => {
-                    wanted.push((key, identifier(&column.physical[0].1)));
-                    continue;
-                }
-                _ => continue,
-            };
-            if parts.len() == 1 && tags.as_slice() == ["N"] {
-                let (_, name) =
-                    column.physical.iter().find(|(tag, _)| tag == "N").expect("its only type is N");
-                wanted.push((key, identifier(name)));
-            } else if parts.len() > 1 && tags.iter().any(|tag| tag == "M") {
-                wanted.push((key, path_sql(&column.physical, &parts[1..], "N")));
-            }
-        }
-        if wanted.is_empty() {
-            return Ok(Vec::new());
-        }
-        let size = include_str!("../../queries/reconcile/number_size.sql");
-        let sizes: Vec<String> =
-            wanted.iter().map(|(_, number)| render(size, &[("number", number)])).collect();
-        let template = include_str!("../../queries/reconcile/number_sizes.sql");
-        let sql = render(template, &[("sizes", &sizes.join(",\n")), ("rows", &self.staged.rows_sql())]);
-        let row = self.warehouse.integers(&sql)?.pop().unwrap_or_default();
-        let sizes = row.chunks(2).map(|pair| (pair[0].unwrap_or(1).max(1), pair[1].unwrap_or(0)));
-        Ok(wanted
-            .into_iter()
-            .zip(sizes)
-            .filter(|(_, (before, after))| before + after <= DECIMAL_DIGITS_MAX)
-            .map(|((key, _), (before, after))| (key, ((before + after) as u32, after as u32)))
-            .collect())
-    }
-}
-
-fn sizes_of(sizes: &[Size], key: &[String]) -> Option<(u32, u32)> {
-    sizes.iter().find(|(known, _)| known == key).map(|(_, size)| *size)
 }

@@ -1,11 +1,13 @@
 //! An entity's plan: for each field how both sides are read, in which class it is compared and by which rule.
 
 use super::access::Access;
-use super::classify::own_predicate;
+use super::direct;
+use super::expression;
 use super::names::Names;
 use super::projection::{self, Query, UnparsedSql};
 use super::resolve::{StoreType, resolve};
 use super::rules::normal::Normaliser;
+use super::rules::own_sql::{self, Shown};
 use super::rules::{self, tolerance};
 use super::side::Staged;
 use crate::error::{Error, Result};
@@ -51,6 +53,8 @@ pub struct FieldPlan {
     pub source: Option<Access>,
     /// How the target is read.
     pub target: Option<Access>,
+    /// Where it has a predicate of its own: the types of both sides in SQL.
+    pub sql_stores: Option<[StoreType; 2]>,
 }
 
 /// Whether and how a field is compared.
@@ -90,14 +94,16 @@ pub struct EntityPlan<'a> {
     pub fields: Vec<FieldPlan>,
     /// Columns of either side that no field uses.
     pub unmapped: Vec<String>,
+    /// What the user should know of the spec beside that.
+    pub remarks: Vec<String>,
     /// The query of the source, with the fields' columns in their order.
     pub source_query: Query,
     /// The query of the target.
     pub target_query: Query,
-    /// The columns of the source's parts that are all its query gives, where no engine is needed to read them.
-    pub source_direct: Option<Vec<String>>,
+    /// The columns of the source's parts that are all its query gives, where it computes nothing.
+    pub source_direct: Option<Vec<direct::Column>>,
     /// The same of the target.
-    pub target_direct: Option<Vec<String>>,
+    pub target_direct: Option<Vec<direct::Column>>,
     /// How the source's rows that did not parse are looked at.
     pub source_unparsed: UnparsedSql,
     /// The same for the target's.
@@ -126,6 +132,29 @@ impl FieldPlan {
         }
     }
 
+    /// How a side's values are shown to the predicate of its own, where it has one.
+    pub fn shown_to_sql(&self, side: Side) -> Option<Shown> {
+        let Status::Compared { class, .. } = self.status else { return None };
+        let stores = self.sql_stores.as_ref()?;
+        // A float among numbers stays one: its digits may be more than a decimal holds.
+        let class = match (class, &stores[side as usize]) {
+            (Class::Number, StoreType::Float32) => Class::Float32,
+            (Class::Number, StoreType::Float64) => Class::Float64,
+            (class, _) => class,
+        };
+        let scale = |store: &StoreType| match store {
+            StoreType::Int | StoreType::Float32 | StoreType::Float64 => 0,
+            StoreType::Decimal(size) => size.scale,
+            _ => own_sql::OPEN_SCALE,
+        };
+        Some(Shown::of(class, stores.iter().map(scale).max().unwrap_or(0)))
+    }
+
+    /// The predicate of its own over both sides' values beside the hash, where it has one. `index` is its place in the plan.
+    pub fn own_predicate(&self, index: usize) -> Option<String> {
+        Some(self.shown_to_sql(Side::Source)?.predicate(&self.rule.sql.as_ref()?.text, index))
+    }
+
     /// Its access on a side.
     pub fn access(&self, side: Side) -> Option<&Access> {
         match side {
@@ -150,7 +179,7 @@ impl<'a> EntityPlan<'a> {
     ) -> Result<Self> {
         let fields = match &entity.fields {
             Some(fields) => fields.clone(),
-            None => same_names(source, target),
+            None => same_names(entity, source, target),
         };
         check_key(spec, entity, &fields, source, target)?;
         let group_error = "`group_by` is read, but folding rows is not part of this version";
@@ -199,6 +228,7 @@ impl<'a> EntityPlan<'a> {
             source,
             target,
             unmapped: unmapped(entity, &fields, source, target),
+            remarks: remarks(entity, &source_names, &target_names)?,
             source_query: projection::query(&plans, &fields, Side::Source, &source_names, of_source)?,
             target_query: projection::query(&plans, &fields, Side::Target, &target_names, of_target)?,
             source_unparsed: projection::unparsed(&source_names, of_source),
@@ -239,7 +269,7 @@ impl<'a> EntityPlan<'a> {
     }
 
     /// The columns of a side's parts, where these are all that its query gives.
-    pub fn direct(&self, side: Side) -> Option<&[String]> {
+    pub fn direct(&self, side: Side) -> Option<&[direct::Column]> {
         match side {
             Side::Source => self.source_direct.as_deref(),
             Side::Target => self.target_direct.as_deref(),
@@ -293,12 +323,20 @@ impl<'a> EntityPlan<'a> {
     /// SQL that does not parse or bind (exit 2, with the place).
     pub fn check_predicates(&self, spec: &Spec, warehouse: &Warehouse) -> Result<()> {
         for (i, field) in self.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
-            let Some(sql) = &field.rule.sql else { continue };
-            let predicate = own_predicate(&sql.text, &format!("s.s{i}"), &format!("t.s{i}"));
+            let (Some(sql), Some(predicate)) = (&field.rule.sql, field.own_predicate(i)) else { continue };
+            if let Some(problem) = expression::problem(warehouse, &sql.text, &|_| false)? {
+                let (line, column) = sql.place(problem.offset);
+                let error = spec.error_at(line, column, 1, &problem.message);
+                return Err(error.help("the predicate sees the two values as `source` and `target`"));
+            }
+            let values = |side| {
+                let typed = field.shown_to_sql(side).and_then(|shown| shown.no_values(i));
+                typed.unwrap_or_else(|| self.query(side))
+            };
             let query = format!(
                 "select {predicate} from ({}\n) as s, ({}\n) as t",
-                self.query(Side::Source),
-                self.query(Side::Target)
+                values(Side::Source),
+                values(Side::Target)
             );
             if let Err(message) = warehouse.describe(&query) {
                 let first = message.lines().next().unwrap_or_default();
@@ -336,7 +374,10 @@ impl<'a> EntityPlan<'a> {
     }
 
     fn check_rules(&self, spec: &Spec) -> Result<()> {
-        for field in self.fields.iter().filter(|f| rules::is_tolerant(&f.rule) || f.rule.sql.is_some()) {
+        let bound = |f: &&FieldPlan| {
+            rules::is_tolerant(&f.rule) || f.rule.sql.is_some() || f.rule.precision.is_some()
+        };
+        for field in self.fields.iter().filter(bound) {
             let Status::Compared { class, .. } = field.status else { continue };
             let number = matches!(
                 class,
@@ -347,12 +388,22 @@ impl<'a> EntityPlan<'a> {
                 Class::Timestamp(_) | Class::Date | Class::Time | Class::TimeTz | Class::Interval
             );
             let duration = matches!(field.rule.tolerance, Some(crate::spec::Tolerance::Duration(_)));
+            let (needs_key, change) = (
+                "give the entity a `key`: without one there are no pairs of records to compare",
+                "change the rule, or give the field a `type`",
+            );
+            let mut help = change;
             let wrong = if field.rule.sql.is_some() {
                 // Without a key there are no pairs that a predicate could look at.
                 if !self.is_keyless() {
                     continue;
                 }
+                help = needs_key;
                 "`sql` in an entity without a key"
+            } else if field.rule.precision.is_some() && (!time || class == Class::Interval) {
+                "a precision on a field that is no time"
+            } else if !rules::is_tolerant(&field.rule) {
+                continue;
             } else if !number && !time {
                 "a tolerance on a field that is neither number nor time"
             } else if time && (field.rule.relative.is_some() || !duration) {
@@ -360,6 +411,7 @@ impl<'a> EntityPlan<'a> {
             } else if number && duration {
                 "a tolerance on a number must be a number"
             } else if self.is_keyless() {
+                help = needs_key;
                 "a tolerance in an entity without a key"
             } else {
                 continue;
@@ -370,7 +422,7 @@ impl<'a> EntityPlan<'a> {
                 self.entity.name,
                 field.name
             ))
-            .help("change the rule, or give the field a `type`"));
+            .help(help));
         }
         Ok(())
     }
@@ -385,28 +437,22 @@ fn apply(overrides: &[Override], plan: &mut FieldPlan) {
     };
 }
 
-/// A field for every column, as if the spec had named each one.
-fn same_names(source: &Staged, target: &Staged) -> Vec<Field> {
-    let extra = target.columns.iter().filter(|t| source.columns.iter().all(|s| s.name != t.name));
-    source
-        .columns
-        .iter()
-        .chain(extra)
-        .map(|column| {
-            let own = Sql {
-                text: identifier(&column.name),
-                line: 0,
-                column: 0,
-                plain_name: Some(column.name.clone()),
-            };
-            Field {
-                name: column.name.clone(),
-                from: own.clone(),
-                to: own,
-                ty: None,
-                rule: Rule::default(),
-                line: 0,
-            }
+/// A field for every column, as if the spec had named each one. Where not one row of either side could be read there are no
+/// columns, and the key alone is what the spec speaks of.
+fn same_names(entity: &Entity, source: &Staged, target: &Staged) -> Vec<Field> {
+    let columns = source.columns.iter().chain(&target.columns).map(|column| &column.name);
+    let no_columns = source.columns.is_empty() && target.columns.is_empty();
+    let mut names: Vec<&String> = Vec::new();
+    for name in columns.chain(entity.key.iter().filter(|_| no_columns)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+        .into_iter()
+        .map(|name| {
+            let own = Sql { text: identifier(name), line: 0, column: 0, plain_name: Some(name.clone()) };
+            Field { name: name.clone(), from: own.clone(), to: own, ty: None, rule: Rule::default(), line: 0 }
         })
         .collect()
 }
@@ -421,11 +467,17 @@ fn check_key(spec: &Spec, entity: &Entity, fields: &[Field], source: &Staged, ta
             _ if !on(source) => &source.dataset.name,
             _ => &target.dataset.name,
         };
-        let near = fields
-            .iter()
-            .map(|f| &f.name)
-            .max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
-        let hint = near.map_or_else(String::new, |name| format!("did you mean `{name}`? "));
+        let (staged, side) = if !on(source) { (source, "from") } else { (target, "to") };
+        let hint = match (on(source), on(target)) {
+            // The other side has it: here it has another name.
+            (true, false) | (false, true) => {
+                nearest(key, staged.columns.iter().map(|c| &c.name)).map(|name| {
+                    format!("`{name}` is its column there? then write {key} = {{ {side} = \"{name}\" }}; ")
+                })
+            }
+            _ => nearest(key, fields.iter().map(|f| &f.name)).map(|name| format!("did you mean `{name}`? ")),
+        };
+        let hint = hint.unwrap_or_default();
         return Err(Error::usage(format!(
             "{}:{}: entity `{}` has the key field `{key}`, which dataset `{missing}` does not have",
             spec.path.display(),
@@ -435,6 +487,13 @@ fn check_key(spec: &Spec, entity: &Entity, fields: &[Field], source: &Staged, ta
         .help(format!("{hint}say where it comes from under [entities.{}.fields]", entity.name)));
     }
     Ok(())
+}
+
+/// The name that was most likely meant, if any is near.
+fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n String>) -> Option<&'n String> {
+    let likeness = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &wanted.to_lowercase());
+    let near = names.map(|name| (likeness(name), name)).filter(|(likeness, _)| *likeness > 0.7);
+    near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }
 
 fn plan_field(
@@ -453,8 +512,12 @@ fn plan_field(
         note: None,
         source: None,
         target: None,
+        sql_stores: None,
     };
     if field.rule.ignore {
+        // They are shown all the same, where they can be read.
+        plan.source = source.access(&field.from, false).ok();
+        plan.target = target.access(&field.to, true).ok();
         return Ok(plan);
     }
     if entity.fields.is_none() {
@@ -470,7 +533,13 @@ fn plan_field(
     }
     let (from, to) =
         (source.access(&field.from, false)?, target.access(&field.to, field.to.plain_name.is_some())?);
-    plan.status = match resolve(from.store(), to.store(), field.ty, &field.rule) {
+    let unseen = [source.unseen(&field.from)?, target.unseen(&field.to)?].into_iter().flatten().next();
+    let is_unseen = unseen.is_some();
+    let resolved = match unseen {
+        Some(unseen) => Err(unseen),
+        None => resolve(from.store(), to.store(), field.ty, &field.rule),
+    };
+    plan.status = match resolved {
         Ok(resolved) => {
             plan.note = resolved.note;
             Status::Compared {
@@ -478,7 +547,7 @@ fn plan_field(
                 scale: scale(resolved.class, [from.store(), to.store()], field.ty),
             }
         }
-        Err(_) if field.rule.sql.is_some() => Status::Compared { class: Class::Any, scale: 0 },
+        Err(_) if field.rule.sql.is_some() && !is_unseen => Status::Compared { class: Class::Any, scale: 0 },
         Err(reason) if is_key => {
             return Err(Error::usage(format!(
                 "{}: entity `{}`, key field `{}`: {reason}",
@@ -489,6 +558,9 @@ fn plan_field(
         }
         Err(reason) => Status::NotCompared(reason),
     };
+    if field.rule.sql.is_some() {
+        plan.sql_stores = Some([source.sql_store(&field.from, &from), target.sql_store(&field.to, &to)]);
+    }
     (plan.source, plan.target) = (Some(from), Some(to));
     Ok(plan)
 }
@@ -510,6 +582,22 @@ fn scale(class: Class, stores: [&StoreType; 2], declared: Option<Type>) -> u32 {
             .max()
             .unwrap_or(tolerance::OPEN_SCALE),
     }
+}
+
+/// What the user should know of an entity beside its fields.
+fn remarks(entity: &Entity, source: &Names<'_>, target: &Names<'_>) -> Result<Vec<String>> {
+    let mut remarks = Vec::new();
+    let filters = [&entity.source_filter, &entity.target_filter];
+    let [of_source, of_target] = filters.map(|filter| filter.as_ref().map(|sql| &sql.text));
+    if entity.source == entity.target && of_source == of_target {
+        remarks.push(format!("source and target are the same rows, those of dataset `{}`", entity.source));
+    }
+    for ((filter, names), word) in filters.into_iter().zip([source, target]).zip(["where", "target_where"]) {
+        if let Some(unseen) = filter.as_ref().map(|sql| names.unseen(sql)).transpose()?.flatten() {
+            remarks.push(format!("`{word}`: {unseen}"));
+        }
+    }
+    Ok(remarks)
 }
 
 fn unmapped(entity: &Entity, fields: &[Field], source: &Staged, target: &Staged) -> Vec<String> {

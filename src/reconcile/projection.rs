@@ -1,8 +1,11 @@
 //! One side of an entity as SQL: which columns of which rows its fields are read from.
 
 use super::access::Access;
+use super::direct;
 use super::names::Names;
 use super::plan::{FieldPlan, Side};
+use super::resolve::StoreType;
+use super::rules::own_sql::Shown;
 use super::side::Staged;
 use crate::error::Result;
 use crate::query::render;
@@ -19,12 +22,13 @@ pub struct Query {
 impl Query {
     /// The query over some of the side's rows.
     pub fn over(&self, rows: &str) -> String {
-        let pieces = [
-            ("columns", self.columns.as_str()),
-            ("logical", &self.logical),
-            ("rows", rows),
-            ("filter", &self.filter),
-        ];
+        self.of_columns(&self.columns, rows)
+    }
+
+    /// The query over some of the side's rows with other columns (a continuation of a select list) than the compared fields'.
+    pub fn of_columns(&self, columns: &str, rows: &str) -> String {
+        let pieces =
+            [("columns", columns), ("logical", &self.logical), ("rows", rows), ("filter", &self.filter)];
         render(include_str!("../../queries/reconcile/project.sql"), &pieces)
     }
 }
@@ -38,7 +42,7 @@ pub struct UnparsedSql {
     pub filter: String,
 }
 
-/// The query of a side: its position, then each compared field's columns.
+/// The query of a side: its position, then each compared field's columns, then what only the engine can show to a predicate.
 pub(super) fn query(
     plans: &[FieldPlan],
     fields: &[Field],
@@ -54,11 +58,11 @@ pub(super) fn query(
             n += 1;
         }
     }
-    for (i, plan) in plans.iter().enumerate().filter(|(_, p)| p.is_compared() && p.rule.sql.is_some()) {
+    for (i, plan) in plans.iter().enumerate().filter(|(_, p)| p.shown_to_sql(side) == Some(Shown::AsStored)) {
         let access = plan.access(side).expect("a compared field has both sides");
         let field = fields.iter().find(|f| f.name == plan.name).expect("every plan is of a field");
         let sql = if side == Side::Source { &field.from } else { &field.to };
-        columns.push_str(&format!(", {} as s{i}", names.predicate(sql, access)));
+        columns.push_str(&format!(", ({}\n) as s{i}", names.predicate(sql, access)));
     }
     let filter = match filter {
         None => "true".to_owned(),
@@ -70,19 +74,25 @@ pub(super) fn query(
     Ok(Query { columns, logical: names.logical_sql(), filter })
 }
 
-/// The physical columns in the order of the query, where it neither filters nor computes anything.
+/// The physical columns in the order of the query, where it neither filters nor computes anything. Whether the parts can be
+/// read without the engine is for `direct` to say, which looks into them.
 pub(super) fn direct(
     plans: &[FieldPlan],
     side: Side,
     staged: &Staged,
     filter: Option<&Sql>,
-) -> Option<Vec<String>> {
+) -> Option<Vec<direct::Column>> {
     let compared = || plans.iter().filter(|p| p.is_compared());
-    if filter.is_some() || staged.is_chain || compared().any(|p| p.rule.sql.is_some()) {
+    if filter.is_some()
+        || staged.is_chain
+        || compared().any(|p| p.shown_to_sql(side) == Some(Shown::AsStored))
+    {
         return None;
     }
-    let columns: Option<Vec<Vec<&str>>> = compared().map(|p| p.access(side)?.physical()).collect();
-    Some(columns?.into_iter().flatten().map(str::to_owned).collect())
+    let columns: Option<Vec<_>> = compared().map(|p| p.access(side)?.physical()).collect();
+    let column =
+        |(name, store): (&str, &StoreType)| direct::Column { name: name.to_owned(), store: store.clone() };
+    Some(columns?.into_iter().flatten().map(column).collect())
 }
 
 /// How the side's rows that did not parse are looked at.
@@ -108,7 +118,7 @@ fn keep(filter: &str, plans: &[FieldPlan], side: Side, names: &Names<'_>) -> Str
                     access.select().into_iter().map(|c| format!("{c} is null")).collect();
                 if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") }
             }
-            Access::Column { sql, .. } | Access::Expression { sql, .. } => format!("({sql}) is null"),
+            Access::Column { sql, .. } | Access::Expression { sql, .. } => format!("({sql}\n) is null"),
         })
         .collect();
     if keys.is_empty() {

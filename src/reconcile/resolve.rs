@@ -287,7 +287,9 @@ fn pair(a: &StoreType, b: &StoreType) -> Option<Class> {
         (S::BoolInt, S::Int | S::Decimal(_) | S::Number | S::Float32 | S::Float64) => Class::Number,
         (S::Float32, S::Float32 | S::Float64) => Class::Float32,
         (S::Float64, S::Float64) => Class::Float64,
-        (S::Int | S::Decimal(_) | S::Number, S::Decimal(_) | S::Number | S::Float32 | S::Float64) => Class::Number,
+        (S::Int | S::Decimal(_) | S::Number, S::Decimal(_) | S::Number | S::Float32 | S::Float64) => {
+            Class::Number
+        }
         (S::Uuid, S::Uuid | S::Text) => Class::Uuid,
         (a, b) if std::mem::discriminant(a) == std::mem::discriminant(b) => own_class(a)?,
         _ => return None,
@@ -367,7 +369,9 @@ fn document_and(tags: &[&str], typed: &StoreType) -> Option<Class> {
         S::Map | S::Json if only(&["M", "L"]) => Some(Class::Json),
         // A mixed attribute against a type that some of its values have: the others fail to cast, each by name.
         S::Text if tags.contains(&"S") => Some(Class::Text),
-        S::Int | S::Decimal(_) | S::Number | S::Float32 | S::Float64 if tags.contains(&"N") => Some(Class::Number),
+        S::Int | S::Decimal(_) | S::Number | S::Float32 | S::Float64 if tags.contains(&"N") => {
+            Some(Class::Number)
+        }
         S::Bool if tags.contains(&"BOOL") => Some(Class::Bool),
         _ => None,
     }

@@ -1,11 +1,15 @@
 //! A staged dataset as the reconciliation sees it: its parts, its columns by their exact names, and its rows as SQL.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::pipeline::spawn_workers;
 use super::resolve::StoreType;
 use crate::error::{Context, Error, Result};
+use crate::event::Progress;
+use crate::ledger::part::{Damage, Part};
 use crate::ledger::{Ledger, moments};
-use crate::query::{identifier, literal, render};
+use crate::query::{self, identifier, literal, render};
 use crate::spec::{Dataset, DatasetKind};
 use crate::value::column::ColumnType;
 use crate::warehouse::Warehouse;
@@ -28,6 +32,8 @@ pub struct Staged {
     pub staged_at: String,
     /// What the user was warned of.
     pub warnings: Vec<String>,
+    /// Where its own parts lie.
+    pub folder: PathBuf,
     /// Its parts; a position's upper bits are an index into this.
     pub parts: Vec<StagedPart>,
     /// Its columns, in the order in which they were first seen.
@@ -47,6 +53,8 @@ pub struct StagedPart {
     pub path: PathBuf,
     /// The input file.
     pub unit: String,
+    /// What the ledger says of it.
+    pub written: Part,
 }
 
 /// The rows of a unit that did not parse.
@@ -58,6 +66,8 @@ pub struct StagedFailures {
     pub unit: String,
     /// How many.
     pub rows: u64,
+    /// What the ledger says of the file.
+    pub written: Part,
 }
 
 /// A column by its exact name.
@@ -122,17 +132,24 @@ impl Staged {
         }
         for unit in units {
             let damaged = |e: serde_json::Error| Error::failed("the ledger's units are damaged").caused_by(e);
-            let unit_parts: Vec<PartRow> = serde_json::from_str(&unit.parts).map_err(damaged)?;
             let columns: Vec<ColumnRow> = serde_json::from_str(&unit.columns).map_err(damaged)?;
-            for part in unit_parts {
-                parts.push(StagedPart {
-                    path: existing(&folder, &part.file, &dataset.name)?,
-                    unit: unit.path.clone(),
-                });
+            let checked = |part: &Part| {
+                part.check(&folder)
+                    .map_err(|damage| damaged_part(&part.path(&folder), &dataset.name, &damage))
+            };
+            for written in unit.parts()? {
+                checked(&written)?;
+                parts.push(StagedPart { path: written.path(&folder), unit: unit.path.clone(), written });
             }
-            if let Some(file) = &unit.failed {
-                let path = existing(&folder, file, &dataset.name)?;
-                failures.push(StagedFailures { path, unit: unit.path.clone(), rows: unit.failures });
+            let failed = unit.failed()?;
+            if failed.as_ref().map_or(0, |part| part.rows) != unit.failures {
+                let what = format!("the ledger's failures of {} contradict each other", unit.path);
+                return Err(Error::failed(what).help("run `recon reset` and stage again"));
+            }
+            if let Some(written) = failed {
+                checked(&written)?;
+                let (path, rows) = (written.path(&folder), written.rows);
+                failures.push(StagedFailures { path, unit: unit.path.clone(), rows, written });
             }
             for c in columns {
                 has_lines |= c.physical == COLUMN_LINE;
@@ -148,6 +165,7 @@ impl Staged {
             generation: generation.id,
             staged_at: generation.completed_at.unwrap_or_default(),
             warnings,
+            folder,
             parts,
             columns: Vec::new(),
             failures,
@@ -158,18 +176,75 @@ impl Staged {
         Ok(staged)
     }
 
+    /// Whether somebody wrote to one of its own files since it was staged.
+    pub fn is_touched(&self) -> bool {
+        self.written().any(|part| part.is_touched(&self.folder))
+    }
+
+    /// Rows in its parts.
+    pub fn rows(&self) -> u64 {
+        self.parts.iter().map(|part| part.written.rows).sum()
+    }
+
+    /// Reads every one of its own files and holds it against its digest. A damaged one is put aside, so that it is staged
+    /// again.
+    ///
+    /// # Errors
+    /// A file that is not what it was when it was written (exit 4); an interruption.
+    pub fn verify(&self, threads: usize, progress: &Progress) -> Result<()> {
+        let (written, next) = (self.written().collect::<Vec<_>>(), AtomicUsize::new(0));
+        spawn_workers(threads.min(written.len()), |_| {
+            while let Some(part) = written.get(next.fetch_add(1, Ordering::Relaxed)) {
+                progress.check()?;
+                if let Err(damage) = part.verify(&self.folder) {
+                    part.put_aside(&self.folder);
+                    return Err(damaged_part(&part.path(&self.folder), &self.dataset.name, &damage));
+                }
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn written(&self) -> impl Iterator<Item = &Part> {
+        let parts = self.parts.iter().map(|part| &part.written);
+        parts.chain(self.failures.iter().map(|failures| &failures.written))
+    }
+
     /// All staged rows that count, as a query with `__recon_pos`.
     pub fn rows_sql(&self) -> String {
         if self.parts.is_empty() {
             return "select null::bigint as __recon_pos where false".to_owned();
         }
-        let parts: Vec<String> = self.parts.iter().map(|p| literal(&p.path.display().to_string())).collect();
-        let rows =
-            render(include_str!("../../queries/reconcile/staged_rows.sql"), &[("parts", &parts.join(", "))]);
-        if self.is_chain {
-            return render(include_str!("../../queries/reconcile/live_rows.sql"), &[("rows", &rows)]);
+        let rows = self.parts_sql();
+        match self.latest_changes_sql() {
+            Some(latest) => {
+                let pieces = [("rows", rows.as_str()), ("latest", &latest)];
+                render(include_str!("../../queries/reconcile/live_rows.sql"), &pieces)
+            }
+            None => rows,
         }
-        rows
+    }
+
+    fn parts_sql(&self) -> String {
+        let parts: Vec<String> = self.parts.iter().map(|p| query::file(&p.path)).collect();
+        render(include_str!("../../queries/reconcile/staged_rows.sql"), &[("parts", &parts.join(", "))])
+    }
+
+    /// In a chain of exports, the last window in which each key changed, as a query.
+    pub(super) fn latest_changes_sql(&self) -> Option<String> {
+        if !self.is_chain {
+            return None;
+        }
+        let files: Vec<String> = self.failures.iter().map(|f| query::file(&f.path)).collect();
+        let failed = include_str!("../../queries/reconcile/failed_changes.sql");
+        let failures = match files.is_empty() {
+            true => String::new(),
+            false => render(failed, &[("files", &files.join(", "))]),
+        };
+        let pieces = [("rows", self.parts_sql()), ("failures", failures)];
+        let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
+        Some(render(include_str!("../../queries/reconcile/latest_changes.sql"), &pieces))
     }
 
     /// Makes a view of the dataset under its name, with its columns under theirs, for whoever opens the engine's file.
@@ -201,7 +276,7 @@ impl Staged {
 
     /// Copies of some rows (see `subset`), as a query like [`Staged::rows_sql`]'s.
     pub fn copied_rows_sql(&self, files: &[PathBuf]) -> String {
-        let files: Vec<String> = files.iter().map(|p| literal(&p.display().to_string())).collect();
+        let files: Vec<String> = files.iter().map(|p| query::file(p)).collect();
         render(include_str!("../../queries/reconcile/copied_rows.sql"), &[("files", &files.join(", "))])
     }
 
@@ -251,7 +326,8 @@ impl Staged {
         }
         let mut taken: Vec<String> = Vec::new();
         for i in order {
-            let name = columns[i].name.clone();
+            // SQL has no empty names.
+            let name = if columns[i].name.is_empty() { "~".to_owned() } else { columns[i].name.clone() };
             let mut free = name.clone();
             let mut n = 2;
             while taken.contains(&free.to_lowercase()) {
@@ -285,7 +361,8 @@ impl Staged {
                     column.store = ty.as_ref().map_or_else(|e| StoreType::Other(e.clone()), StoreType::from);
                 }
             }
-            kind @ (DatasetKind::Jsonl { .. } | DatasetKind::DynamodbExport(_) | DatasetKind::Dynamodb(_)) => {
+            kind
+            @ (DatasetKind::Jsonl { .. } | DatasetKind::DynamodbExport(_) | DatasetKind::Dynamodb(_)) => {
                 let dynamodb = kind.is_dynamodb();
                 for column in columns {
                     column.physical.sort();
@@ -304,24 +381,16 @@ impl Staged {
 }
 
 #[derive(serde::Deserialize)]
-struct PartRow {
-    file: String,
-}
-
-#[derive(serde::Deserialize)]
 struct ColumnRow {
     physical: String,
     attribute: String,
     tag: String,
 }
 
-fn existing(folder: &Path, file: &str, dataset: &str) -> Result<PathBuf> {
-    let path = folder.join(file); // an absolute path replaces the folder
-    if path.exists() {
-        return Ok(path);
-    }
-    Err(Error::failed(format!("{} of dataset `{dataset}` is gone", path.display()))
-        .help("run `recon stage` to stage it again"))
+/// The error of a staged file that is not what it was when it was written.
+pub(super) fn damaged_part(path: &Path, dataset: &str, damage: &Damage) -> Error {
+    Error::failed(format!("{} of dataset `{dataset}` {damage}", path.display()))
+        .help("run `recon stage` to stage it again")
 }
 
 /// How a column of a document appears in SQL, by its name: a number is a decimal wide enough, an attribute of several types

@@ -94,7 +94,9 @@ impl TableName {
             rest = match after.strip_prefix('.') {
                 Some(rest) => rest,
                 None if after.is_empty() => return Ok(Self { parts }),
-                None => return Err("a quote is missing: write it as in SQL, `public.\"Odd.Name\"`".to_owned()),
+                None => {
+                    return Err("a quote is missing: write it as in SQL, `public.\"Odd.Name\"`".to_owned());
+                }
             };
         }
     }
@@ -157,7 +159,10 @@ mod tests {
     fn a_url_is_shown_without_its_password() {
         for (url, shown) in [
             ("postgres://me:s3cret@host:5432/db", "postgres://me@host:5432/db"),
-            ("postgres://me:p@ss@host/db?sslmode=require&password=x", "postgres://me@host/db?sslmode=require"),
+            (
+                "postgres://me:p@ss@host/db?sslmode=require&password=x",
+                "postgres://me@host/db?sslmode=require",
+            ),
             ("mysql://host/db", "mysql://host/db"),
             ("postgres:///db?host=/run", "postgres:///db?host=/run"),
         ] {
@@ -169,15 +174,16 @@ mod tests {
     #[test]
     fn names_are_read_as_in_sql() {
         let parts = |text: &str| {
-            TableName::parse(text).map(|n| n.parts.into_iter().map(|p| (p.text, p.quoted)).collect::<Vec<_>>())
+            TableName::parse(text)
+                .map(|n| n.parts.into_iter().map(|p| (p.text, p.quoted)).collect::<Vec<_>>())
         };
         let name = |text: &str, quoted| (text.to_owned(), quoted);
         assert_eq!(parts("images"), Ok(vec![name("images", false)]));
+        assert_eq!(parts(r#"public."Odd.""Name""#).unwrap_err(), "`\"` is missing at the end of a name");
         assert_eq!(
-            parts(r#"public."Odd.""Name""#).unwrap_err(),
-            "`\"` is missing at the end of a name"
+            parts(r#"public."Odd.""Name""""#),
+            Ok(vec![name("public", false), name("Odd.\"Name\"", true)])
         );
-        assert_eq!(parts(r#"public."Odd.""Name""""#), Ok(vec![name("public", false), name("Odd.\"Name\"", true)]));
         assert_eq!(parts("`a``;drop`"), Ok(vec![name("a`;drop", true)]));
         assert_eq!(parts("[a b].c"), Ok(vec![name("a b", true), name("c", false)]));
         for wrong in ["", "a b", "a.", ".a", "a;drop table b", "\"a\"b", "\"\""] {

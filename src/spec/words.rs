@@ -24,7 +24,8 @@ pub(super) const UNITS_NS: [i128; 7] =
     [1, 1_000, 1_000_000, 1_000_000_000, 60_000_000_000, 3_600_000_000_000, 86_400_000_000_000];
 
 /// Options of datasets that need an `s3://` uri (where the kind has no such option itself).
-pub(super) const OBJECT_STORAGE: [&str; 5] = ["endpoint", "region", "path_style", "unsigned", "requester_pays"];
+pub(super) const OBJECT_STORAGE: [&str; 5] =
+    ["endpoint", "region", "path_style", "unsigned", "requester_pays"];
 
 /// Which kinds each option of a dataset belongs to; `kind` and `timezone` belong to all.
 pub(super) const OPTIONS: [(&str, &[&str]); 19] = [

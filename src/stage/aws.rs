@@ -18,7 +18,9 @@ pub(crate) async fn config(region: Option<&str>, endpoint: Option<&str>, unsigne
     // ring, which sqlx has too, rather than a second implementation of TLS's ciphers.
     let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
     let http = Builder::new().tls_provider(tls).build_https();
-    let timeouts = TimeoutConfig::builder().connect_timeout(Duration::from_secs(10)).read_timeout(Duration::from_secs(60));
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(10))
+        .read_timeout(Duration::from_secs(60));
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
@@ -58,19 +60,31 @@ where
     R: std::fmt::Debug + Send + Sync + 'static,
 {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default().to_owned();
-    let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default().to_owned();
+    let message =
+        error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default().to_owned();
     let help = match code.as_str() {
-        "AccessDeniedException" | "AccessDenied" => "the credentials do not allow this: see the permissions in the docs",
-        "ExpiredToken" | "ExpiredTokenException" => "the credentials have expired: renew them (`aws sso login`, a new session)",
-        "UnrecognizedClientException" | "InvalidSignatureException" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" => {
+        "AccessDeniedException" | "AccessDenied" => {
+            "the credentials do not allow this: see the permissions in the docs"
+        }
+        "ExpiredToken" | "ExpiredTokenException" => {
+            "the credentials have expired: renew them (`aws sso login`, a new session)"
+        }
+        "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch" => {
             "the credentials are not accepted: check AWS_PROFILE, AWS_ACCESS_KEY_ID and the region"
         }
-        "ResourceNotFoundException" => "check the table's name, the region and the account of the credentials",
+        "ResourceNotFoundException" => {
+            "check the table's name, the region and the account of the credentials"
+        }
         "NoSuchBucket" => "check the bucket's name, and `endpoint` where the store is not AWS",
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
             "the bucket is in another region: give it as `region`"
         }
-        "" if format!("{error:?}").contains("CredentialsNotLoaded") || format!("{error:?}").contains("credentials") => {
+        "" if format!("{error:?}").contains("CredentialsNotLoaded")
+            || format!("{error:?}").contains("credentials") =>
+        {
             "no credentials were found; tried: environment, profile (AWS_PROFILE), web identity, container, instance"
         }
         "" => "check that the endpoint is there and can be reached; what was staged stays staged",

@@ -18,7 +18,7 @@ const COMPRESSED: [&str; 2] = [".gz", ".zst"];
 /// folders mark what is unfinished so.
 ///
 /// # Errors
-/// Nothing there, nothing in it, or nothing that may be read (exit 4).
+/// Nothing there, nothing in it, or nothing that may be read (exit 4); a glob that is none (exit 2).
 pub fn list_files(uri: &str, extensions: &[&str]) -> Result<Vec<Unit>> {
     let path = Path::new(uri);
     let mut files = if path.is_dir() {
@@ -59,7 +59,7 @@ pub(crate) fn not_there(uri: &str) -> Error {
 pub(crate) fn unit(path: PathBuf) -> Result<Unit> {
     let stamp = Stamp::of(&path)?;
     let bytes = fs::metadata(&path).or_failed(|| format!("cannot read {}", path.display()))?.len();
-    Ok(Unit { path, stamp, bytes, expected: None, window: 0 })
+    Ok(Unit { path, stamp, bytes, expected: None, window: 0, is_live: false })
 }
 
 fn in_folder(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
@@ -93,7 +93,11 @@ pub(crate) fn has_extension(name: &str, extensions: &[&str]) -> bool {
 
 fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
     let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-    let paths = glob::glob_with(pattern, options).or_failed(|| format!("{pattern} is no glob"))?;
+    let paths = glob::glob_with(pattern, options).map_err(|e| {
+        Error::usage(format!("{pattern} is no glob"))
+            .caused_by(e)
+            .help("write `[[]`, `[*]` or `[?]` where the character itself is meant")
+    })?;
     let mut files = Vec::new();
     for path in paths {
         let path = path.or_failed(|| format!("cannot list what {pattern} matches"))?;

@@ -8,13 +8,14 @@ pub mod csv;
 pub mod document;
 pub mod dynamodb;
 pub mod dynamodb_export;
+mod failures;
 pub mod input;
 pub mod jsonl;
 pub mod listing;
 pub mod mysql;
 mod names;
-pub mod parquet;
 mod net;
+pub mod parquet;
 mod part;
 pub mod postgres;
 pub mod run;
@@ -46,6 +47,8 @@ pub struct Unit {
     pub expected: Option<Expected>,
     /// Which export of a chain it belongs to: 0 for the full one, then the increments in order.
     pub window: u32,
+    /// Whether it is a range of a live table rather than a file.
+    pub is_live: bool,
 }
 
 /// What an export's manifest says of a data file.

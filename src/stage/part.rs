@@ -20,8 +20,10 @@ use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, Encoding, Type as Physical};
 use parquet::errors::Result;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::sink::COLUMN_LINE;
+use crate::ledger::part::{Seal, modified_ns};
 
 /// A row group is in memory until it is whole, so that many bytes a worker are the price of wide rows.
 const ROW_GROUP_BYTES_MAX: usize = 64 << 20;
@@ -72,9 +74,12 @@ fn sample(batch: &RecordBatch) -> RecordBatch {
     batch.slice(0, rows.min(batch.num_rows()))
 }
 
-/// A new file whose bytes go to the disk while later ones are still being computed, so that the sync at its end is short.
+/// A new file whose bytes go to the disk while later ones are still being computed, so that the sync at its end is short. They
+/// are digested as they pass.
 pub(super) struct PartFile {
     file: Arc<File>,
+    bytes: u64,
+    digest: Box<Xxh3>,
     unsynced: u64,
     syncer: Option<Syncer>,
 }
@@ -90,20 +95,23 @@ impl PartFile {
     /// # Errors
     /// A folder that cannot be written.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: Arc::new(File::create(path)?), unsynced: 0, syncer: None })
+        let (file, digest) = (Arc::new(File::create(path)?), Box::new(Xxh3::new()));
+        Ok(Self { file, bytes: 0, digest, unsynced: 0, syncer: None })
     }
 
-    /// Makes all of it durable.
+    /// Makes all of it durable and returns what it is.
     ///
     /// # Errors
     /// A disk that is full or refuses, now or at an earlier sync.
-    pub(super) fn finish(self) -> io::Result<()> {
+    pub(super) fn finish(self) -> io::Result<Seal> {
         if let Some(Syncer { wake, thread }) = self.syncer {
             drop(wake);
             // The kernel reports a failed write-back once, so the answer of an earlier sync must not be lost.
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }
-        self.file.sync_all()
+        self.file.sync_all()?;
+        let xxh3 = format!("{:032x}", self.digest.digest128());
+        Ok(Seal { bytes: self.bytes, xxh3, modified_ns: modified_ns(&self.file.metadata()?) })
     }
 
     fn sync_behind(&mut self) -> io::Result<()> {
@@ -132,6 +140,8 @@ fn sync_when(woken: &Receiver<()>, file: &File) -> io::Result<()> {
 impl Write for PartFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let written = (&*self.file).write(buffer)?;
+        self.bytes += written as u64;
+        self.digest.update(&buffer[..written]);
         self.unsynced += written as u64;
         if self.unsynced >= SYNC_BYTES {
             self.unsynced = 0;

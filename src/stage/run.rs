@@ -4,23 +4,22 @@
 //! "staged". Killed anywhere, the next run keeps what has a row and does the rest again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use parquet::arrow::ArrowWriter;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::document::Names;
 use super::input::{Input, Stamp};
-use super::sink::{
-    FailureLimit, Part, PartColumn, StagedUnit, UnitSink, failure_batch, properties, sync_folder,
-};
+use super::sink::{FailureLimit, PartColumn, UnitSink};
 use super::{Source, Unit, open};
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
+use crate::ledger::part::DAMAGED;
 use crate::ledger::{Generation, Ledger, UnitRow, moments};
 use crate::spec::{Dataset, DatasetKind};
 
@@ -147,11 +146,11 @@ fn prepare<'a>(dataset: &'a Dataset, ledger: &Ledger, run_id: &str, options: &Op
         .latest_generation(&dataset.name)?
         .filter(|g| g.definition == definition && !(is_live && g.complete));
     let old = latest.as_ref().map_or(Ok(Vec::new()), |g| ledger.units(g.id))?;
+    let by_path: HashMap<&str, &UnitRow> = old.iter().map(|row| (row.path.as_str(), row)).collect();
     let mut kept = HashMap::new();
     for (ordinal, unit) in units.iter().enumerate() {
-        let key = unit_key(unit);
-        if let Some(row) = old.iter().find(|row| row.path == key)
-            && let Some(row) = still_good(is_live, unit, row, &folder)?
+        if let Some(row) = by_path.get(unit_key(unit).as_str())
+            && let Some(row) = still_good(unit, row, &folder)?
         {
             kept.insert(ordinal, UnitRow { ordinal: ordinal as i64, ..row });
         }
@@ -166,7 +165,7 @@ fn prepare<'a>(dataset: &'a Dataset, ledger: &Ledger, run_id: &str, options: &Op
         && latest.as_ref().is_some_and(|g| g.complete && old.len() == kept.len());
     let generation = match latest {
         Some(Generation { id, complete, .. }) if unchanged || (!complete && in_place) => {
-            for row in kept.values().filter(|row| !old.contains(row)) {
+            for row in kept.values().filter(|row| by_path.get(row.path.as_str()) != Some(row)) {
                 ledger.insert_unit(id, row)?; // it was only touched
             }
             id
@@ -182,43 +181,83 @@ fn prepare<'a>(dataset: &'a Dataset, ledger: &Ledger, run_id: &str, options: &Op
 
 /// A unit's name in the ledger: one file may be in two exports of a chain.
 fn unit_key(unit: &Unit, home: &Path) -> String {
-    let path = from_project(home, &unit.path);
+    let path = if unit.is_live { unit.path.display().to_string() } else { from_project(home, &unit.path) };
     match unit.window {
         0 => path,
         window => format!("{window}:{path}"),
     }
 }
 
-/// A path as seen from the folder that the home lies in, so that it does not depend on the current folder; a path that leads
-/// elsewhere stays as it was given.
+/// A path as seen from the folder that the home lies in, so that it depends neither on the current folder nor on how the spec's
+/// own path was written; a path that leads elsewhere is absolute.
 fn from_project(home: &Path, path: &Path) -> String {
     if path.to_str().is_some_and(|path| path.contains("://")) {
         return path.display().to_string();
     }
-    let inside = || {
-        let home = std::path::absolute(home).ok()?;
-        let path = std::path::absolute(path).ok()?;
-        path.strip_prefix(home.parent()?).map(Path::to_path_buf).ok()
-    };
-    inside().unwrap_or_else(|| path.to_path_buf()).display().to_string()
+    let (home, path) = (settled(home), settled(path));
+    let inside = home.parent().and_then(|project| path.strip_prefix(project).ok());
+    inside.unwrap_or(&path).display().to_string()
 }
 
-/// A unit's row, where the file is what it was when it was read and its parts are all there. A file that was only touched is
-/// told from a changed one by its digest.
-fn still_good(is_live: bool, unit: &Unit, row: &UnitRow, folder: &Path) -> Result<Option<UnitRow>> {
-    let parts: Vec<Part> = serde_json::from_str(&row.parts).unwrap_or_default();
-    let there = parts.iter().map(|p| &p.file).chain(&row.failed).all(|file| folder.join(file).exists());
-    if !there || row.expected != expected_text(unit) || (row.bytes != unit.bytes && !is_live) {
+/// The absolute path without `.` and `..`. Links are not followed: where one leads may change without the spec.
+fn settled(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut settled = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            Component::ParentDir => {
+                settled.pop();
+            }
+            Component::CurDir => {}
+            other => settled.push(other),
+        }
+    }
+    settled
+}
+
+/// Whether a dataset is staged as the spec has it and as its files, just listed, are now.
+///
+/// # Errors
+/// A ledger that cannot be read.
+pub fn is_current(dataset: &Dataset, units: &[Unit], ledger: &Ledger) -> Result<bool> {
+    let Some(generation) = ledger.latest_generation(&dataset.name)?.filter(|g| g.complete) else {
+        return Ok(false);
+    };
+    let is_same = |copy| generation.definition == definition(dataset, ledger.home(), copy);
+    let rows = ledger.units(generation.id)?;
+    let is_staged = |unit: &Unit| {
+        let key = unit_key(unit, ledger.home());
+        rows.iter().any(|row| row.path == key && row.stamp == unit.stamp.0)
+    };
+    Ok((is_same(false) || is_same(true)) && rows.len() == units.len() && units.iter().all(is_staged))
+}
+
+/// A unit's row, where the file is what it was when it was read and its parts are what they were when they were written. A
+/// file that was only touched is told from a changed one by its digest.
+fn still_good(unit: &Unit, row: &UnitRow, folder: &Path) -> Result<Option<UnitRow>> {
+    if !parts_are_whole(row, folder)
+        || row.expected != expected_text(unit)
+        || (row.bytes != unit.bytes && !unit.is_live)
+    {
         return Ok(None);
     }
     // A range that was read as of an earlier moment stays; what that means is said in the end (`ledger::moments`).
-    if row.stamp == unit.stamp.0 || is_live {
+    if row.stamp == unit.stamp.0 || unit.is_live {
         return Ok(Some(row.clone()));
     }
     let digests = Input::open(&unit.path, false, &Arc::new(Progress::default()))?
         .finish()
         .or_failed(|| format!("cannot read {}", unit.path.display()))?;
     Ok((digests.xxh3 == row.digest).then(|| UnitRow { stamp: unit.stamp.0.clone(), ..row.clone() }))
+}
+
+/// Whether a unit's parts are as they were written; read whole are those to which somebody wrote since.
+fn parts_are_whole(row: &UnitRow, folder: &Path) -> bool {
+    let (Ok(parts), Ok(failed)) = (row.parts(), row.failed()) else { return false };
+    parts
+        .iter()
+        .chain(&failed)
+        .all(|part| part.check(folder).is_ok() && (!part.is_touched(folder) || part.verify(folder).is_ok()))
 }
 
 fn expected_text(unit: &Unit) -> Option<String> {
@@ -275,6 +314,7 @@ fn read_unit(
 ) -> Result<()> {
     progress.check()?;
     let unit = &job.units[ordinal];
+    let started = Instant::now();
     let stem = format!("{}-{ordinal:06}", job.generation);
     let sink = UnitSink::new(&job.folder, &stem, Arc::clone(progress), Arc::clone(limit)).of(&unit.path);
     let digests = job.source.read(unit, &sink, workers)?;
@@ -284,7 +324,6 @@ fn read_unit(
             .help("run `recon stage` again once nobody writes to it"));
     }
     let staged = sink.commit()?;
-    let failed = write_failures(&job.folder, &stem, &staged)?;
     fault::point("stage.before-ledger");
     let row = UnitRow {
         ordinal: ordinal as i64,
@@ -294,37 +333,26 @@ fn read_unit(
         expected: expected_text(unit),
         bytes: unit.bytes,
         rows: staged.rows,
-        failures: staged.failures.len() as u64,
+        failures: staged.failed.as_ref().map_or(0, |part| part.rows),
         parts: serde_json::to_string(&staged.parts).expect("parts are always JSON"),
         columns: serde_json::to_string(&staged.columns).expect("columns are always JSON"),
-        failed,
+        failed: staged.failed.map(|part| serde_json::to_string(&part).expect("a part is always JSON")),
     };
     ledger.insert_unit(job.generation, &row)?;
     fault::point("stage.after-ledger");
+    let seconds = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
+    let (dataset, file) = (&job.dataset.name, unit.path.display().to_string());
+    tracing::info!(
+        dataset,
+        file,
+        bytes = row.bytes,
+        rows = row.rows,
+        failures = row.failures,
+        seconds,
+        "read"
+    );
     job.done.lock().expect("no worker panics").push(row);
     Ok(())
-}
-
-/// Writes the rows that did not parse, durably, and returns the file's name.
-fn write_failures(folder: &Path, stem: &str, staged: &StagedUnit) -> Result<Option<String>> {
-    if staged.failures.is_empty() {
-        return Ok(None);
-    }
-    let name = format!("{stem}-failures.parquet");
-    let path = folder.join(&name);
-    let fail = || format!("cannot write {}", path.display());
-    let mut failures = staged.failures.clone();
-    failures.sort_by_key(|f| f.line);
-    let batch = failure_batch(&failures)?;
-    let file = File::create(path.with_extension("tmp")).or_failed(fail)?;
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties())).or_failed(fail)?;
-    writer.write(&batch).or_failed(fail)?;
-    writer.into_inner().or_failed(fail)?.sync_all().or_failed(fail)?;
-    fault::point("stage.before-failures");
-    fs::rename(path.with_extension("tmp"), &path).or_failed(fail)?;
-    sync_folder(folder)?;
-    fault::point("stage.after-failures");
-    Ok(Some(name))
 }
 
 /// Marks the generation whole and removes files that it does not need.
@@ -358,13 +386,14 @@ fn remove_unused(folder: &Path, rows: &[&UnitRow]) {
     let used: BTreeSet<String> = rows
         .iter()
         .flat_map(|row| {
-            let parts: Vec<Part> = serde_json::from_str(&row.parts).unwrap_or_default();
-            parts.into_iter().map(|p| p.file).chain(row.failed.clone())
+            let (parts, failed) = (row.parts().unwrap_or_default(), row.failed().unwrap_or_default());
+            parts.into_iter().chain(failed).map(|part| part.file)
         })
         .collect();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !used.contains(&name) && (name.ends_with(".parquet") || name.ends_with(".tmp")) {
+        let is_ours = [".parquet", ".tmp", DAMAGED].iter().any(|end| name.ends_with(end));
+        if is_ours && !used.contains(&name) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -380,14 +409,52 @@ pub fn failure_files(datasets: &[&Dataset], ledger: &Ledger) -> Result<Vec<Failu
         let Some(generation) = ledger.latest_generation(&dataset.name)? else { continue };
         let folder = ledger.home().join("stage").join(&dataset.name);
         for row in ledger.units(generation.id)? {
-            if let Some(file) = &row.failed {
-                let path = folder.join(file);
+            if let Some(part) = row.failed()? {
+                let path = part.path(&folder);
                 files.push(FailureFile { dataset: dataset.name.clone(), unit: row.path.clone(), path });
             }
         }
     }
     Ok(files)
 }
+
+/// What became of a dataset's files since it was staged, in words; nothing where they are what they were. Only looks at them.
+///
+/// # Errors
+/// A ledger that cannot be read.
+pub fn stale_inputs(ledger: &Ledger, dataset: &Dataset) -> Result<Option<String>> {
+    if dataset.kind.is_live() {
+        return Ok(None);
+    }
+    let Some(generation) = ledger.latest_generation(&dataset.name)? else { return Ok(None) };
+    let old = ledger.units(generation.id)?;
+    let mut unseen: HashMap<&str, &UnitRow> = old.iter().map(|row| (row.path.as_str(), row)).collect();
+    let names = Arc::new(Names::new(&dataset.name));
+    let units = match open(dataset, &names, false).and_then(|source| source.units()) {
+        Ok((units, _)) => units,
+        Err(e) => return Ok(Some(format!("its files cannot be listed any longer ({e}); {STALE}"))),
+    };
+    let mut changed: Vec<String> = Vec::new();
+    for unit in &units {
+        let key = unit_key(unit, ledger.home());
+        if unseen.remove(key.as_str()).is_none_or(|row| row.stamp != unit.stamp.0) {
+            changed.push(key);
+        }
+    }
+    changed.extend(unseen.into_keys().map(str::to_owned));
+    changed.sort();
+    Ok(match changed.as_slice() {
+        [] => None,
+        [file] => Some(format!("{file} is not what it was when it was staged; {STALE}")),
+        [file, more @ ..] => Some(format!(
+            "{file} and {} more files are not what they were when they were staged; {STALE}",
+            more.len()
+        )),
+    })
+}
+
+/// What follows from files that changed.
+const STALE: &str = "what was staged then is compared, and `recon stage` reads it anew";
 
 /// Holds files that are read where they lie against what they were when they were staged.
 ///
@@ -396,8 +463,7 @@ pub fn failure_files(datasets: &[&Dataset], ledger: &Ledger) -> Result<Vec<Failu
 pub fn check_references(ledger: &Ledger, dataset: &Dataset) -> Result<()> {
     let Some(generation) = ledger.latest_generation(&dataset.name)? else { return Ok(()) };
     for row in ledger.units(generation.id)? {
-        let parts: Vec<Part> = serde_json::from_str(&row.parts).unwrap_or_default();
-        for part in parts.iter().filter(|part| Path::new(&part.file).is_absolute()) {
+        for part in row.parts()?.iter().filter(|part| Path::new(&part.file).is_absolute()) {
             if Stamp::of(Path::new(&part.file))?.0 != row.stamp {
                 return Err(Error::failed(format!("{} changed since it was staged", part.file))
                     .help("run `recon stage` again; `recon stage --copy` keeps a copy instead"));

@@ -1,25 +1,25 @@
 //! Where a unit's rows go while it is read: Parquet parts under temporary names, fsynced and renamed when the unit is
 //! whole, and the rows that did not parse beside them.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{ArrayRef, StringArray, UInt64Array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
+use crate::ledger::part::Part;
+use crate::stage::failures::FailureFile;
 use crate::stage::part::{self, PartFile};
+
+pub use crate::stage::failures::Failure;
 
 /// Arrow metadata keys by which a document's physical column says which attribute and which type it holds.
 pub const META_ATTRIBUTE: &str = "recon.attribute";
@@ -30,21 +30,6 @@ pub const META_TYPE: &str = "recon.type";
 pub const COLUMN_LINE: &str = "__recon_line";
 
 const COPY_BYTES: usize = 1 << 20;
-
-/// A row that could not be read.
-#[derive(Clone, Debug, Default)]
-pub struct Failure {
-    /// 1-based line where the row begins.
-    pub line: Option<u64>,
-    /// The column's name, or its 1-based number where it has none.
-    pub column: Option<String>,
-    /// A stable word of ours, mostly `parse`.
-    pub code: &'static str,
-    /// What is wrong, in words.
-    pub message: String,
-    /// The cells that could be read all the same, so that a readable key still finds its counterpart.
-    pub cells: BTreeMap<String, Option<String>>,
-}
 
 /// A physical column of a unit's parts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,18 +51,9 @@ pub struct UnitSink {
     limit: Arc<FailureLimit>,
     parts: Mutex<Vec<Part>>,
     columns: Mutex<Vec<PartColumn>>,
-    failures: Mutex<Vec<Failure>>,
+    failures: Mutex<FailureFile>,
     part_count: AtomicU64,
     rows: AtomicU64,
-}
-
-/// A finished part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// Its file name in the dataset's folder, or the absolute path of a file that is referenced where it lies.
-    pub file: String,
-    /// Its rows.
-    pub rows: u64,
 }
 
 /// `--max-errors`, shared by all units of a run.
@@ -119,8 +95,8 @@ pub struct StagedUnit {
     pub columns: Vec<PartColumn>,
     /// Rows in the parts.
     pub rows: u64,
-    /// Rows that did not parse.
-    pub failures: Vec<Failure>,
+    /// The file of the rows that did not parse, where there are some.
+    pub failed: Option<Part>,
 }
 
 impl UnitSink {
@@ -134,7 +110,7 @@ impl UnitSink {
             limit,
             parts: Mutex::default(),
             columns: Mutex::default(),
-            failures: Mutex::default(),
+            failures: Mutex::new(FailureFile::new(folder.join(failures_name(stem)).with_extension("tmp"))),
             part_count: AtomicU64::new(0),
             rows: AtomicU64::new(0),
         }
@@ -160,18 +136,18 @@ impl UnitSink {
     /// Records a row that could not be read.
     ///
     /// # Errors
-    /// More failures than `--max-errors` allows.
+    /// More failures than `--max-errors` allows; a disk that is full.
     pub fn fail(&self, failure: Failure) -> Result<()> {
         event::add(&self.progress.failures, 1);
         let place = failure.line.map_or_else(|| self.unit.clone(), |line| format!("{}:{line}", self.unit));
         let last = format!("{place}: {}", failure.message);
-        self.failures.lock().expect("no worker panics while it holds the failures").push(failure);
+        self.failures.lock().expect("no worker panics while it holds the failures").push(failure)?;
         self.limit.count(1, || last)
     }
 
     /// Adds a file that is referenced where it lies instead of being copied.
     pub fn reference(&self, file: &Path, rows: u64, columns: Vec<PartColumn>) {
-        self.note_part(Part { file: file.display().to_string(), rows }, columns);
+        self.note_part(Part { file: file.display().to_string(), rows, seal: None }, columns);
         event::add(&self.progress.rows_done, rows);
     }
 
@@ -198,8 +174,8 @@ impl UnitSink {
                 n => to.write_all(&buffer[..n]).or_failed(fail)?,
             }
         }
-        to.finish().or_failed(fail)?;
-        self.note_part(Part { file, rows }, columns);
+        let seal = Some(to.finish().or_failed(fail)?);
+        self.note_part(Part { file, rows, seal }, columns);
         event::add(&self.progress.rows_done, rows);
         Ok(())
     }
@@ -234,14 +210,23 @@ impl UnitSink {
     /// A disk that is full or refuses.
     pub fn commit(self) -> Result<StagedUnit> {
         let failures = self.failures.into_inner().expect("no worker panics while it holds the failures");
+        let failed = failures.finish()?.map(|(rows, seal)| Part {
+            file: failures_name(&self.stem),
+            rows,
+            seal: Some(seal),
+        });
         let mut parts = self.parts.into_inner().expect("no worker panics while it holds the parts");
         parts.sort_by(|a, b| a.file.cmp(&b.file));
         fault::point("stage.before-rename");
         for part in parts.iter().filter(|part| !Path::new(&part.file).is_absolute()) {
             let to = self.folder.join(&part.file);
-            fs::rename(to.with_extension("tmp"), &to)
-                .or_failed(|| format!("cannot write {}", to.display()))?;
+            rename(&to)?;
             fault::point("stage.part-renamed");
+        }
+        if let Some(failed) = &failed {
+            fault::point("stage.before-failures");
+            rename(&self.folder.join(&failed.file))?;
+            fault::point("stage.after-failures");
         }
         sync_folder(&self.folder)?;
         fault::point("stage.after-rename");
@@ -249,9 +234,18 @@ impl UnitSink {
             parts,
             columns: self.columns.into_inner().expect("no worker panics while it holds the columns"),
             rows: self.rows.into_inner(),
-            failures,
+            failed,
         })
     }
+}
+
+/// Gives a file that was written under a temporary name its own.
+fn rename(to: &Path) -> Result<()> {
+    fs::rename(to.with_extension("tmp"), to).or_failed(|| format!("cannot write {}", to.display()))
+}
+
+fn failures_name(stem: &str) -> String {
+    format!("{stem}-failures.parquet")
 }
 
 /// Makes the names in a folder durable.
@@ -319,47 +313,13 @@ impl PartWriter<'_> {
     fn close(&mut self) -> Result<()> {
         let Some(OpenPart { schema, file, writer, rows }) = self.open.take() else { return Ok(()) };
         let fail = || format!("cannot write {}", self.sink.folder.join(&file).display());
-        writer.into_inner().or_failed(fail)?.finish().or_failed(fail)?;
+        let seal = Some(writer.into_inner().or_failed(fail)?.finish().or_failed(fail)?);
         let columns = schema.fields().iter().map(|field| PartColumn {
             physical: field.name().clone(),
             attribute: field.metadata().get(META_ATTRIBUTE).unwrap_or(field.name()).clone(),
             tag: field.metadata().get(META_TYPE).cloned().unwrap_or_default(),
         });
-        self.sink.note_part(Part { file, rows }, columns);
+        self.sink.note_part(Part { file, rows, seal }, columns);
         Ok(())
     }
-}
-
-/// How small files are written that are read once or twice and then thrown away; parts have properties of their own.
-pub fn properties() -> WriterProperties {
-    WriterProperties::builder()
-        .set_compression(Compression::LZ4_RAW)
-        .set_dictionary_enabled(false)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_max_row_group_row_count(Some(131_072))
-        .set_write_batch_size(16_384)
-        .set_data_page_row_count_limit(65_536)
-        .build()
-}
-
-/// The schema of a unit's failures file: one row a failure.
-pub fn failure_batch(failures: &[Failure]) -> Result<RecordBatch> {
-    let schema = Schema::new(vec![
-        Field::new("line", DataType::UInt64, true),
-        Field::new("column", DataType::Utf8, true),
-        Field::new("code", DataType::Utf8, false),
-        Field::new("message", DataType::Utf8, false),
-        Field::new("cells", DataType::Utf8, false),
-    ]);
-    let text = |f: &dyn Fn(&Failure) -> Option<String>| -> ArrayRef {
-        Arc::new(failures.iter().map(f).collect::<StringArray>())
-    };
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(failures.iter().map(|f| f.line).collect::<UInt64Array>()),
-        text(&|f| f.column.clone()),
-        text(&|f| Some(f.code.to_owned())),
-        text(&|f| Some(f.message.clone())),
-        text(&|f| Some(serde_json::to_string(&f.cells).expect("a map of texts is always JSON"))),
-    ];
-    RecordBatch::try_new(Arc::new(schema), columns).or_failed(|| "cannot gather the failures".to_owned())
 }

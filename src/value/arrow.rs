@@ -26,6 +26,8 @@ pub enum Cells<'a> {
     Text(&'a StringArray),
     /// 64-bit integers, the most frequent ones.
     Int64(&'a arrow::array::Int64Array),
+    /// Microseconds, with whether they are instants.
+    Micros(&'a arrow::array::TimestampMicrosecondArray, bool),
     /// Everything else, looked at cell by cell.
     Other(&'a dyn Array),
 }
@@ -36,6 +38,9 @@ impl<'a> Cells<'a> {
         match array.data_type() {
             DataType::Utf8 => Self::Text(array.as_string()),
             DataType::Int64 => Self::Int64(array.as_primitive()),
+            DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+                Self::Micros(array.as_primitive(), zone.is_some())
+            }
             _ => Self::Other(array),
         }
     }
@@ -48,7 +53,8 @@ impl<'a> Cells<'a> {
         match self {
             Self::Text(array) if array.is_valid(row) => Ok(Value::Text(Cow::Borrowed(array.value(row)))),
             Self::Int64(array) if array.is_valid(row) => Ok(Value::Number(Number::from(array.value(row)))),
-            Self::Text(_) | Self::Int64(_) => Ok(Value::Null),
+            Self::Micros(array, zoned) if array.is_valid(row) => Ok(moment(array.value(row), 1_000, *zoned)),
+            Self::Text(_) | Self::Int64(_) | Self::Micros(..) => Ok(Value::Null),
             Self::Other(array) => value(*array, row),
         }
     }
@@ -65,7 +71,10 @@ fn at<T: ArrowPrimitiveType>(array: &dyn Array, row: usize, unit_ns: i128, zoned
 where
     T::Native: Into<i64>,
 {
-    let units: i64 = array.as_primitive::<T>().value(row).into();
+    moment(array.as_primitive::<T>().value(row).into(), unit_ns, zoned)
+}
+
+fn moment(units: i64, unit_ns: i128, zoned: bool) -> Value<'static> {
     // DuckDB's infinities of microsecond timestamps.
     let at = match units {
         i64::MAX => Moment::Infinity,

@@ -119,8 +119,8 @@ pub fn cast<'a>(value: Value<'a>, class: Class, reading: &Reading) -> Result<Val
             Value::Number(_) => Err(format!("does not fit decimal({},{})", size.precision, size.scale)),
             special => Ok(special),
         },
-        Class::Float32 => float(value).map(narrow),
-        Class::Float64 => float(value),
+        Class::Float32 => float(value, single).map(narrow),
+        Class::Float64 => float(value, double),
         Class::Bool => bool(value),
         Class::Timestamp(zone) => timestamp(value, zone, reading),
         Class::Date => date(value),
@@ -159,7 +159,7 @@ pub fn cast<'a>(value: Value<'a>, class: Class, reading: &Reading) -> Result<Val
                 list @ Value::List(_) => Ok(list),
                 _ => Err("not a JSON array".to_owned()),
             },
-            other => only(other, "list", |v| matches!(v, Value::List(_))),
+            other => only(numbers_inside(other), "list", |v| matches!(v, Value::List(_))),
         },
     }
 }
@@ -195,16 +195,31 @@ fn number(value: Value<'_>) -> Result<Value<'_>, String> {
     }
 }
 
-fn float(value: Value<'_>) -> Result<Value<'_>, String> {
+/// A list whose floats are the numbers that they are written as, so that no width and no store is a difference of its own.
+fn numbers_inside(value: Value<'_>) -> Value<'_> {
+    match value {
+        Value::List(elements) => Value::List(elements.into_iter().map(numbers_inside).collect()),
+        Value::Set(elements) => Value::set(elements.into_iter().map(numbers_inside).collect()),
+        Value::Map(entries) => {
+            Value::Map(entries.into_iter().map(|(name, value)| (name, numbers_inside(value))).collect())
+        }
+        Value::Float32(f) => Number::from_f32(f).map_or(Value::Float64(f.into()), Value::Number),
+        Value::Float64(f) => Number::from_f64(f).map_or(Value::Float64(f), Value::Number),
+        other => other,
+    }
+}
+
+/// A float; `meant` says which one a number is written for.
+fn float(value: Value<'_>, meant: fn(Number) -> Result<Value<'static>, String>) -> Result<Value<'_>, String> {
     match value {
         Value::Float64(_) => Ok(value),
         Value::Float32(f) => Ok(Value::Float32(f)),
-        Value::Number(n) => double(n),
+        Value::Number(n) => meant(n),
         Value::Text(t) => match t.as_ref() {
             "NaN" | "nan" => Ok(Value::Float64(f64::NAN)),
             "Infinity" | "inf" | "+Infinity" => Ok(Value::Float64(f64::INFINITY)),
             "-Infinity" | "-inf" => Ok(Value::Float64(f64::NEG_INFINITY)),
-            digits => double(Number::parse(digits)?),
+            digits => meant(Number::parse(digits)?),
         },
         other => Err(format!("a {} where a float is expected", other.kind_name())),
     }
@@ -217,9 +232,24 @@ fn double(n: Number) -> Result<Value<'static>, String> {
     if !nearest.is_finite() {
         return Err("too large for a float".to_owned());
     }
-    let in_full = || Number::parse(&format!("{nearest:.16e}")).is_ok_and(|full| full == n);
-    let is_meant = Number::from_f64(nearest).is_some_and(|shortest| shortest == n) || in_full();
-    Ok(if is_meant { Value::Float64(nearest) } else { Value::Number(n) })
+    Ok(if is_written_for(&n, nearest) { Value::Float64(nearest) } else { Value::Number(n) })
+}
+
+/// The single that a number is written for: by its own shortest digits, or by those of the double that is the same value, as a
+/// store writes it that widened the single. Any other number stays one, as in [`double`].
+fn single(n: Number) -> Result<Value<'static>, String> {
+    if !n.to_f64().is_finite() {
+        return Err("too large for a float".to_owned());
+    }
+    let nearest = n.to_f32();
+    let shortest = Number::from_f32(nearest).is_some_and(|shortest| shortest == n);
+    let is_meant = shortest || (nearest.is_finite() && is_written_for(&n, nearest.into()));
+    Ok(if is_meant { Value::Float32(nearest) } else { Value::Number(n) })
+}
+
+fn is_written_for(n: &Number, double: f64) -> bool {
+    let in_full = || Number::parse(&format!("{double:.16e}")).is_ok_and(|full| full == *n);
+    Number::from_f64(double).is_some_and(|shortest| shortest == *n) || in_full()
 }
 
 /// To single precision; a finite double that overflows it stays a double, which no single equals.

@@ -151,7 +151,8 @@ impl FromStr for ColumnType {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let inside = |head: &str, tail: char| text.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
+        let inside =
+            |head: &str, tail: char| text.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
         if let Some(element) = inside("list<", '>') {
             return Ok(Self::List(Box::new(element.parse()?)));
         }
@@ -220,10 +221,14 @@ mod tests {
         assert_eq!(shown("long time", "-838:59:59.5"), "Time(-3020399500000000)");
         assert_eq!(shown("text", "1"), "Text(\"1\")");
         assert!(shown("uuid", "00000000-0000-0000-0000-00000000000a").starts_with("Uuid(10)"));
-        let list = |ty: &str, text: &str| ty.parse::<ColumnType>().unwrap().read(Value::Text(text.into())).unwrap();
+        let list = |ty: &str, text: &'static str| {
+            ty.parse::<ColumnType>().unwrap().read(Value::Text(text.into())).unwrap()
+        };
         let numbers = list("list<number>", "[1.0,\"NaN\",null,[2]]");
         let Value::List(numbers) = numbers else { panic!("no list") };
-        assert!(numbers[0].same(&list("number", "1")) && matches!(numbers[1], Value::Float64(f) if f.is_nan()));
+        assert!(
+            numbers[0].same(&list("number", "1")) && matches!(numbers[1], Value::Float64(f) if f.is_nan())
+        );
         assert!(numbers[2].is_null() && matches!(&numbers[3], Value::List(inner) if inner.len() == 1));
     }
 }

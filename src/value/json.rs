@@ -189,7 +189,7 @@ fn write(value: &Value<'_>, out: &mut String) {
                 .iter()
                 .map(|(name, value)| (name.display().unwrap_or_default().into_owned(), canonical(value)))
                 .collect();
-            members.sort();
+            members.sort_by(|a, b| a.0.cmp(&b.0));
             out.push('{');
             for (i, (name, text)) in members.iter().enumerate() {
                 if i > 0 {

@@ -60,7 +60,8 @@ pub enum Value<'a> {
     List(Vec<Value<'a>>),
     /// Without order, each element once (see [`Value::set`]).
     Set(Vec<Value<'a>>),
-    /// Names and values; an order that does not matter; a name may occur twice in a JSON document.
+    /// Names and values, in an order that does not matter; where a name occurs twice, as in a JSON document, the order of its
+    /// values does.
     Map(Vec<(Value<'a>, Value<'a>)>),
 }
 
@@ -195,6 +196,11 @@ impl<'a> Value<'a> {
         encode_bytes(tag::TEXT, text.as_bytes(), out);
     }
 
+    /// Appends what [`Value::encode`] appends for a whole number, without making a value of it.
+    pub fn encode_int(value: i64, out: &mut Vec<u8>) {
+        Number::from(value).encode(tag::NUMBER, tag::BIG_NUMBER, out);
+    }
+
     /// Appends bytes whose order is the order in which reports show keys: NULL first, numbers by size, text by code
     /// point, times by time. Different values have different sort keys.
     pub fn sort_key(&self, out: &mut Vec<u8>) {
@@ -325,18 +331,20 @@ fn encode_elements(tag: u8, elements: &[Value<'_>], out: &mut Vec<u8>) {
 }
 
 fn encode_entries(entries: &[(Value<'_>, Value<'_>)], out: &mut Vec<u8>) {
-    let mut sorted: Vec<Vec<u8>> = entries
+    let mut sorted: Vec<(usize, Vec<u8>)> = entries
         .iter()
         .map(|(name, value)| {
             let mut bytes = name.encoded();
+            let name_bytes = bytes.len();
             value.encode(&mut bytes);
-            bytes
+            (name_bytes, bytes)
         })
         .collect();
-    sorted.sort();
+    // By name alone: of two values with one name readers take the last, or the first, so that their order is a difference.
+    sorted.sort_by(|(a, left), (b, right)| left[..*a].cmp(&right[..*b]));
     out.push(tag::MAP);
     out.extend_from_slice(&(sorted.len() as u64).to_le_bytes());
-    out.extend(sorted.into_iter().flatten());
+    out.extend(sorted.into_iter().flat_map(|(_, bytes)| bytes));
 }
 
 /// Bytes in their order, with an end that sorts before every continuation: 0x00 becomes 0x00 0xff, the end is 0x00 0x00.

@@ -74,16 +74,10 @@ impl Number {
     }
 
     fn parse_bytes(text: &[u8]) -> Option<Self> {
-        let (negative, rest) = match text.first()? {
-            b'-' => (true, &text[1..]),
-            b'+' => (false, &text[1..]),
-            _ => (false, text),
-        };
-        // Most numbers are short and whole.
-        if (1..=18).contains(&rest.len()) && rest.iter().all(u8::is_ascii_digit) {
-            let value = rest.iter().fold(0i64, |sum, d| sum * 10 + i64::from(d - b'0'));
-            return Some(Self::from(if negative { -value } else { value }));
+        if let Some(value) = Self::short_int(text) {
+            return Some(Self::from(value));
         }
+        let (negative, rest) = signed(text)?;
         let (mantissa, power) = match rest.iter().position(|b| matches!(b, b'e' | b'E')) {
             Some(at) => (&rest[..at], std::str::from_utf8(&rest[at + 1..]).ok()?.parse::<i64>().ok()?),
             None => (rest, 0),
@@ -108,6 +102,16 @@ impl Number {
         let all: Vec<u8> = whole.iter().chain(fraction).copied().collect();
         let value = BigInt::parse_bytes(&all, 10)?;
         Some(Self::from_big(if negative { -value } else { value }, exponent))
+    }
+
+    /// Reads a whole number of at most 18 digits, as most numbers are; `None` says only that it looks otherwise.
+    pub fn short_int(text: &[u8]) -> Option<i64> {
+        let (negative, digits) = signed(text)?;
+        if !(1..=18).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let value = digits.iter().fold(0i64, |sum, d| sum * 10 + i64::from(d - b'0'));
+        Some(if negative { -value } else { value })
     }
 
     /// The number whose digits are the shortest that give back this float; `None` for NaN and infinities.
@@ -248,6 +252,15 @@ impl Number {
     fn scientific(&self) -> String {
         format!("{}e{}", self.big(), self.exponent)
     }
+}
+
+/// Whether a minus stands before it, and the rest.
+fn signed(text: &[u8]) -> Option<(bool, &[u8])> {
+    Some(match text.first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    })
 }
 
 impl From<i64> for Number {

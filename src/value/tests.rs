@@ -64,7 +64,8 @@ fn json_is_compared_by_meaning() {
     assert!(!same("[1,2]", "[2,1]"));
     assert!(!same(r#"{"a":9007199254740993}"#, r#"{"a":9007199254740992}"#));
     assert!(!same(r#"{"a":1,"a":1}"#, r#"{"a":1}"#));
-    assert!(same(r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#));
+    assert!(same(r#"{"a":1,"b":0,"a":2}"#, r#"{"b":0,"a":1.0,"a":2}"#));
+    assert!(!same(r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#));
     assert!(!same(r#"{"a":null}"#, "{}"));
     assert!(json::has_duplicate_keys(&json::parse(r#"[{"x":{"a":1,"a":1}}]"#).expect("JSON")));
     for bad in ["", "{", "[1,]", "01", "1 2", r#""\ud800""#, "nul", "{\"a\":1,}", "'a'", "NaN"] {
@@ -135,6 +136,24 @@ fn floats_narrow_but_never_into_infinity() {
     assert!(narrow(0.1).same(&Value::Float32(0.1)));
     assert!(!narrow(1e39).same(&Value::Float32(f32::INFINITY)));
     assert!(narrow(f64::INFINITY).same(&Value::Float32(f32::INFINITY)));
+}
+
+#[test]
+fn a_number_is_a_single_only_as_it_is_written() {
+    let single = |t: &'static str| to(text(t), Class::Float32).expect("a number");
+    for (written, meant) in
+        [("0.1", 0.1), ("1.100000023841858", 1.1), ("1.1000000238418579", 1.1), ("16777216", 16_777_216.0)]
+    {
+        assert!(single(written).same(&Value::Float32(meant)), "{written}");
+    }
+    for (written, near) in [
+        ("0.10000000001", 0.1),
+        ("1.1000000238418578", 1.1),
+        ("16777217", 16_777_216.0),
+        ("3.5e38", f32::MAX),
+    ] {
+        assert!(!single(written).same(&Value::Float32(near)), "{written}");
+    }
 }
 
 #[test]

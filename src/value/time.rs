@@ -159,6 +159,46 @@ fn infinity(text: &str) -> Option<Moment> {
 
 /// Reads a timestamp: a date, alone or followed by `T` or a space, a time and perhaps an offset; `infinity`, `-infinity`.
 pub fn parse_timestamp(text: &str) -> Option<ParsedTimestamp> {
+    usual_timestamp(text.as_bytes()).or_else(|| any_timestamp(text))
+}
+
+/// Reads what most timestamps look like, `YYYY-MM-DDTHH:MM:SS[.fraction][Z]` with a `T` or a space; `None` says only that it
+/// looks otherwise.
+fn usual_timestamp(text: &[u8]) -> Option<ParsedTimestamp> {
+    let (stem, mut rest) = text.split_first_chunk::<19>()?;
+    let is_usual = stem.iter().zip(b"0000-00-00T00:00:00").all(|(byte, shape)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        b'T' => matches!(byte, b'T' | b' '),
+        other => byte == other,
+    });
+    let number =
+        |from: usize, to: usize| stem[from..to].iter().fold(0, |sum, d| sum * 10 + u32::from(d - b'0'));
+    let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
+    let (hour, minute, second) = (number(11, 13), number(14, 16), number(17, 19));
+    // A day that every month has needs no calendar.
+    let in_range =
+        (1..=12).contains(&month) && (1..=28).contains(&day) && hour < 24 && minute < 60 && second < 60;
+    if !is_usual || !in_range {
+        return None;
+    }
+    let mut nanos = 0;
+    if let [b'.', fraction @ ..] = rest {
+        let shown = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+        let digits = fraction.get(..shown).filter(|digits| (1..=9).contains(&digits.len()))?;
+        nanos = digits.iter().fold(0, |sum, d| sum * 10 + i64::from(d - b'0')) * 10i64.pow(9 - shown as u32);
+        rest = &fraction[shown..];
+    }
+    let offset_s = match rest {
+        [] => None,
+        b"Z" => Some(0),
+        _ => return None,
+    };
+    let seconds =
+        days_from_civil(year.into(), month, day) * 86_400 + i64::from((hour * 60 + minute) * 60 + second);
+    Some(ParsedTimestamp { local: Moment::At(i128::from(seconds) * SECOND_NS + i128::from(nanos)), offset_s })
+}
+
+fn any_timestamp(text: &str) -> Option<ParsedTimestamp> {
     if let Some(local) = infinity(text) {
         return Some(ParsedTimestamp { local, offset_s: None });
     }
@@ -441,6 +481,34 @@ mod tests {
         fn days_and_back(days in -200_000_000i64..200_000_000) {
             let (y, m, d) = civil_from_days(days);
             prop_assert_eq!(days_from_civil(y, m, d), days);
+        }
+
+        #[test]
+        fn the_usual_form_is_read_as_every_other(
+            (year, month, day) in (0u32..=9999, 0u32..=13, 0u32..=32),
+            (hour, minute, second) in (0u32..=25, 0u32..=61, 0u32..=61),
+            separator in "[T tx]",
+            rest in "([.,][0-9]{0,11})?(Z|z|[+]01:00| BC)?",
+            at in 0usize..40,
+            other in any::<char>(),
+        ) {
+            let text = format!("{year:04}-{month:02}-{day:02}{separator}{hour:02}:{minute:02}:{second:02}{rest}");
+            let mut broken: Vec<char> = text.chars().collect();
+            let at = at % broken.len();
+            broken[at] = other;
+            for text in [text, broken.iter().collect()] {
+                if let Some(parsed) = usual_timestamp(text.as_bytes()) {
+                    prop_assert_eq!(any_timestamp(&text), Some(parsed), "{}", text);
+                }
+            }
+        }
+
+        #[test]
+        fn usual_timestamps_are_read_the_short_way(s in -62_000_000_000i64..250_000_000_000, zoned in any::<bool>()) {
+            let text = format_timestamp(Moment::At(i128::from(s) * SECOND_NS + 120_000_000), zoned);
+            let parsed = usual_timestamp(text.as_bytes());
+            prop_assert!(parsed.is_some() || !(1..=28).contains(&text[8..10].parse().unwrap_or(31)), "{}", text);
+            prop_assert!(parsed.is_none() || parsed == any_timestamp(&text), "{}", text);
         }
 
         #[test]

@@ -465,3 +465,23 @@ fn a_key_whose_rows_all_do_not_parse_is_a_duplicate() {
         (&1.into(), &2.into(), &1.into())
     );
 }
+
+#[test]
+fn lines_that_end_with_a_carriage_return_alone_are_said_to() {
+    let project = two_csvs("");
+    project.write("a.csv", "id,v\r1,x\r2,y\r");
+    let ran = project.recon(&["stage"]);
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert!(ran.stderr.contains("a.csv holds a carriage return"), "{}", ran.stderr);
+    project.write("a.csv", "id,v\r\n1,x\r\n");
+    assert_eq!(project.recon(&["stage"]).code, 0);
+}
+
+#[test]
+fn a_precision_on_what_is_no_time_is_refused() {
+    let project = two_csvs(&format!("{FIELDS}v = {{ from = \"v\", precision = \"ms\" }}\n"));
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    let ran = project.recon(&["diff"]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("field `v`: a precision on a field that is no time"), "{}", ran.stderr);
+}

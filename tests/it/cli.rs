@@ -94,6 +94,10 @@ fn wrong_words_on_the_command_line() {
     let commands = [
         "frobnicate",
         "stge",
+        "rest",
+        "migrate",
+        "replay --help",
+        "report last",
         "stage both",
         "stage --max-errors many",
         "stage --memory nonsense",
@@ -172,6 +176,131 @@ fn a_project_is_the_same_from_wherever_recon_is_called() {
 }
 
 #[test]
+fn a_home_elsewhere_is_the_same_however_the_spec_is_named() {
+    let shell = Shell::new();
+    shell.write("recon.toml", SPEC);
+    shell.write("a.csv", "id,n\n1,x\n");
+    shell.write("b.csv", "id,n\n1,x\n");
+    assert_eq!(shell.recon("stage --home deep/below/home").code, 0);
+    for spec in [shell.path().join("recon.toml").display().to_string(), "./deep/../recon.toml".to_owned()] {
+        let said = shell.recon(&format!("diff --home deep/below/home --spec {spec}"));
+        assert_eq!(said.code, 0, "{spec}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn reports_never_take_the_place_of_other_files() {
+    let shell = project();
+    assert_eq!(shell.recon("stage").code, 0);
+    assert_eq!(shell.recon("diff --out new").code, 1);
+    assert_eq!(shell.recon("diff --out new").code, 1, "what recon wrote may be written anew");
+    for name in ["missing.csv", "summary.json", "extra.tmp"] {
+        shell.write(&format!("mine/{name}"), "mine");
+        let said = shell.recon("diff --out mine");
+        assert!(said.code == 2 && said.stderr.contains(&format!("mine/{name}")), "{}", said.stderr);
+        assert_eq!(shell.read(&format!("mine/{name}")), b"mine");
+        fs::remove_file(shell.path().join("mine").join(name)).expect("it is there");
+    }
+    // Not even where recon wrote before: an input stays what it is.
+    shell.write("recon.toml", &SPEC.replace("\"a.csv\"", "\"new/missing.csv\""));
+    let said = shell.recon("diff --out new");
+    assert!(said.code == 2 && said.stderr.contains("an input of dataset `a`"), "{}", said.stderr);
+}
+
+#[test]
+fn check_binds_the_sql_of_a_staged_spec() {
+    let shell = project();
+    shell.write("recon.toml", &format!("{SPEC}where = \"nn = 'x'\"\n"));
+    assert_eq!(shell.recon("check").code, 0, "before it is staged nobody knows the columns");
+    assert_eq!(shell.recon("stage").code, 0);
+    let mut text = shell.transcript(&["check"]);
+    let fields = "[entities.image.fields]\nid = \"id\"\n";
+    for field in [
+        "n = \"lowr(n)\"",
+        "n = { to = \"m\" }",
+        "n = { sql = \"source < trget\" }",
+        "n = { sql = \"source = target\" }",
+    ] {
+        shell.write("recon.toml", &format!("{SPEC}{fields}{field}\n"));
+        text.push_str(&shell.transcript(&["check"]));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn quiet_is_results_alone_and_verbose_is_more() {
+    let shell = project();
+    insta::assert_snapshot!(shell.transcript(&["stage --quiet", "diff --quiet", "status --quiet"]));
+    let said = shell.recon("diff -v");
+    for word in ["hashed", "joined both sides", "judged what differs", "seconds"] {
+        assert!(said.stderr.contains(word), "{word}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn names_cannot_command_the_terminal() {
+    let shell = project();
+    shell.write("a.csv", "id,n\u{1b}[2J\n1,x\n");
+    shell.write("b.csv", "id,n\u{1b}[2J\n1,y\n");
+    for command in ["stage", "check", "diff", "show 1"] {
+        let said = shell.recon(command);
+        assert!(!format!("{}{}", said.stdout, said.stderr).contains('\u{1b}'), "{command}: {}", said.stdout);
+    }
+}
+
+#[test]
+fn long_values_are_cut_where_they_differ() {
+    let shell = project();
+    let long = "a".repeat(500);
+    shell.write("a.csv", &format!("id,n\n1,{long}SOURCE{long}\n"));
+    shell.write("b.csv", &format!("id,n\n1,{long}TARGET{long}\n"));
+    assert_eq!(shell.recon("stage").code, 0);
+    let said = shell.recon("diff").stdout;
+    assert!(
+        said.contains("aSOURCEa") && said.contains("aTARGETa") && said.contains("(480 before) …"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_redacted_key_is_not_to_be_shown() {
+    let shell = project();
+    assert_eq!(shell.recon("stage").code, 0);
+    let said = shell.recon("diff --redact id").stdout;
+    assert!(!said.contains("show -e") && said.contains("next: see mismatches.csv there"), "{said}");
+}
+
+#[test]
+fn what_is_wrong_with_a_spec_is_said_with_the_way_out() {
+    let shell = project();
+    let mut text = String::new();
+    let specs = [
+        SPEC.replace("[\"id\"]", "[]"),
+        SPEC.replace("\"a.csv\"", "\"[\""),
+        SPEC.replace("[\"id\"]", "[\"ID\"]"),
+        "[entities.x]\nsource = \"a\"\ntarget = \"b\"\n".to_owned(),
+    ];
+    for spec in specs {
+        shell.write("recon.toml", SPEC);
+        shell.recon("stage");
+        shell.write("recon.toml", &spec);
+        text.push_str(&shell.transcript(&["check", "diff"]));
+    }
+    shell.write("b.csv", "ID,n\n1,x\n");
+    shell.write("recon.toml", SPEC);
+    text.push_str(&shell.transcript(&["stage", "diff"]));
+    shell.write(
+        "recon.toml",
+        &format!(
+            "{}[entities.image.fields]\nn = {{ type = \"int\", tolerance = 1 }}\n",
+            SPEC.replace("key = [\"id\"]\n", "")
+        ),
+    );
+    text.push_str(&shell.transcript(&["diff"]));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     use std::process::{Command, Stdio};
     let shell = project();
@@ -186,4 +315,17 @@ fn a_reader_that_goes_away_is_no_failure() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("recon ends");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(1), &b""[..]));
+}
+
+#[test]
+fn a_redacted_key_is_no_next_step() {
+    let shell = project();
+    shell.recon("stage");
+    let said = shell.recon("diff --redact id");
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(said.stdout.contains("image redacted:"), "{}", said.stdout);
+    assert!(!said.stdout.contains(" show "), "{}", said.stdout);
+    assert!(said.stdout.contains("next: see mismatches.csv there"), "{}", said.stdout);
+    let said = shell.recon("diff --redact n");
+    assert!(said.stdout.contains("next: recon show -e image "), "{}", said.stdout);
 }

@@ -76,7 +76,10 @@ fn every_type_is_exact_and_one_changed_attribute_is_found_as_that() {
     }
     project.write("export/data.json", lines);
     // Two tables, and a table and its export.
-    project.write("recon.toml", dataset("a", first, "segments = 3") + &dataset("b", second, "consistent = true") + ENTITY);
+    project.write(
+        "recon.toml",
+        dataset("a", first, "segments = 3") + &dataset("b", second, "consistent = true") + ENTITY,
+    );
     let staged = project.recon_with(&["stage"], &ENVIRONMENT);
     assert_eq!(staged.code, 0, "{}", staged.stderr);
     assert!(staged.stdout.contains("a: 40 rows from 3 units"), "{}", staged.stdout);
@@ -130,7 +133,10 @@ fn a_partition_is_queried_alone() {
     }
     let project = Project::new();
     let one = dataset("a", "partition", "partition = \"P#1\"");
-    project.write("recon.toml", one + &dataset("b", "partition", "max_rcu = 1000") + ENTITY + "target_where = \"pk = 'P#1'\"\n");
+    project.write(
+        "recon.toml",
+        one + &dataset("b", "partition", "max_rcu = 1000") + ENTITY + "target_where = \"pk = 'P#1'\"\n",
+    );
     let staged = project.recon_with(&["stage"], &ENVIRONMENT);
     assert_eq!(staged.code, 0, "{}", staged.stderr);
     assert!(staged.stdout.contains("a: 10 rows from 1 unit"), "{}", staged.stdout);
@@ -150,7 +156,11 @@ fn what_goes_wrong_is_said_with_its_next_step() {
     let ran = project.recon_with(&["stage"], &ENVIRONMENT);
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert!(ran.stderr.contains("check that the endpoint is there"), "{}", ran.stderr);
-    let nobody = [("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_CONFIG_FILE", "/dev/null"), ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")];
+    let nobody = [
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+    ];
     let ran = project.recon_with(&["stage"], &nobody);
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert!(ran.stderr.contains("no credentials were found; tried: environment"), "{}", ran.stderr);

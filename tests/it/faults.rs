@@ -4,8 +4,11 @@
 mod changes;
 mod damage;
 mod disk;
+mod memory;
 mod moments;
+mod panics;
 mod points;
 mod process;
 mod project;
+mod reports;
 mod runners;

@@ -3,13 +3,17 @@
 mod bad_input;
 mod cli;
 mod demo;
+mod duplicates;
 mod dynamodb;
+mod expressions;
 #[cfg(feature = "faults")]
 mod faults;
 mod golden;
 mod layering;
 mod mysql;
 mod naive;
+mod odd_paths;
+mod paths;
 mod postgres;
 mod project;
 mod random;

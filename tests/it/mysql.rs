@@ -120,8 +120,18 @@ fn what_goes_wrong_is_said_with_its_place_and_next_step() {
         (with("reader:wr0ng", name), "table = \"images\"", "cannot connect", "check user and password"),
         (with("reader:s3cret", name), "table = \"images\"", "cannot connect", "the user's rights to it"),
         (with("root", "nowhere"), "table = \"images\"", "cannot connect", "check the database's name"),
-        ("mysql://me:s3cret@127.0.0.1:1/db".to_owned(), "table = \"images\"", "cannot connect", "check that the server is there"),
-        (database.url.clone(), "query = \"select nothing from images\"", "cannot read the query", "recon check"),
+        (
+            "mysql://me:s3cret@127.0.0.1:1/db".to_owned(),
+            "table = \"images\"",
+            "cannot connect",
+            "check that the server is there",
+        ),
+        (
+            database.url.clone(),
+            "query = \"select nothing from images\"",
+            "cannot read the query",
+            "recon check",
+        ),
     ] {
         let project = Project::new();
         let side = |name: &str| format!("[datasets.{name}]\nkind = \"mysql\"\nurl = \"{url}\"\n{what}\n\n");

@@ -34,7 +34,12 @@ const TYPES: &[(&str, &str, &str, &str)] = &[
     ("numbers", "numeric[]", "'{1.0,NULL,NaN}'", "'{1.0,NULL,2}'"),
     ("grid", "int[]", "'{{1,2},{3,4}}'", "'{{1,2},{4,3}}'"),
     ("labels", "text[]", "array['a,b', '', null, 'é\"']", "array['a', 'b', '', null, 'é\"']"),
-    ("moments", "timestamptz[]", "'{2024-05-01 10:00:00+02,infinity}'", "'{2024-05-01 10:00:01+02,infinity}'"),
+    (
+        "moments",
+        "timestamptz[]",
+        "'{2024-05-01 10:00:00+02,infinity}'",
+        "'{2024-05-01 10:00:01+02,infinity}'",
+    ),
     ("address", "inet", "'192.168.0.1'", "'192.168.0.1/24'"),
     ("network", "cidr", "'10.0.0.0/8'", "'10.0.0.0/9'"),
     ("bits", "bit(3)", "B'101'", "B'100'"),
@@ -114,12 +119,11 @@ fn a_table_equals_its_own_csv() {
     // The text of a list is PostgreSQL's own, not JSON, and so is that of a year before Christ; and a CSV keeps padding.
     let left_out = ["numbers", "grid", "labels", "moments", "old_day", "padded"];
     let columns: Vec<&str> = TYPES.iter().map(|(name, ..)| *name).filter(|n| !left_out.contains(n)).collect();
-    let csv = database.run(&format!(
-        "copy (select k, {} from a) to stdout (format csv, header)",
-        columns.join(", ")
-    ));
+    let csv = database
+        .run(&format!("copy (select k, {} from a) to stdout (format csv, header)", columns.join(", ")));
     project.write("b.csv", csv);
-    let ignored: Vec<String> = left_out.iter().map(|name| format!("{name} = {{ ignore = true }}\n")).collect();
+    let ignored: Vec<String> =
+        left_out.iter().map(|name| format!("{name} = {{ ignore = true }}\n")).collect();
     let fields: Vec<String> = columns.iter().map(|name| format!("{name} = \"{name}\"\n")).collect();
     project.write(
         "recon.toml",
@@ -150,7 +154,9 @@ fn ranges_partitions_views_and_queries_give_every_row_once() {
          insert into p select * from a; \
          create view v as select * from a; analyze a",
     );
-    for target in ["table = \"p\"", "table = \"v\"", "query = \"select * from a -- all of it\"", "table = \"a\""] {
+    for target in
+        ["table = \"p\"", "table = \"v\"", "query = \"select * from a -- all of it\"", "table = \"a\""]
+    {
         let project = Project::new();
         project.write("recon.toml", spec("table = \"a\"", target, &database, ""));
         let staged = project.recon(&["stage"]);
@@ -198,12 +204,23 @@ fn what_goes_wrong_is_said_with_its_place_and_next_step() {
         (reader, "table = \"secret\"", "public.secret may not be read", "grant select on"),
         (nobody, "table = \"images\"", "cannot connect", "check the database's name"),
         (unreachable, "table = \"images\"", "cannot connect", "check that the server is there"),
-        (database.url.clone(), "query = \"select nothing from images\"", "cannot run the query", "recon check"),
-        (format!("{}?sslmode=require", database.url), "table = \"images\"", "cannot connect", "check sslmode"),
+        (
+            database.url.clone(),
+            "query = \"select nothing from images\"",
+            "cannot run the query",
+            "recon check",
+        ),
+        (
+            format!("{}?sslmode=require", database.url),
+            "table = \"images\"",
+            "cannot connect",
+            "check sslmode",
+        ),
     ];
     for (url, what, message, help) in cases {
         let project = Project::new();
-        let side = |name: &str| format!("[datasets.{name}]\nkind = \"postgres\"\nurl = \"{url}\"\n{what}\n\n");
+        let side =
+            |name: &str| format!("[datasets.{name}]\nkind = \"postgres\"\nurl = \"{url}\"\n{what}\n\n");
         let entity = "[entities.row]\nsource = \"a\"\ntarget = \"b\"\nkey = [\"k\"]\n";
         project.write("recon.toml", format!("{}{}{entity}", side("a"), side("b")));
         let ran = project.recon(&["stage"]);

@@ -54,15 +54,24 @@ fn what_a_column_holds_decides_its_type() {
 fn a_value_of_another_class_than_its_column_is_a_failure_by_name() {
     let project = Project::new();
     let db = Connection::open(project.path("a.db")).unwrap();
-    db.execute_batch("create table t (k integer primary key, n integer); insert into t values (1, 1), (2, 'two'), (3, 3)").unwrap();
-    project.write("recon.toml", spec(&sqlite("table = \"t\""), &sqlite("query = \"select k, n from t where k > 0 -- all\"")));
+    db.execute_batch(
+        "create table t (k integer primary key, n integer); insert into t values (1, 1), (2, 'two'), (3, 3)",
+    )
+    .unwrap();
+    project.write(
+        "recon.toml",
+        spec(&sqlite("table = \"t\""), &sqlite("query = \"select k, n from t where k > 0 -- all\"")),
+    );
     let staged = project.recon(&["stage"]);
     assert_eq!(staged.code, 3, "{}", staged.stderr);
     assert!(staged.stderr.contains("declared `INTEGER`, holds 2 numbers, 1 texts"), "{}", staged.stderr);
     let ran = project.recon(&["diff", "--out", "out"]);
     assert_eq!(ran.code, 3);
     let row = &project.summary("out")["entities"]["row"];
-    assert_eq!((&row["matched"], &row["unchecked"], &row["unchecked_target"]), (&2.into(), &1.into(), &1.into()));
+    assert_eq!(
+        (&row["matched"], &row["unchecked"], &row["unchecked_target"]),
+        (&2.into(), &1.into(), &1.into())
+    );
     assert!(project.read("out/failures.csv").contains("a text in a column of int"));
 }
 

@@ -118,6 +118,14 @@ fn temporary(path: &Path) -> PathBuf {
     path.with_extension("tmp")
 }
 
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// A disk that refuses.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|f| f.sync_all()).or_failed(|| format!("cannot sync {}", folder.display()))
+}
+
 /// Writes a whole file under a temporary name, makes it durable, and renames it.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ pub mod summary;
 pub mod terminal;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 use arrow::array::{Array, AsArray};
@@ -14,10 +15,9 @@ use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 
 use super::diff::EntityResult;
-use super::hash::UNPARSED;
-use super::plan::Side;
-use crate::error::Result;
-use crate::query::{literal, render};
+use crate::error::{Context, Error, Result};
+use crate::fault;
+use crate::query::{self, literal, render};
 use crate::warehouse::Warehouse;
 use csv::{CsvFile, Style};
 
@@ -34,13 +34,56 @@ pub struct Example {
     pub source: Option<String>,
     /// The target's value.
     pub target: Option<String>,
+    /// The kinds of both values, as in `string` or `absent`.
+    pub kinds: [String; 2],
+    /// The key as `recon show` takes it; `None` where a field of it is redacted.
+    pub shown_by: Option<Vec<(String, Option<String>)>>,
+}
+
+/// The files of a diff's reports. The summary stands for all of them: it is the first to go and the last to come.
+const SUMMARY: &str = "summary.json";
+const TABLES: [&str; 5] = ["mismatches.csv", "missing.csv", "extra.csv", "duplicates.csv", "failures.csv"];
+
+/// Makes a folder ready for reports; what a killed run had begun to write there goes.
+///
+/// # Errors
+/// A folder that cannot be made.
+pub fn begin(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).or_failed(|| format!("cannot write {}", folder.display()))?;
+    for name in TABLES.iter().chain([&SUMMARY]) {
+        // It is there only after a kill, and in the way of nobody.
+        let _ = fs::remove_file(folder.join(name).with_extension("tmp"));
+    }
+    Ok(())
+}
+
+/// Takes the summary of an earlier run away, so that its counts are never beside the tables of this one.
+fn forget_summary(folder: &Path) -> Result<()> {
+    let path = folder.join(SUMMARY);
+    match fs::remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::failed(format!("cannot replace {}", path.display())).caused_by(e))
+        }
+        _ => csv::sync_folder(folder),
+    }
+}
+
+/// Writes `summary.json`, once the tables have their names for good.
+///
+/// # Errors
+/// A disk that is full or refuses.
+pub fn write_summary(folder: &Path, text: &str) -> Result<()> {
+    csv::sync_folder(folder)?;
+    fault::point("report.before-summary");
+    csv::write_whole(&folder.join(SUMMARY), text)?;
+    csv::sync_folder(folder)
 }
 
 /// How many differing cells the terminal shows.
 const EXAMPLES_MAX: usize = 5;
 
 /// Writes `mismatches.csv`, `missing.csv`, `extra.csv`, `duplicates.csv` and `failures.csv` into a folder and returns the
-/// first differences.
+/// first differences. The summary of an earlier run in that folder goes first.
 ///
 /// # Errors
 /// What the engine says; a disk that is full.
@@ -51,6 +94,7 @@ pub fn write_csvs(
     style: &Style,
 ) -> Result<Vec<Example>> {
     let layout = Layout::new(results);
+    forget_summary(folder)?;
     let examples = mismatches(results, warehouse, folder, style, &layout)?;
     records(results, warehouse, folder, style, &layout, "missing.csv", 2)?;
     records(results, warehouse, folder, style, &layout, "extra.csv", 3)?;
@@ -161,8 +205,12 @@ fn mismatches(
                 ]);
                 write(&mut file, &cells)?;
                 if examples.len() < EXAMPLES_MAX {
+                    let kinds = [width + 5, width + 6].map(|i| text(&batch, i, row).unwrap_or_default());
+                    let open = !result.key.iter().any(|name| style.redact.contains(name));
+                    let shown_by = open.then(|| result.key.iter().cloned().zip(key).collect());
                     let key = cells[1..=width].to_vec();
-                    examples.push(Example { entity: result.name.clone(), key, field, source, target });
+                    let entity = result.name.clone();
+                    examples.push(Example { entity, key, field, source, target, kinds, shown_by });
                 }
             }
             Ok(())
@@ -197,10 +245,24 @@ fn each_record(
             places.push(render(include_str!("../../../queries/reconcile/report_places.sql"), &pieces));
         }
     }
+    // Only of a duplicate may all rows be such that did not parse.
+    let keys = match verdict {
+        5 => unparsed_keys(result),
+        _ => "select null::bigint as pos, false as on_target where false".to_owned(),
+    };
     let (places, verdict) = (places.join("\nunion all\n"), verdict.to_string());
-    let pieces = [("records", records.as_str()), ("places", &places), ("verdict", &verdict)];
+    let pieces = [("records", records.as_str()), ("places", &places), ("keys", &keys), ("verdict", &verdict)];
     let sql = render(include_str!("../../../queries/reconcile/report_records.sql"), &pieces);
     warehouse.stream(&sql, |batch| (0..batch.num_rows()).try_for_each(|row| each(&batch, row)))
+}
+
+fn unparsed_keys(result: &EntityResult) -> String {
+    let texts: String = (0..result.key.len()).map(|i| format!(", u{i}")).collect();
+    format!("select pos, on_target{texts} from read_parquet({})", unparsed_file(result))
+}
+
+fn unparsed_file(result: &EntityResult) -> String {
+    query::file(&result.unparsed)
 }
 
 /// A record's text of every field of the plan; the columns come after verdict, on_target and pos.
@@ -246,7 +308,8 @@ fn duplicates(
     let mut file = CsvFile::create(&folder.join("duplicates.csv"), style, header)?;
     for result in results {
         each_record(result, warehouse, 5, |batch, row| {
-            let texts = unparsed_key(result, batch, row).unwrap_or_else(|| field_texts(result, batch, row));
+            let unparsed = unparsed_key(result, batch, row);
+            let texts = unparsed.unwrap_or_else(|| field_texts(result, batch, row));
             let equal = batch.column_by_name("equal").is_some_and(|c| c.as_boolean().value(row));
             let mut cells = vec![Some(result.name.clone())];
             cells.extend(layout.key(result, style, &texts));
@@ -261,10 +324,9 @@ fn duplicates(
 
 /// The key of a record of which only rows are known that did not parse.
 fn unparsed_key(result: &EntityResult, batch: &RecordBatch, row: usize) -> Option<Vec<Option<String>>> {
-    let nth = usize::try_from(number(batch, "pos", row)?.checked_sub(UNPARSED)?).ok()?;
-    let side = if batch.column(1).as_boolean().value(row) { Side::Target } else { Side::Source };
-    let (_, unparsed) = result.unparsed.iter().filter(|(s, _)| *s == side).nth(nth)?;
-    Some(unparsed.key.iter().map(|v| v.display().map(|text| text.into_owned())).collect())
+    let first = batch.schema().index_of("u0").ok()?;
+    let texts: Vec<_> = (0..result.key.len()).map(|i| text(batch, first + i, row)).collect();
+    texts.iter().any(Option::is_some).then_some(texts)
 }
 
 fn failures(
@@ -276,47 +338,85 @@ fn failures(
 ) -> Result<()> {
     let header = layout.header(["stage", "class", "code", "column", "message", "attempts"]);
     let mut file = CsvFile::create(&folder.join("failures.csv"), style, header)?;
-    let fixed = |code: &str, column: Option<String>, message: String| {
-        let texts = ["stage", "permanent", code].map(|text| Some(text.to_owned()));
-        texts.into_iter().chain([column, Some(message), Some("1".to_owned())]).collect::<Vec<_>>()
-    };
-    // A row of a dataset that several entities share is reported once.
+    // The rows of a dataset that several entities share are reported once.
     let mut seen = BTreeSet::new();
     for result in results {
-        for (side, row) in &result.unparsed {
-            let owned = result.owns_unparsed[usize::from(*side == Side::Target)];
-            if !owned && !seen.insert((row.unit.clone(), row.line, row.message.clone())) {
-                continue;
-            }
-            let texts: Vec<_> = row.key.iter().map(|v| v.display().map(|t| t.into_owned())).collect();
-            let mut key = if owned { layout.key(result, style, &texts) } else { Vec::new() };
-            key.resize(layout.keys.len(), None);
-            let place = row.line.map_or_else(|| row.unit.clone(), |line| format!("{}:{line}", row.unit));
-            let mut cells =
-                vec![Some(if owned { result.name.clone() } else { String::new() }).filter(|n| !n.is_empty())];
-            cells.extend(key);
-            cells.extend(fixed(&row.code, row.column.clone(), format!("{place}: {}", row.message)));
-            write(&mut file, &cells)?;
-        }
-        each_record(result, warehouse, 4, |batch, row| {
-            let texts = field_texts(result, batch, row);
-            let on_target = batch.column(1).as_boolean().value(row);
-            let staged = &result.sides[usize::from(on_target)];
-            let pos = number(batch, "pos", row).unwrap_or(0);
-            let unit = staged.parts.get((pos >> 40) as usize).map_or("", |part| part.unit.as_str());
-            let line = number(batch, "line", row)
-                .map_or_else(|| format!("row {}", (pos & ((1 << 40) - 1)) + 1), |line| line.to_string());
-            let code = batch.column_by_name("code").map(|c| c.as_string::<i32>().value(row).to_owned());
-            let message = batch.column_by_name("message").map(|c| c.as_string::<i32>().value(row).to_owned());
-            let field = number(batch, "failed_field", row).and_then(|i| result.fields.get(i as usize));
-            let mut cells = vec![Some(result.name.clone())];
-            cells.extend(layout.key(result, style, &texts));
-            let message = format!("{unit}:{line}: {}", message.unwrap_or_default());
-            cells.extend(fixed(&code.unwrap_or_default(), field.map(|f| f.name.clone()), message));
-            write(&mut file, &cells)
-        })?;
+        let datasets = [0, 1].map(|side: usize| result.sides[side].dataset.name.as_str());
+        let reported = [0, 1].map(|side| result.owns_unparsed[side] || seen.insert(datasets[side]));
+        unparsed_rows(result, warehouse, style, layout, reported, &mut file)?;
+        uncast_rows(result, warehouse, style, layout, &mut file)?;
     }
     file.finish()
+}
+
+/// What every row of a diff's `failures.csv` has after its key.
+fn failure_cells(code: String, column: Option<String>, message: String) -> [Option<String>; 6] {
+    let word = |text: &str| Some(text.to_owned());
+    [word("stage"), word("permanent"), Some(code), column, Some(message), word("1")]
+}
+
+/// The rows of an entity that did not parse, of the sides of which they are reported.
+fn unparsed_rows(
+    result: &EntityResult,
+    warehouse: &Warehouse,
+    style: &Style,
+    layout: &Layout,
+    reported: [bool; 2],
+    file: &mut CsvFile,
+) -> Result<()> {
+    let template = include_str!("../../../queries/reconcile/report_unparsed.sql");
+    warehouse.stream(&render(template, &[("file", &unparsed_file(result))]), |batch| {
+        for row in 0..batch.num_rows() {
+            let side = usize::from(batch.column(0).as_boolean().value(row));
+            if !reported[side] {
+                continue;
+            }
+            let owned = result.owns_unparsed[side];
+            let key = match owned {
+                true => {
+                    let texts: Vec<_> = (0..result.key.len()).map(|i| text(&batch, 6 + i, row)).collect();
+                    layout.key(result, style, &texts)
+                }
+                false => vec![None; layout.keys.len()],
+            };
+            let unit = text(&batch, 1, row).unwrap_or_default();
+            let place = number(&batch, "line", row).map_or_else(|| unit.clone(), |n| format!("{unit}:{n}"));
+            let message = format!("{place}: {}", text(&batch, 5, row).unwrap_or_default());
+            let mut cells = vec![owned.then(|| result.name.clone())];
+            cells.extend(key);
+            let code = text(&batch, 4, row).unwrap_or_default();
+            cells.extend(failure_cells(code, text(&batch, 3, row), message));
+            write(file, &cells)?;
+        }
+        Ok(())
+    })
+}
+
+/// The rows of an entity that do not cast.
+fn uncast_rows(
+    result: &EntityResult,
+    warehouse: &Warehouse,
+    style: &Style,
+    layout: &Layout,
+    file: &mut CsvFile,
+) -> Result<()> {
+    each_record(result, warehouse, 4, |batch, row| {
+        let texts = field_texts(result, batch, row);
+        let on_target = batch.column(1).as_boolean().value(row);
+        let staged = &result.sides[usize::from(on_target)];
+        let pos = number(batch, "pos", row).unwrap_or(0);
+        let unit = staged.parts.get((pos >> 40) as usize).map_or("", |part| part.unit.as_str());
+        let line = number(batch, "line", row)
+            .map_or_else(|| format!("row {}", (pos & ((1 << 40) - 1)) + 1), |line| line.to_string());
+        let code = batch.column_by_name("code").map(|c| c.as_string::<i32>().value(row).to_owned());
+        let message = batch.column_by_name("message").map(|c| c.as_string::<i32>().value(row).to_owned());
+        let field = number(batch, "failed_field", row).and_then(|i| result.fields.get(i as usize));
+        let mut cells = vec![Some(result.name.clone())];
+        cells.extend(layout.key(result, style, &texts));
+        let message = format!("{unit}:{line}: {}", message.unwrap_or_default());
+        cells.extend(failure_cells(code.unwrap_or_default(), field.map(|f| f.name.clone()), message));
+        write(file, &cells)
+    })
 }
 
 /// Writes the `failures.csv` of a staging: every row that did not parse, by file and line. `files` are pairs of input file and
@@ -334,7 +434,7 @@ pub fn stage_failures(
     let mut file = CsvFile::create(path, style, header)?;
     for (unit, failures) in files {
         let template = include_str!("../../../queries/reconcile/stage_failures.sql");
-        let sql = render(template, &[("file", &literal(&failures.display().to_string()))]);
+        let sql = render(template, &[("file", &query::file(failures))]);
         warehouse.stream(&sql, |batch| {
             (0..batch.num_rows()).try_for_each(|row| {
                 let place =

@@ -50,6 +50,9 @@ fn entity(result: &EntityResult) -> Json {
     if !result.remarks.is_empty() {
         warnings.insert("stage".to_owned(), json!(result.remarks));
     }
+    if !result.spec_remarks.is_empty() {
+        warnings.insert("spec".to_owned(), json!(result.spec_remarks));
+    }
     json!({
         "source_rows": c.source_rows,
         "target_rows": c.target_rows,

@@ -10,15 +10,17 @@ use super::Example;
 /// Longest value shown of a difference.
 const VALUE_CHARS_MAX: usize = 60;
 
-/// The summary of a diff. `command` is how the user calls recon, for the next step.
+/// The summary of a diff. `command` is how the user calls recon, for the next step; without it neither that nor the first
+/// differences are shown.
 pub fn summary(
     results: &[EntityResult],
     examples: &[Example],
     folder: &str,
     exit_code: u8,
-    command: &str,
+    command: Option<&str>,
 ) -> String {
     let mut out = String::new();
+    let examples = if command.is_some() { examples } else { &[] };
     let _ = writeln!(out, "{}", verdicts(results));
     for result in results {
         fields(result, &mut out);
@@ -26,10 +28,17 @@ pub fn summary(
     if !examples.is_empty() {
         let _ = writeln!(out, "\nfirst differences");
         for example in examples {
-            let key: Vec<&str> = example.key.iter().map(|k| k.as_deref().unwrap_or("NULL")).collect();
-            let _ = writeln!(out, "  {} {}  {}", example.entity, key.join(" "), example.field);
-            let _ = writeln!(out, "    source  {}", shown(example.source.as_deref()));
-            let _ = writeln!(out, "    target  {}", shown(example.target.as_deref()));
+            let key: Vec<String> = example.key.iter().map(|k| key_text(k.as_deref())).collect();
+            let _ = writeln!(
+                out,
+                "  {} {}  {}",
+                plain(&example.entity),
+                key.join(" "),
+                field_name(&example.field)
+            );
+            let [source, target] = shown_pair(example);
+            let _ = writeln!(out, "    source  {source}");
+            let _ = writeln!(out, "    target  {target}");
             if let Some((source, target)) = look_alike(example) {
                 let _ = writeln!(out, "    they look alike: {source} against {target}");
             }
@@ -41,13 +50,14 @@ pub fn summary(
         _ => "incomplete: not everything could be compared",
     };
     let _ = writeln!(out, "\n{verdict}; reports in {folder}");
+    let Some(command) = command else { return out };
     if let Some(example) = examples.first() {
-        let mut key: Vec<String> =
-            example.key.iter().map(|k| shell(k.as_deref().unwrap_or_default())).collect();
-        if key.iter().any(|k| k.starts_with('-')) {
-            key.insert(0, "--".to_owned());
-        }
-        let _ = writeln!(out, "next: {command} show -e {} {}", shell(&example.entity), key.join(" "));
+        let _ = match &example.shown_by {
+            Some(key) => {
+                writeln!(out, "next: {command} show -e {}{}", shell(&example.entity), show_args(key))
+            }
+            None => writeln!(out, "next: see mismatches.csv there"),
+        };
     } else if exit_code == 1 {
         let _ = writeln!(out, "next: see missing.csv, extra.csv and duplicates.csv there");
     } else if exit_code == 3 {
@@ -68,7 +78,7 @@ fn verdicts(results: &[EntityResult]) -> Table {
     for r in results {
         let c = &r.counts;
         table.add_row([
-            r.name.clone(),
+            plain(&r.name),
             thousands(c.source_rows),
             thousands(c.target_rows),
             thousands(c.matched),
@@ -86,14 +96,16 @@ fn verdicts(results: &[EntityResult]) -> Table {
 }
 
 fn fields(result: &EntityResult, out: &mut String) {
+    let entity = plain(&result.name);
     for f in &result.fields {
+        let name = field_name(&f.name);
         match f.status {
             "not_compared" => {
-                let reason = f.reason.as_deref().unwrap_or_default();
-                let _ = writeln!(out, "  {}.{}  not compared: {reason}", result.name, f.name);
+                let reason = plain(f.reason.as_deref().unwrap_or_default());
+                let _ = writeln!(out, "  {entity}.{name}  not compared: {reason}");
             }
             _ if f.unequal > 0 => {
-                let _ = write!(out, "  {}.{}  {} unequal", result.name, f.name, thousands(f.unequal));
+                let _ = write!(out, "  {entity}.{name}  {} unequal", thousands(f.unequal));
                 if f.null_mismatch > 0 {
                     let _ = write!(out, ", {} of them against NULL", thousands(f.null_mismatch));
                 }
@@ -101,32 +113,36 @@ fn fields(result: &EntityResult, out: &mut String) {
                     let _ = write!(out, ", by at most {delta}");
                 }
                 if let Some(c) = &f.concentration {
-                    let _ = write!(out, "; {:.0} % of them have {} = {}", c.share * 100.0, c.field, c.value);
+                    let (other, value) = (field_name(&c.field), plain(&c.value));
+                    let _ = write!(out, "; {:.0} % of them have {other} = {value}", c.share * 100.0);
                 }
                 out.push('\n');
             }
             _ if f.equal_by_rule > 0 => {
                 let (n, rule) = (thousands(f.equal_by_rule), f.rule);
-                let _ = writeln!(out, "  {}.{}  {n} equal by the rule `{rule}`", result.name, f.name);
+                let _ = writeln!(out, "  {entity}.{name}  {n} equal by the rule `{rule}`");
             }
             _ => {}
         }
         if let (true, Some(note)) = (f.status == "compared", &f.reason) {
-            let _ = writeln!(out, "  {}.{}  {note}", result.name, f.name);
+            let _ = writeln!(out, "  {entity}.{name}  {}", plain(note));
         }
     }
     for (name, n) in &result.warnings {
-        let _ = writeln!(out, "  {}  warning: {} {}", result.name, thousands(*n), name.replace('_', " "));
+        let words = name.replace('_', " ");
+        let words = if *n == 1 { words.trim_end_matches('s') } else { &words };
+        let _ = writeln!(out, "  {entity}  warning: {} {words}", thousands(*n));
     }
     if result.unassigned > 0 {
         let n = thousands(result.unassigned);
-        let _ = writeln!(out, "  {}  {n} rows of its datasets did not parse and may be its own", result.name);
+        let rows = if result.unassigned == 1 { "row" } else { "rows" };
+        let _ = writeln!(out, "  {entity}  {n} {rows} of its datasets did not parse and may be its own");
     }
-    for remark in &result.remarks {
-        let _ = writeln!(out, "  {}  warning: {remark}", result.name);
+    for remark in result.remarks.iter().chain(&result.spec_remarks) {
+        let _ = writeln!(out, "  {entity}  warning: {}", plain(remark));
     }
     if !result.unmapped.is_empty() {
-        let _ = writeln!(out, "  {}  not mapped: {}", result.name, result.unmapped.join(", "));
+        let _ = writeln!(out, "  {entity}  not mapped: {}", plain(&result.unmapped.join(", ")));
     }
 }
 
@@ -151,27 +167,82 @@ pub fn thousands(n: u64) -> String {
     out
 }
 
-/// A value on one line, cut where it is long.
-fn shown(value: Option<&str>) -> String {
-    let more = value.map_or(0, |text| text.chars().count().saturating_sub(VALUE_CHARS_MAX));
-    match value.and_then(|text| text.char_indices().nth(VALUE_CHARS_MAX).map(|(end, _)| &text[..end])) {
-        Some(short) => format!("{}… ({more} more)", quoted(Some(short))),
-        None => quoted(value),
+/// Both values of a difference.
+fn shown_pair(example: &Example) -> [String; 2] {
+    let (source, target) = (example.source.as_deref(), example.target.as_deref());
+    let same = |(a, b): &(char, char)| a == b;
+    let first = source.zip(target).map(|(a, b)| a.chars().zip(b.chars()).take_while(same).count());
+    let mut pair = [source, target].map(|value| shown(value, first.unwrap_or(0)));
+    for ((text, value), kind) in pair.iter_mut().zip([source, target]).zip(&example.kinds) {
+        match value {
+            None if kind == "absent" => *text = kind.clone(),
+            // What differs is not in the texts.
+            Some(_) if source == target => text.push_str(&format!(" ({kind})")),
+            _ => {}
+        }
     }
+    pair
+}
+
+/// A value on one line. A long one is cut, so that the place is seen at which it begins to differ from the other.
+fn shown(value: Option<&str>, differs_at: usize) -> String {
+    let Some(text) = value else { return quoted(None) };
+    let length = text.chars().count();
+    if length <= VALUE_CHARS_MAX {
+        return quoted(value);
+    }
+    // Some of what is the same before the place, and then as much as there is room for.
+    let skipped = if differs_at < VALUE_CHARS_MAX { 0 } else { differs_at - VALUE_CHARS_MAX / 3 };
+    let skipped = skipped.min(length - VALUE_CHARS_MAX);
+    let part: String = text.chars().skip(skipped).take(VALUE_CHARS_MAX).collect();
+    let more = length - skipped - VALUE_CHARS_MAX;
+    let before = if skipped > 0 { format!("({skipped} before) …") } else { String::new() };
+    let after = if more > 0 { format!("… ({more} more)") } else { String::new() };
+    format!("{before}{}{after}", quoted(Some(&part)))
+}
+
+/// A name or a message without control characters, which could move the cursor or break the line.
+pub fn plain(text: &str) -> String {
+    let escaped = |c: char| match c.is_control() {
+        true => c.escape_default().collect::<String>(),
+        false => c.to_string(),
+    };
+    text.chars().map(escaped).collect()
+}
+
+/// A field's name on one line; it may be empty.
+pub fn field_name(name: &str) -> String {
+    if name.is_empty() { "''".to_owned() } else { plain(name) }
+}
+
+/// A key's value in a line of words: NULL, the text `NULL` and the empty string are three things.
+pub fn key_text(value: Option<&str>) -> String {
+    match value {
+        None => "NULL".to_owned(),
+        Some(text) if text.is_empty() || text == "NULL" => format!("'{text}'"),
+        Some(text) => plain(text),
+    }
+}
+
+/// The arguments by which `recon show` finds a record.
+fn show_args(key: &[(String, Option<String>)]) -> String {
+    let mut out = String::new();
+    for (name, _) in key.iter().filter(|(_, value)| value.is_none()) {
+        out.push_str(&format!(" --null {}", shell(name)));
+    }
+    let values: Vec<String> = key.iter().filter_map(|(_, value)| value.as_deref().map(shell)).collect();
+    if values.iter().any(|value| value.starts_with('-')) {
+        out.push_str(" --");
+    }
+    values.iter().for_each(|value| out.push_str(&format!(" {value}")));
+    out
 }
 
 /// A value on one line, in quotes, so that NULL and the text `NULL` are two things; control characters are escaped so that it
 /// cannot move the cursor.
 pub fn quoted(value: Option<&str>) -> String {
     let Some(text) = value else { return "NULL".to_owned() };
-    let plain: String = text
-        .chars()
-        .flat_map(|c| match c.is_control() {
-            true => c.escape_default().collect::<Vec<_>>(),
-            false => vec![c],
-        })
-        .collect();
-    format!("\"{plain}\"")
+    format!("\"{}\"", plain(text))
 }
 
 /// Letters of other scripts that most fonts draw as Latin ones.
@@ -250,5 +321,17 @@ fn look_alike(example: &Example) -> Option<(String, String)> {
 /// A text as a shell takes it for one word.
 pub fn shell(text: &str) -> String {
     let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/@".contains(c));
-    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    match plain {
+        true => text.to_owned(),
+        // As bash and zsh take escapes.
+        false if text.contains(char::is_control) => {
+            let escaped = |c: char| match c {
+                '\'' | '\\' => format!("\\{c}"),
+                c if c.is_control() => c.to_string().bytes().map(|b| format!("\\x{b:02x}")).collect(),
+                c => c.to_string(),
+            };
+            format!("$'{}'", text.chars().map(escaped).collect::<String>())
+        }
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
 }

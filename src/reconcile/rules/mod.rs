@@ -2,9 +2,10 @@
 //!
 //! Most rules are a normalisation: both sides are brought to one form (`normal.rs`), the form goes into the row hash, and
 //! equal hashes are equal rows. A tolerance cannot be hashed: its values stay beside the hash and a SQL predicate looks at
-//! both (`tolerance.rs`). Whatever is not equal that way is judged here, exactly, on two [`Value`]s.
+//! both (`tolerance.rs`), and so does a predicate of the spec's own (`own_sql.rs`). Whatever is not equal that way is judged here, exactly, on two [`Value`]s.
 
 pub mod normal;
+pub mod own_sql;
 pub mod tolerance;
 
 use crate::spec::{Nulls, Rule};

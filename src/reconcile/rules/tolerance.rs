@@ -31,7 +31,12 @@ pub fn beside(value: &Value<'_>, scale: u32) -> Beside {
     if value.is_null() {
         return Beside::default();
     }
-    let scaled = magnitude(value).and_then(|n| n.to_scaled(scale)).filter(|n| n.abs() < STORED_MAX);
+    let scaled = match value {
+        // Nanoseconds are what is stored of a time.
+        Value::Timestamp { at: Moment::At(ns), .. } if scale == TIME_SCALE => Some(*ns),
+        _ => magnitude(value).and_then(|n| n.to_scaled(scale)),
+    };
+    let scaled = scaled.filter(|n| n.unsigned_abs() < STORED_MAX.unsigned_abs());
     let wide = if scaled.is_some() { None } else { value.display().map(|text| text.into_owned()) };
     Beside { scaled, wide }
 }

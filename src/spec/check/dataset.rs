@@ -228,7 +228,10 @@ impl Checker<'_> {
         if names.contains(&at.value.as_str()) {
             return Some(at.value.clone());
         }
-        let help = did_you_mean(&at.value, names.iter().copied(), "the datasets are");
+        let help = match names {
+            [] => format!("describe it under `[datasets.{}]`", at.value),
+            names => did_you_mean(&at.value, names.iter().copied(), "the datasets are"),
+        };
         self.report(&at.span, format!("no dataset is called `{}`", at.value), help);
         None
     }

@@ -62,6 +62,13 @@ impl Checker<'_> {
 
     fn key(&mut self, entity: &At<String>, raw: &RawEntity) -> Vec<String> {
         let mut key: Vec<String> = Vec::new();
+        if raw.key.as_ref().is_some_and(Vec::is_empty) {
+            self.report(
+                &entity.span,
+                format!("the key of entity `{}` is empty", entity.value),
+                "name its fields, or leave `key` out to compare whole rows",
+            );
+        }
         for at in raw.key.as_deref().unwrap_or_default() {
             if key.contains(&at.value) {
                 self.report(&at.span, format!("`{}` is in the key twice", at.value), "remove one of them");

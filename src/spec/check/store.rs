@@ -49,7 +49,11 @@ impl Checker<'_> {
             [one] => *one,
             [] => {
                 let message = format!("dataset `{}` does not say what to read", name.value);
-                self.report(&name.span, message, "add `table = \"…\"`, `query = \"…\"` or `query_file = \"…\"`");
+                self.report(
+                    &name.span,
+                    message,
+                    "add `table = \"…\"`, `query = \"…\"` or `query_file = \"…\"`",
+                );
                 return None;
             }
             [_, (option, second), ..] => {
@@ -105,7 +109,8 @@ impl Checker<'_> {
             Some(at.value)
         };
         // DynamoDB's own limit of `TotalSegments`.
-        let (segments, rcu_max) = (count(&raw.segments, "segments", 1_000_000), count(&raw.max_rcu, "max_rcu", u32::MAX));
+        let (segments, rcu_max) =
+            (count(&raw.segments, "segments", 1_000_000), count(&raw.max_rcu, "max_rcu", u32::MAX));
         if let (Some(at), None) = (&raw.sort_prefix, &raw.partition) {
             self.report(&at.span, "`sort_prefix` without `partition`", "a Query needs a partition key");
         }

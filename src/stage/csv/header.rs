@@ -53,7 +53,7 @@ impl Columns {
     /// The names in a header record of `path`.
     ///
     /// # Errors
-    /// A header that is broken, or has empty or duplicate names.
+    /// A header that is broken, has empty or duplicate names, or holds the rows too, since no line feed ends it.
     pub(super) fn of_header(record: &RawRecord<'_>, path: &Path) -> Result<Self> {
         let place = format!("the header of {}", path.display());
         let mut names = Vec::with_capacity(record.cells.len());
@@ -67,6 +67,12 @@ impl Columns {
             let name = std::str::from_utf8(&cell.bytes).map_err(|error| {
                 Error::failed(format!("{place} is not UTF-8 (cell {})", i + 1)).caused_by(error)
             })?;
+            if name.replace("\r\n", "").contains('\r') {
+                return Err(Error::failed(format!(
+                    "{place} holds a carriage return: the file's lines seem to end with that alone"
+                ))
+                .help("convert the file to lines that end with a line feed, as with `tr '\\r' '\\n'`"));
+            }
             names.push(name.to_owned());
         }
         Self::new(names, &place)

@@ -17,8 +17,9 @@ use super::CsvSource;
 use super::record::{Dialect, RawCell};
 use crate::error::{ErrorKind, Result};
 use crate::spec::{BytesEncoding, CsvOptions};
+use crate::stage::failures::read;
 use crate::stage::input::Stamp;
-use crate::stage::sink::{COLUMN_LINE, FailureLimit, StagedUnit, UnitSink};
+use crate::stage::sink::{COLUMN_LINE, Failure, FailureLimit, StagedUnit, UnitSink};
 use crate::stage::{Source, Unit};
 
 type Row = Vec<Option<String>>;
@@ -41,7 +42,14 @@ fn without_header() -> CsvOptions {
 
 fn unit(path: &Path) -> Unit {
     let bytes = fs::metadata(path).unwrap().len();
-    Unit { path: path.to_path_buf(), stamp: Stamp::of(path).unwrap(), bytes, expected: None, window: 0 }
+    Unit {
+        path: path.to_path_buf(),
+        stamp: Stamp::of(path).unwrap(),
+        bytes,
+        expected: None,
+        window: 0,
+        is_live: false,
+    }
 }
 
 /// A folder with files, staged one by one.
@@ -81,7 +89,8 @@ impl Files {
             rows.extend(read_part(&folder.join(&part.file), &mut lines));
         }
         assert_eq!(rows.len() as u64, unit.rows);
-        Ok(Staged { rows, lines, unit })
+        let failures = unit.failed.iter().flat_map(|part| read(&part.path(&folder))).collect();
+        Ok(Staged { rows, lines, unit, failures })
     }
 }
 
@@ -90,17 +99,18 @@ struct Staged {
     rows: Vec<Row>,
     lines: Vec<u64>,
     unit: StagedUnit,
+    failures: Vec<Failure>,
 }
 
 impl Staged {
     /// Line, column and message of each failure.
     fn failures(&self) -> Vec<(u64, Option<&str>, &str)> {
-        let failures = self.unit.failures.iter();
+        let failures = self.failures.iter();
         failures.map(|f| (f.line.unwrap(), f.column.as_deref(), f.message.as_str())).collect()
     }
 
     fn cells(&self, nth: usize) -> Vec<(&str, Option<&str>)> {
-        let cells = self.unit.failures[nth].cells.iter();
+        let cells = self.failures[nth].cells.iter();
         cells.map(|(name, value)| (name.as_str(), value.as_deref())).collect()
     }
 
@@ -464,8 +474,8 @@ proptest! {
         let outcome = |block: usize, workers: usize| {
             files.stage(&files.source(options()).with_block_bytes(block), 0, workers).map(|mut staged| {
                 staged.rows.sort();
-                staged.unit.failures.sort_by_key(|failure| failure.line);
-                (staged.rows, format!("{:?}", staged.unit.failures))
+                staged.failures.sort_by_key(|failure| failure.line);
+                (staged.rows, format!("{:?}", staged.failures))
             }).map_err(|error| error.to_string())
         };
         prop_assert_eq!(outcome(block, workers), outcome(1 << 20, 1));

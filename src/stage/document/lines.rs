@@ -26,6 +26,12 @@ pub(crate) trait LineReader {
 
     /// The scalar attributes that can be read from a line that failed.
     fn cells(&self, line: &str) -> BTreeMap<String, Option<String>>;
+
+    /// In a chain of exports, whose key a line that failed has, where that can be read: it takes the place of what the item
+    /// was before.
+    fn failed_change(&self, _line: &str) -> Option<Change> {
+        None
+    }
 }
 
 /// What was read.
@@ -246,7 +252,7 @@ impl<R: LineReader> Worker<'_, R> {
             }
             Err(Stop::Row(fault)) => {
                 self.builder.give_up();
-                self.sink.fail(failure(fault, line, self.reader.cells(text)))
+                self.sink.fail(self.failure(fault, line, text))
             }
             Err(Stop::Fatal(error)) => Err(error),
         }
@@ -257,7 +263,18 @@ impl<R: LineReader> Worker<'_, R> {
         // What stands before the first wrong byte may still hold the key.
         let before = std::str::from_utf8(&bytes[..valid]).unwrap_or_default();
         let fault = RowFault::parse(format!("invalid UTF-8 at byte {}", valid + 1));
-        self.sink.fail(failure(fault, line, self.reader.cells(before)))
+        self.sink.fail(self.failure(fault, line, before))
+    }
+
+    fn failure(&self, fault: RowFault, line: u64, text: &str) -> Failure {
+        Failure {
+            line: Some(line),
+            column: fault.attribute,
+            code: fault.code,
+            message: fault.message,
+            cells: self.reader.cells(text),
+            change: self.reader.failed_change(text),
+        }
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -272,10 +289,6 @@ impl<R: LineReader> Worker<'_, R> {
         self.part.finish()?;
         Ok(self.documents)
     }
-}
-
-fn failure(fault: RowFault, line: u64, cells: BTreeMap<String, Option<String>>) -> Failure {
-    Failure { line: Some(line), column: fault.attribute, code: fault.code, message: fault.message, cells }
 }
 
 #[cfg(test)]

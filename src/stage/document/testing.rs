@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::error::Result;
 use crate::event::{self, Progress};
 use crate::stage::Source;
+use crate::stage::failures::read;
 use crate::stage::sink::{Failure, FailureLimit, META_ATTRIBUTE, META_TYPE, PartColumn, UnitSink};
 
 /// What is not null in a row, by physical column.
@@ -65,7 +66,7 @@ pub(crate) fn stage_with(source: &dyn Source, workers: usize) -> Result<Staged> 
         }
         assert_eq!((staged.rows.len() - before) as u64, done.rows);
         staged.parts += done.parts.len();
-        staged.failures.extend(done.failures);
+        staged.failures.extend(done.failed.iter().flat_map(|part| read(&part.path(folder.path()))));
         staged.columns.extend(done.columns);
     }
     staged.columns.sort();

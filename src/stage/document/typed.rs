@@ -242,20 +242,38 @@ pub(crate) type KeyValues = BTreeMap<String, (Tag, Vec<u8>)>;
 pub(crate) fn read_keys(cursor: &mut Cursor<'_>) -> Result<KeyValues, Stop> {
     let mut keys = KeyValues::new();
     each_member(cursor, |cursor, name| {
-        cursor.expect(b'{', "expected `{` and a type")?;
-        let tag = tag(cursor)?;
-        if !matches!(tag, Tag::S | Tag::N | Tag::B) {
-            return Err(Stop::parse("a key is a string, a number or a binary").in_attribute(name));
-        }
-        let mut value = Vec::new();
-        push_scalar(cursor, tag, &mut value)?;
-        cursor.expect(b'}', "expected `}` after the value")?;
-        match keys.insert(name.to_owned(), (tag, value)) {
+        let value = key_value(cursor).map_err(|stop| stop.in_attribute(name))?;
+        match keys.insert(name.to_owned(), value) {
             None => Ok(()),
             Some(_) => Err(Stop::parse("the same attribute occurs twice").in_attribute(name)),
         }
     })?;
     Ok(keys)
+}
+
+fn key_value(cursor: &mut Cursor<'_>) -> Result<(Tag, Vec<u8>), Stop> {
+    cursor.expect(b'{', "expected `{` and a type")?;
+    let tag = tag(cursor)?;
+    if !matches!(tag, Tag::S | Tag::N | Tag::B) {
+        return Err(Stop::parse("a key is a string, a number or a binary"));
+    }
+    let mut value = Vec::new();
+    push_scalar(cursor, tag, &mut value)?;
+    cursor.expect(b'}', "expected `}` after the value")?;
+    Ok((tag, value))
+}
+
+/// The attributes of these names, as far as an item can be read and they could be a key's. For lines that failed.
+pub(crate) fn salvage_keys(cursor: &mut Cursor<'_>, names: &[String]) -> KeyValues {
+    let mut keys = KeyValues::new();
+    let _ = each_member(cursor, |cursor, name| {
+        let value = cursor.any()?;
+        if names.iter().any(|key| key == name) {
+            keys.insert(name.to_owned(), key_value(&mut Cursor::new(value))?);
+        }
+        Ok(())
+    });
+    keys
 }
 
 #[cfg(test)]

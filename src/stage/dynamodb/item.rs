@@ -31,7 +31,9 @@ fn write_value(value: AttributeValue, out: &mut String) {
         AttributeValue::S(s) => tagged("S", out, |out| text(&s, out)),
         AttributeValue::N(n) => tagged("N", out, |out| text(&n, out)),
         AttributeValue::B(b) => tagged("B", out, |out| text(&quoted(b), out)),
-        AttributeValue::Bool(flag) => tagged("BOOL", out, |out| out.push_str(if flag { "true" } else { "false" })),
+        AttributeValue::Bool(flag) => {
+            tagged("BOOL", out, |out| out.push_str(if flag { "true" } else { "false" }))
+        }
         AttributeValue::Null(_) => tagged("NULL", out, |out| out.push_str("true")),
         AttributeValue::Ss(all) => tagged("SS", out, |out| list(all, out, |s, out| text(&s, out))),
         AttributeValue::Ns(all) => tagged("NS", out, |out| list(all, out, |n, out| text(&n, out))),

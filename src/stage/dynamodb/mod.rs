@@ -53,7 +53,8 @@ pub(crate) fn open(options: &DynamodbOptions, names: Arc<Names>) -> Result<Box<d
         let client = Client::new(&config);
         let described = client.describe_table().table_name(&options.table).send().await;
         let described = described.map_err(|e| aws::failed(&place, e))?;
-        let table = described.table.ok_or_else(|| Error::failed(format!("{place}: nothing is said of it")))?;
+        let table =
+            described.table.ok_or_else(|| Error::failed(format!("{place}: nothing is said of it")))?;
         Ok::<_, Error>((client, table))
     })?;
     let keys = key_names(&table);
@@ -110,7 +111,9 @@ impl DynamodbSource {
         // A power of two, so that a table that grew a little keeps its segments.
         let suggested = (size / SEGMENT_BYTES + 1).next_power_of_two().clamp(4, SEGMENTS_MAX);
         let of = self.options.segments.map_or(suggested as i32, |n| i32::try_from(n).unwrap_or(i32::MAX));
-        (0..of).map(|number| (format!("{table} segment {number} of {of}"), Part::Segment { number, of })).collect()
+        (0..of)
+            .map(|number| (format!("{table} segment {number} of {of}"), Part::Segment { number, of }))
+            .collect()
     }
 
     async fn page(&self, part: &Part, start: Option<Item>, wanted: &mut Vec<Item>) -> Result<Page> {
@@ -125,8 +128,9 @@ impl DynamodbSource {
                 return Err(error.error);
             }
             if began.elapsed().as_secs() > THROTTLE_S {
-                return Err(Error::incomplete(format!("{}: throttled for 15 minutes", self.place))
-                    .help("what was staged stays staged: run the same command again, with a smaller `max_rcu`"));
+                return Err(Error::incomplete(format!("{}: throttled for 15 minutes", self.place)).help(
+                    "what was staged stays staged: run the same command again, with a smaller `max_rcu`",
+                ));
             }
             tracing::warn!("{}: throttled; waiting {} ms", self.place, pause.as_millis());
             tokio::time::sleep(pause).await;
@@ -137,7 +141,8 @@ impl DynamodbSource {
     async fn ask(&self, part: &Part, start: Option<Item>, wanted: &mut Vec<Item>) -> Result<Page, Refused> {
         match part {
             Part::Segment { number, of } => {
-                let request = self.client.scan().table_name(&self.options.table).segment(*number).total_segments(*of);
+                let request =
+                    self.client.scan().table_name(&self.options.table).segment(*number).total_segments(*of);
                 let request = request
                     .consistent_read(self.options.consistent)
                     .return_consumed_capacity(ReturnConsumedCapacity::Total)
@@ -181,11 +186,10 @@ impl DynamodbSource {
         if now.is_empty() {
             return Ok(Page { items: Vec::new(), next: None, units: 0.0 });
         }
-        let asked = KeysAndAttributes::builder()
-            .set_keys(Some(now.clone()))
-            .consistent_read(true)
-            .build()
-            .map_err(|e| Refused { throttled: false, error: Error::failed(format!("{}: {e}", self.place)) })?;
+        let asked =
+            KeysAndAttributes::builder().set_keys(Some(now.clone())).consistent_read(true).build().map_err(
+                |e| Refused { throttled: false, error: Error::failed(format!("{}: {e}", self.place)) },
+            )?;
         let request = self.client.batch_get_item().request_items(&self.options.table, asked);
         let page = match request.send().await {
             Ok(page) => page,
@@ -279,6 +283,7 @@ impl Source for DynamodbSource {
             bytes,
             expected: None,
             window: 0,
+            is_live: true,
         };
         let warning = "not one moment: a scan has no snapshot, so items that changed meanwhile may be of before or after";
         Ok((parts.iter().map(|(name, _)| unit(name)).collect(), vec![warning.to_owned()]))
@@ -298,7 +303,8 @@ impl Source for DynamodbSource {
     fn facts(&self) -> Result<Option<TableFacts>> {
         let types = self.table.attribute_definitions();
         let column = |name: &String| {
-            let declared = types.iter().find(|d| d.attribute_name() == name).map(|d| d.attribute_type().as_str());
+            let declared =
+                types.iter().find(|d| d.attribute_name() == name).map(|d| d.attribute_type().as_str());
             let ty = match declared {
                 Some("N") => ColumnType::Number,
                 Some("B") => ColumnType::Bytes,
@@ -359,7 +365,14 @@ impl Rows<'_> {
                 let mut cells = std::collections::BTreeMap::new();
                 salvage(&mut Cursor::new(&self.text), &mut cells);
                 let (column, code, message) = (fault.attribute, fault.code, fault.message);
-                self.sink.fail(Failure { line: Some(self.count), column, code, message, cells })?;
+                self.sink.fail(Failure {
+                    line: Some(self.count),
+                    column,
+                    code,
+                    message,
+                    cells,
+                    change: None,
+                })?;
             }
             Err(Stop::Fatal(error)) => return Err(error),
         }

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use ion_rs::{Element, Sequence, Struct, Symbol, Value};
 
 use super::json::incremental_alone;
-use super::keys::{built_key, check_keys, given_key, push_keys};
+use super::keys::{built_key, check_keys, failed_change, given_key, push_keys};
 use crate::stage::document::lines::LineReader;
 use crate::stage::document::typed::KeyValues;
 use crate::stage::document::{Change, Column, DocumentBuilder, Stop, Tag, number};
@@ -90,6 +90,23 @@ impl LineReader for IonReader<'_> {
             cells.extend(text.map(|text| (name.to_owned(), Some(text))));
         }
         cells
+    }
+
+    fn failed_change(&self, line: &str) -> Option<Change> {
+        let element = parse(line).ok()?;
+        let names = self.keys?;
+        let keys = match wrapper(&element).ok()? {
+            ("Record", record) => key_values(record.get("Keys")?.as_struct()?).ok()?,
+            (_, item) => names
+                .iter()
+                .map(|name| {
+                    let value = item.get(name.as_str())?;
+                    let tag = tag(value).ok().filter(|tag| matches!(tag, Tag::S | Tag::N | Tag::B))?;
+                    Some((name.clone(), (tag, scalar(tag, value).ok()?)))
+                })
+                .collect::<Option<KeyValues>>()?,
+        };
+        failed_change(&keys, names, self.window)
     }
 }
 

@@ -8,10 +8,10 @@ use std::path::Path;
 use crate::error::Error;
 use crate::stage::document::json_text::{Cursor, SyntaxFault};
 use crate::stage::document::lines::LineReader;
-use crate::stage::document::typed::{KeyValues, each_member, read_item, read_keys, salvage};
+use crate::stage::document::typed::{KeyValues, each_member, read_item, read_keys, salvage, salvage_keys};
 use crate::stage::document::{Change, DocumentBuilder, Stop};
 
-use super::keys::{built_key, check_keys, given_key, push_keys};
+use super::keys::{built_key, check_keys, failed_change, given_key, push_keys};
 
 /// Reads a full export's items.
 pub(super) struct ItemReader<'a> {
@@ -67,6 +67,13 @@ impl LineReader for ItemReader<'_> {
             salvage(&mut cursor, &mut cells);
         }
         cells
+    }
+
+    fn failed_change(&self, line: &str) -> Option<Change> {
+        let mut cursor = Cursor::new(line);
+        let is_item = cursor.accept(b'{') && cursor.name().is_ok_and(|name| name.raw == "Item");
+        let names = self.keys.filter(|_| is_item)?;
+        failed_change(&salvage_keys(&mut cursor, names), names, 0)
     }
 }
 
@@ -147,6 +154,18 @@ impl LineReader for ChangeReader<'_> {
             Ok(cursor.any().map(|_| ())?)
         });
         cells
+    }
+
+    fn failed_change(&self, line: &str) -> Option<Change> {
+        let mut keys = None;
+        let _ = each_member(&mut Cursor::new(line), |cursor, name| {
+            match name {
+                "Keys" => keys = Some(read_keys(cursor)?),
+                _ => cursor.any().map(|_| ())?,
+            }
+            Ok(())
+        });
+        failed_change(&keys?, self.keys?, self.window)
     }
 }
 

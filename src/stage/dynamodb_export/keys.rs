@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::Result;
 use crate::stage::document::typed::KeyValues;
-use crate::stage::document::{DocumentBuilder, RowFault, Stop, Tag};
+use crate::stage::document::{Change, DocumentBuilder, RowFault, Stop, Tag};
 
 /// The hash of a `Keys` object.
 pub(super) fn given_key(keys: &KeyValues) -> u128 {
@@ -55,6 +55,12 @@ pub(super) fn check_keys(keys: &KeyValues, names: &[String]) -> Result<(), RowFa
         }
         None => Ok(()),
     }
+}
+
+/// What a line that failed says of its place in the chain, where its key could be read whole.
+pub(super) fn failed_change(keys: &KeyValues, names: &[String], window: u32) -> Option<Change> {
+    check_keys(keys, names).ok()?;
+    Some(Change { key: given_key(keys), window, deleted: false })
 }
 
 fn no_key(name: &str) -> RowFault {

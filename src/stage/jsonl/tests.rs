@@ -135,7 +135,7 @@ fn a_failed_row_leaves_nothing_behind() {
     );
     assert_eq!(staged.json(), json!([{"a:S": "1", "b:L": "[{\"N\":\"1\"}]"}, {"b:L": "[{\"N\":\"2\"}]"}]));
     assert_eq!(
-        staged.columns.len(),
+        staged.columns.iter().filter(|c| !c.tag.is_empty()).count(),
         2,
         "an attribute of a failed row alone has no column: {:?}",
         staged.columns
@@ -169,8 +169,8 @@ fn values_nest_a_thousand_deep_and_can_be_read_again() {
 fn names_that_differ_in_case_have_columns_of_their_own() {
     let staged = staged("{\"Name\":1,\"name\":2,\"name~2\":3}\n");
     assert_eq!(staged.json(), json!([{"Name:N": "1", "name~2:N": "2", "name~2~2:N": "3"}]));
-    let attributes: Vec<_> =
-        staged.columns.iter().map(|c| (c.physical.as_str(), c.attribute.as_str())).collect();
+    let own = staged.columns.iter().filter(|c| !c.tag.is_empty());
+    let attributes: Vec<_> = own.map(|c| (c.physical.as_str(), c.attribute.as_str())).collect();
     assert_eq!(attributes, [("Name:N", "Name"), ("name~2:N", "name"), ("name~2~2:N", "name~2")]);
 }
 

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex};
 
-use mysql::consts::ColumnType as Wire;
 use mysql::consts::ColumnFlags;
+use mysql::consts::ColumnType as Wire;
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder, Value as Raw};
 use xxhash_rust::xxh3::Xxh3;
@@ -177,7 +177,8 @@ impl Relation {
     fn key_ranges(&self, session: &mut Conn, size: u64) -> mysql::Result<Vec<Range>> {
         let whole = vec![Range { name: self.shown.clone(), from: self.from.clone(), bytes: size }];
         let [key] = self.facts.key.as_slice() else { return Ok(whole) };
-        let is_int = |c: &TableColumn| c.name == *key && matches!(c.ty, ColumnType::Int | ColumnType::UnsignedInt);
+        let is_int =
+            |c: &TableColumn| c.name == *key && matches!(c.ty, ColumnType::Int | ColumnType::UnsignedInt);
         let rows = self.facts.rows.unwrap_or(0);
         if !self.facts.columns.iter().any(is_int) || rows < 2 * RANGE_ROWS {
             return Ok(whole);
@@ -190,7 +191,8 @@ impl Relation {
             ))?
             .map(|(min, max)| (min.and_then(|t| t.parse().ok()), max.and_then(|t| t.parse().ok())));
         let Some((Some(min), Some(max))) = ends else { return Ok(whole) };
-        let width = ((max - min + 1) as u128 / u128::from(rows / RANGE_ROWS)).max(1).next_power_of_two() as i128;
+        let width =
+            ((max - min + 1) as u128 / u128::from(rows / RANGE_ROWS)).max(1).next_power_of_two() as i128;
         let (first, last) = (min.div_euclid(width), max.div_euclid(width));
         let ranges = (first..=last).map(|i| {
             let (from, to) = (i * width, (i + 1) * width);
@@ -377,6 +379,7 @@ impl Source for MysqlSource {
             bytes: range.bytes,
             expected: None,
             window: 0,
+            is_live: true,
         };
         let remarks = self.relation.facts.columns.iter().filter_map(|column| {
             column.remark.as_ref().map(|remark| format!("column `{}`: {remark}", column.name))
@@ -387,7 +390,8 @@ impl Source for MysqlSource {
     fn read(&self, unit: &Unit, sink: &UnitSink, _workers: usize) -> Result<Digests> {
         let name = unit.path.display().to_string();
         let range = self.relation.ranges.iter().find(|range| range.name == name);
-        let range = range.ok_or_else(|| Error::failed(format!("{name} is no range of {}", self.relation.shown)))?;
+        let range =
+            range.ok_or_else(|| Error::failed(format!("{name} is no range of {}", self.relation.shown)))?;
         let mut session = self.sessions.take();
         let read = self.rows(&mut session, range, sink);
         // Also one that broke: whoever waits for it then learns so.
@@ -433,7 +437,9 @@ impl MysqlSource {
         let columns = &self.relation.facts.columns;
         let mut builder = TableBuilder::new(schema(columns), sink);
         let (mut bytes, mut count, mut digest) = (0u64, 0u64, Xxh3::new());
-        let rows = session.query_iter(format!("select {} from {}", self.relation.select, range.from)).map_err(fail)?;
+        let rows = session
+            .query_iter(format!("select {} from {}", self.relation.select, range.from))
+            .map_err(fail)?;
         for row in rows {
             let values = row.map_err(fail)?.unwrap();
             let (mut size, mut fault) = (0, None);

@@ -116,7 +116,8 @@ fn data_bytes(file: &mut File, path: &Path) -> Result<u64> {
     let total = file.metadata().or_failed(unread)?.len();
     let not_whole = || Error::failed(format!("{} is not a whole Parquet file", path.display()));
     let (Some(tail_at), true) = (total.checked_sub(TAIL_BYTES), total >= TAIL_BYTES + 4) else {
-        return Err(not_whole().help("it is too short"));
+        return Err(not_whole()
+            .help("it is too short for one: copy or write it again, or take it out of the dataset"));
     };
     let mut tail = [0; TAIL_BYTES as usize];
     file.seek(SeekFrom::Start(tail_at)).and_then(|_| file.read_exact(&mut tail)).or_failed(unread)?;

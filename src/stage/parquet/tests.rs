@@ -36,7 +36,14 @@ impl Files {
             let path = files.path(&format!("{i}.parquet"));
             fs::write(&path, content).unwrap();
             let stamp = Stamp::of(&path).unwrap();
-            files.units.push(Unit { path, stamp, bytes: content.len() as u64, expected: None, window: 0 });
+            files.units.push(Unit {
+                path,
+                stamp,
+                bytes: content.len() as u64,
+                expected: None,
+                window: 0,
+                is_live: false,
+            });
         }
         files
     }

@@ -35,7 +35,10 @@ impl Server {
             Error::usage(format!("the url {} cannot be read: {what}", url.shown()))
                 .help("write `postgres://USER@HOST:PORT/DATABASE`; the password may come from ~/.pgpass or PGPASSWORD")
         })?;
-        Ok(Self { options: options.application_name("recon").disable_statement_logging(), shown: url.shown() })
+        Ok(Self {
+            options: options.application_name("recon").disable_statement_logging(),
+            shown: url.shown(),
+        })
     }
 
     /// A new session.
@@ -44,7 +47,10 @@ impl Server {
     /// A server that cannot be reached or that refuses us (exit 4).
     pub(super) async fn connect(&self) -> Result<PgConnection> {
         let mut connection = self.options.connect().await.map_err(|e| self.failed("cannot connect", e))?;
-        connection.execute(AssertSqlSafe(SESSION)).await.map_err(|e| self.failed("cannot set the session up", e))?;
+        connection
+            .execute(AssertSqlSafe(SESSION))
+            .await
+            .map_err(|e| self.failed("cannot set the session up", e))?;
         Ok(connection)
     }
 
@@ -56,7 +62,9 @@ impl Server {
                 Some("3D000") => "check the database's name in the url",
                 Some("42501") => "the user needs the SELECT privilege: grant select on TABLE to USER",
                 Some("53300") => "the server has no free connection: use fewer --threads, or try again later",
-                Some("55P03") => "somebody holds a lock on the table for longer than a minute: try again later",
+                Some("55P03") => {
+                    "somebody holds a lock on the table for longer than a minute: try again later"
+                }
                 Some("57P01" | "57P02" | "57P03") => {
                     "the server is going down or starting: run the same command again; what was staged stays staged"
                 }

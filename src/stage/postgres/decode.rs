@@ -75,7 +75,12 @@ impl Decoder {
     ///
     /// # Errors
     /// Bytes that are no such value, or a value that cannot be carried; nothing was appended then.
-    pub(super) fn append(&self, bytes: &[u8], to: &mut ColumnBuilder, scratch: &mut String) -> Result<(), String> {
+    pub(super) fn append(
+        &self,
+        bytes: &[u8],
+        to: &mut ColumnBuilder,
+        scratch: &mut String,
+    ) -> Result<(), String> {
         match (self, to) {
             (Self::Bool, ColumnBuilder::Bool(b)) => b.append_value(fixed::<1>(bytes)? != [0]),
             (Self::Int2, ColumnBuilder::Int(b)) => b.append_value(i16::from_be_bytes(fixed(bytes)?).into()),
@@ -136,7 +141,11 @@ impl Decoder {
             Self::Int8 => write(format_args!("{}", i64::from_be_bytes(fixed(bytes)?))),
             Self::Float4 => {
                 let value = f32::from_be_bytes(fixed(bytes)?);
-                if value.is_finite() { write(format_args!("{value:e}")) } else { quoted(special(value.into()), out) }
+                if value.is_finite() {
+                    write(format_args!("{value:e}"))
+                } else {
+                    quoted(special(value.into()), out)
+                }
             }
             Self::Float8 => {
                 let value = f64::from_be_bytes(fixed(bytes)?);
@@ -248,7 +257,9 @@ fn interval(bytes: &[u8], out: &mut String) -> Result<(), String> {
     let micros = i64::from_be_bytes(fixed(&bytes[..8])?);
     let days = i32::from_be_bytes(fixed(&bytes[8..12])?);
     let months = i32::from_be_bytes(fixed(&bytes[12..])?);
-    if (micros, days, months).eq(&(i64::MAX, i32::MAX, i32::MAX)) || (micros, days, months).eq(&(i64::MIN, i32::MIN, i32::MIN)) {
+    if (micros, days, months).eq(&(i64::MAX, i32::MAX, i32::MAX))
+        || (micros, days, months).eq(&(i64::MIN, i32::MIN, i32::MIN))
+    {
         return Err("an infinite interval".to_owned());
     }
     let (sign, whole) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
@@ -394,9 +405,11 @@ mod tests {
     #[test]
     fn intervals_keep_their_parts_apart() {
         let bytes = |micros: i64, days: i32, months: i32| {
-            [micros.to_be_bytes().to_vec(), days.to_be_bytes().to_vec(), months.to_be_bytes().to_vec()].concat()
+            [micros.to_be_bytes().to_vec(), days.to_be_bytes().to_vec(), months.to_be_bytes().to_vec()]
+                .concat()
         };
-        let read = |bytes: &[u8]| crate::value::time::parse_interval(&text(&Decoder::Interval, bytes).unwrap());
+        let read =
+            |bytes: &[u8]| crate::value::time::parse_interval(&text(&Decoder::Interval, bytes).unwrap());
         let found = read(&bytes(-1_500_001, -3, 14)).unwrap();
         assert_eq!((found.months, found.days, found.micros), (14, -3, -1_500_001));
         let least = read(&bytes(i64::MIN, 0, 0)).unwrap();

@@ -85,6 +85,7 @@ impl Source for PostgresSource {
             bytes: range.bytes,
             expected: None,
             window: 0,
+            is_live: true,
         };
         let remarks = self.relation.facts.columns.iter().filter_map(|column| {
             column.remark.as_ref().map(|remark| format!("column `{}`: {remark}", column.name))
@@ -95,7 +96,8 @@ impl Source for PostgresSource {
     fn read(&self, unit: &Unit, sink: &UnitSink, _workers: usize) -> Result<Digests> {
         let name = unit.path.display().to_string();
         let range = self.relation.ranges.iter().find(|range| range.name == name);
-        let range = range.ok_or_else(|| Error::failed(format!("{name} is no range of {}", self.relation.shown)))?;
+        let range =
+            range.ok_or_else(|| Error::failed(format!("{name} is no range of {}", self.relation.shown)))?;
         block_on(self.copy(range, sink))
     }
 
@@ -113,7 +115,8 @@ impl Source for PostgresSource {
             let rows: Vec<String> = chunk
                 .iter()
                 .map(|values| {
-                    let texts = values.iter().map(|v| v.display().map_or("null".to_owned(), |text| literal(&text)));
+                    let texts =
+                        values.iter().map(|v| v.display().map_or("null".to_owned(), |text| literal(&text)));
                     format!("({})", texts.collect::<Vec<_>>().join(", "))
                 })
                 .collect();
@@ -141,9 +144,10 @@ impl PostgresSource {
         connection.execute("begin isolation level repeatable read read only").await.map_err(fail)?;
         if let Some(name) = &self.snapshot.name {
             let take = format!("set transaction snapshot {}", literal(name));
-            connection.execute(AssertSqlSafe(take)).await.map_err(|e| {
-                self.server.failed("the snapshot could not be kept", e)
-            })?;
+            connection
+                .execute(AssertSqlSafe(take))
+                .await
+                .map_err(|e| self.server.failed("the snapshot could not be kept", e))?;
         }
         let sql =
             format!("copy (select {} from {}) to stdout (format binary)", self.relation.select, range.from);

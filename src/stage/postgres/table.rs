@@ -75,8 +75,11 @@ async fn table(server: &Server, connection: &mut PgConnection, name: &TableName)
     let oid: i64 = found.try_get("oid").map_err(fail)?;
     let shown = format!("{}.{}", identifier(&schema), identifier(&table)).replace('"', "");
     if !found.try_get::<bool, _>("may_read").map_err(fail)? {
-        return Err(Error::failed(format!("{}: {shown} may not be read", server.shown))
-            .help(format!("grant select on {}.{} to the user of the url", identifier(&schema), identifier(&table))));
+        return Err(Error::failed(format!("{}: {shown} may not be read", server.shown)).help(format!(
+            "grant select on {}.{} to the user of the url",
+            identifier(&schema),
+            identifier(&table)
+        )));
     }
     let rows = sqlx::query(include_str!("../../../queries/postgres/columns.sql"))
         .bind(oid)
@@ -102,7 +105,9 @@ async fn table(server: &Server, connection: &mut PgConnection, name: &TableName)
     let guarded: bool = found.try_get("guarded").map_err(fail)?;
     let ranges = match kind.as_str() {
         "p" if !guarded => leaves(connection, oid, &shown, &from).await.map_err(fail)?,
-        "r" | "m" if !guarded => block_ranges(&shown, &from, blocks, has_tid_ranges(connection).await.map_err(fail)?),
+        "r" | "m" if !guarded => {
+            block_ranges(&shown, &from, blocks, has_tid_ranges(connection).await.map_err(fail)?)
+        }
         _ => vec![whole(&shown, &from)],
     };
     let facts = TableFacts {
@@ -114,7 +119,13 @@ async fn table(server: &Server, connection: &mut PgConnection, name: &TableName)
     Ok(relation(shown, facts, fields, from, ranges))
 }
 
-fn relation(shown: String, facts: TableFacts, fields: Vec<Field>, from: String, ranges: Vec<Range>) -> Relation {
+fn relation(
+    shown: String,
+    facts: TableFacts,
+    fields: Vec<Field>,
+    from: String,
+    ranges: Vec<Range>,
+) -> Relation {
     let select: Vec<&str> = fields.iter().map(|f| f.sql.as_str()).collect();
     let select = select.join(", ");
     Relation { shown, facts, select, decoders: fields.into_iter().map(|f| f.decoder).collect(), from, ranges }
@@ -159,8 +170,11 @@ async fn query(server: &Server, connection: &mut PgConnection, sql: &str) -> Res
         .map_err(fail)?;
     for (i, name) in names.iter().enumerate() {
         if names[..i].contains(name) {
-            return Err(Error::failed(format!("{}: the query gives two columns called `{name}`", server.shown))
-                .help("give each column a name of its own with `as`"));
+            return Err(Error::failed(format!(
+                "{}: the query gives two columns called `{name}`",
+                server.shown
+            ))
+            .help("give each column a name of its own with `as`"));
         }
     }
     let fields: Vec<Field> = rows
@@ -169,7 +183,8 @@ async fn query(server: &Server, connection: &mut PgConnection, sql: &str) -> Res
         .map(|(row, name)| field(row, name.clone(), identifier(name)))
         .collect::<sqlx::Result<_>>()
         .map_err(fail)?;
-    let facts = TableFacts { columns: fields.iter().map(|f| f.column.clone()).collect(), ..TableFacts::default() };
+    let facts =
+        TableFacts { columns: fields.iter().map(|f| f.column.clone()).collect(), ..TableFacts::default() };
     let ranges = vec![whole("the query", &from)];
     Ok(relation("the query".to_owned(), facts, fields, from, ranges))
 }
@@ -189,7 +204,12 @@ fn field(row: &PgRow, name: String, quoted: String) -> sqlx::Result<Field> {
         return Ok(plain(ty, quoted.clone(), decoder, None));
     }
     if let Some((decoder, ty)) = Decoder::of(element).filter(|_| element != 0) {
-        return Ok(plain(ColumnType::List(Box::new(ty)), quoted.clone(), Decoder::Array(Box::new(decoder)), None));
+        return Ok(plain(
+            ColumnType::List(Box::new(ty)),
+            quoted.clone(),
+            Decoder::Array(Box::new(decoder)),
+            None,
+        ));
     }
     let text = |sql: String, remark: Option<String>| plain(ColumnType::Text, sql, Decoder::Text, remark);
     Ok(match type_name.as_str() {
@@ -212,7 +232,10 @@ fn field(row: &PgRow, name: String, quoted: String) -> sqlx::Result<Field> {
     })
 }
 
-async fn unique_keys(connection: &mut PgConnection, oid: i64) -> sqlx::Result<(Vec<String>, Vec<Vec<String>>)> {
+async fn unique_keys(
+    connection: &mut PgConnection,
+    oid: i64,
+) -> sqlx::Result<(Vec<String>, Vec<Vec<String>>)> {
     let rows = sqlx::query(include_str!("../../../queries/postgres/unique_keys.sql"))
         .bind(oid)
         .fetch_all(connection)
@@ -231,7 +254,12 @@ async fn has_tid_ranges(connection: &mut PgConnection) -> sqlx::Result<bool> {
 }
 
 /// The ranges of a partitioned table: those of its leaves, where each may be read by its own name.
-async fn leaves(connection: &mut PgConnection, oid: i64, shown: &str, from: &str) -> sqlx::Result<Vec<Range>> {
+async fn leaves(
+    connection: &mut PgConnection,
+    oid: i64,
+    shown: &str,
+    from: &str,
+) -> sqlx::Result<Vec<Range>> {
     let by_tid = has_tid_ranges(connection).await?;
     let rows = sqlx::query(include_str!("../../../queries/postgres/leaves.sql"))
         .bind(oid)
@@ -267,7 +295,11 @@ fn block_ranges(shown: &str, from: &str, blocks: i64, by_tid: bool) -> Vec<Range
             let (name, condition, size) = if i + 1 == count {
                 (format!("{shown} blocks {first}-"), String::new(), blocks - first)
             } else {
-                (format!("{shown} blocks {first}-{}", end - 1), format!(" and ctid < '({end},0)'::tid"), RANGE_BLOCKS)
+                (
+                    format!("{shown} blocks {first}-{}", end - 1),
+                    format!(" and ctid < '({end},0)'::tid"),
+                    RANGE_BLOCKS,
+                )
             };
             let from = format!("only {from} where ctid >= '({first},0)'::tid{condition}");
             Range { name, from, bytes: (size.max(0) as u64) << 13 }

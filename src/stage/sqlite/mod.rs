@@ -35,7 +35,12 @@ pub(crate) fn open(path: &str, what: &What) -> Result<Box<dyn Source>> {
     let from = match what {
         What::Table(name) => {
             let parts: Vec<String> = name.parts.iter().map(|part| identifier(&part.text)).collect();
-            exists(&connection, path, name.parts.first().filter(|_| parts.len() > 1).map(|p| p.text.as_str()), &name.table().text)?;
+            exists(
+                &connection,
+                path,
+                name.parts.first().filter(|_| parts.len() > 1).map(|p| p.text.as_str()),
+                &name.table().text,
+            )?;
             parts.join(".")
         }
         // The line break keeps a comment at the end of the query from swallowing what follows.
@@ -65,7 +70,9 @@ fn connect(path: &str) -> Result<Connection> {
     connection.execute_batch("begin; select count(*) from sqlite_schema").map_err(|error| {
         let help = match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::NotADatabase) => "the file is no SQLite database, or an encrypted one",
-            Some(rusqlite::ErrorCode::DatabaseBusy) => "somebody writes to it for longer than a minute: try again later",
+            Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                "somebody writes to it for longer than a minute: try again later"
+            }
             _ => "in WAL mode the folder of the file must be writable, or hold its -shm file",
         };
         Error::failed(fail()).caused_by(error).help(help)
@@ -86,7 +93,8 @@ fn exists(connection: &Connection, path: &str, database: Option<&str>, table: &s
         return Ok(());
     }
     let likeness = |name: &String| strsim::jaro_winkler(&name.to_lowercase(), &table.to_lowercase());
-    let near = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|name| likeness(name) > 0.7);
+    let near =
+        names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|name| likeness(name) > 0.7);
     let help = match near {
         Some(near) => format!("did you mean `{near}`?"),
         None if names.is_empty() => "it has no tables".to_owned(),
@@ -171,7 +179,8 @@ impl SqliteSource {
         let counts: Vec<String> = columns
             .iter()
             .flat_map(|(name, _)| {
-                ["integer", "real", "text", "blob"].map(|class| format!("total(typeof({}) = '{class}')", identifier(name)))
+                ["integer", "real", "text", "blob"]
+                    .map(|class| format!("total(typeof({}) = '{class}')", identifier(name)))
             })
             .collect();
         let sql = format!("select count(*), {} from {}", counts.join(", "), self.from);
@@ -186,8 +195,13 @@ impl SqliteSource {
                 Ok((row.get::<_, i64>(0)?, classes?))
             })
             .or_failed(fail)?;
-        let described = columns.iter().zip(classes).map(|((name, declared), classes)| classes.column(name, declared));
-        let mut facts = TableFacts { columns: described.collect(), rows: u64::try_from(rows).ok(), ..TableFacts::default() };
+        let described =
+            columns.iter().zip(classes).map(|((name, declared), classes)| classes.column(name, declared));
+        let mut facts = TableFacts {
+            columns: described.collect(),
+            rows: u64::try_from(rows).ok(),
+            ..TableFacts::default()
+        };
         if let What::Table(name) = what {
             let mut statement = connection
                 .prepare("select name from pragma_table_info(?1) where pk > 0 order by pk")
@@ -205,7 +219,8 @@ impl SqliteSource {
         let select: Vec<String> = self.facts.columns.iter().map(|c| identifier(&c.name)).collect();
         let all = format!("select {} from {}", select.join(", "), self.from);
         let Some(keys) = &self.keys else { return (all, vec![Vec::new()]) };
-        let condition: Vec<String> = keys.columns.iter().map(|name| format!("{} = ?", identifier(name))).collect();
+        let condition: Vec<String> =
+            keys.columns.iter().map(|name| format!("{} = ?", identifier(name))).collect();
         let values = keys.values.iter().map(|values| values.iter().map(cell).collect()).collect();
         (format!("{all} where {}", condition.join(" and ")), values)
     }
@@ -230,8 +245,14 @@ impl Source for SqliteSource {
     fn units(&self) -> Result<(Vec<Unit>, Vec<String>)> {
         let bytes = std::fs::metadata(&self.path).map_or(0, |m| m.len());
         let stamp = Stamp(format!("{} {}", crate::ledger::now(), crate::ledger::random_id()));
-        let unit =
-            Unit { path: PathBuf::from(format!("{} {}", self.path, self.shown)), stamp, bytes, expected: None, window: 0 };
+        let unit = Unit {
+            path: PathBuf::from(format!("{} {}", self.path, self.shown)),
+            stamp,
+            bytes,
+            expected: None,
+            window: 0,
+            is_live: true,
+        };
         let remarks = self.facts.columns.iter().filter_map(|column| {
             column.remark.as_ref().map(|remark| format!("column `{}`: {remark}", column.name))
         });
@@ -314,7 +335,9 @@ fn append(value: ValueRef<'_>, ty: &ColumnType, to: &mut ColumnBuilder) -> Resul
         (ValueRef::Text(bytes), ColumnBuilder::Text(b)) if *ty == ColumnType::Untyped => {
             b.append_value(utf8(bytes)?);
         }
-        (ValueRef::Integer(n), ColumnBuilder::Text(b)) if *ty == ColumnType::Number => b.append_value(n.to_string()),
+        (ValueRef::Integer(n), ColumnBuilder::Text(b)) if *ty == ColumnType::Number => {
+            b.append_value(n.to_string())
+        }
         (ValueRef::Real(n), ColumnBuilder::Text(b)) if *ty == ColumnType::Number => b.append_value(real(n)),
         (other, _) => return Err(format!("a {} in a column of {ty}", class(other))),
     }

@@ -141,7 +141,14 @@ impl<'a> TableBuilder<'a> {
         self.bytes += bytes;
         if let Some(CellFault { column, message }) = fault {
             let column = Some(self.schema.field(column).name().clone());
-            self.sink.fail(Failure { line: None, column, code: "parse", message, cells: cells() })?;
+            self.sink.fail(Failure {
+                line: None,
+                column,
+                code: "parse",
+                message,
+                cells: cells(),
+                change: None,
+            })?;
         }
         if self.kept.len() >= BATCH_ROWS_MAX || self.bytes >= BATCH_BYTES_MAX { self.flush() } else { Ok(()) }
     }

@@ -123,6 +123,35 @@ fn a_parquet_file_that_changed_after_it_was_staged_is_not_compared() {
 }
 
 #[test]
+fn a_file_that_changed_after_it_was_staged_is_not_passed_over_in_silence() {
+    let project = Project::new(200, false);
+    let home = project.home("home");
+    let fresh = project.results(&home);
+    let old = project.run(&home, &["diff"]).exits(1);
+    assert!(!old.stderr.contains("warning"), "{}", old.stderr);
+    append(&project.file("orders_old", 0), "9000000,1.50,late\n");
+    fs::remove_file(project.file("items_new", 1)).expect("the file goes");
+    fs::write(project.path().join("items_new/new.csv"), "pk,size\n").expect("a file");
+    let diff = project.run(&home, &["diff", "--format", "json"]).exits(1);
+    let words = [
+        "warning: dataset `orders_old`: orders_old/0.csv is not what it was when it was staged",
+        "warning: dataset `items_new`: items_new/1.csv and 1 more files are not what they were",
+        "`recon stage` reads it anew",
+    ];
+    let json = diff.json();
+    diff.says(&words);
+    let warned = |entity: &str| json["entities"][entity]["warnings"]["stage"].to_string();
+    assert!(warned("order").contains("orders_old/0.csv"), "{json}");
+    assert!(warned("item").contains("items_new/1.csv"), "{json}");
+    let staged = project.stage(&home).exits(0);
+    let again = project.results_after(&staged, &home);
+    assert_ne!(again, fresh);
+    assert_eq!(again, project.results(&project.home("afresh")));
+    let diff = project.run(&home, &["diff"]).exits(1);
+    assert!(!diff.stderr.contains("warning"), "{}", diff.stderr);
+}
+
+#[test]
 fn copies_are_compared_whatever_becomes_of_the_files() {
     let folder = parquet_project();
     let (project, home) = (folder.path(), folder.path().join("home"));

@@ -35,7 +35,11 @@ impl Disk {
     }
 
     fn resize(&self, size: &str) {
-        let options = format!("remount,size={size}");
+        self.remount(&format!("size={size}"));
+    }
+
+    fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
         let status = Command::new("mount").args(["-o", &options]).arg(self.folder.path()).status();
         assert!(status.expect("mount starts").success(), "remount");
     }
@@ -78,6 +82,23 @@ fn refuses(ended: Ended, home: &Path, when: &str) {
 
 /// Bytes that are left free, down to none: who hits the end first differs (parts, ledger, lock, engine, reports).
 const FREE: [u64; 8] = [0, 4 << 10, 16 << 10, 40 << 10, 100 << 10, 300 << 10, 1 << 20, 3 << 20];
+
+#[test]
+fn a_home_that_cannot_be_written_can_be_asked() {
+    let Some(disk) = Disk::mount("200m") else { return };
+    let project = Project::new(200, false);
+    project.results(&disk.home());
+    disk.remount("ro");
+    for command in [&["status"][..], &["runs"], &["check"]] {
+        let ended = project.run(&disk.home(), command).exits(0);
+        assert!(!ended.stderr.contains("error"), "{}", ended.stderr);
+    }
+    let runs = project.run(&disk.home(), &["runs", "--format", "json"]).exits(0).json();
+    assert_eq!(runs.as_array().map(Vec::len), Some(2), "{runs}");
+    assert!(project.run(&disk.home(), &["check"]).exits(0).stdout.contains("  amount  "));
+    disk.remount("rw");
+    project.results(&disk.home());
+}
 
 #[test]
 fn a_stage_onto_a_disk_that_is_too_small_goes_on_once_it_is_larger() {

@@ -93,6 +93,63 @@ pub(super) fn run_with_fault(project: &Path, home: &Path, args: &[&str], fault: 
     Ended::new(recon(project, home, args).env("RECON_FAULT", fault).output().expect("recon starts"))
 }
 
+/// A process that runs beside the test; it is ended with it.
+pub(super) struct Running {
+    child: Option<Child>,
+}
+
+impl Running {
+    pub(super) fn start(command: &mut Command) -> Self {
+        Self { child: Some(command.spawn().expect("recon starts")) }
+    }
+
+    pub(super) fn signal(&self, name: &str) {
+        signal(self.child.as_ref().expect("it was not waited for"), name);
+    }
+
+    /// What became of it; fails where it does not end in time.
+    pub(super) fn ends_within(mut self, patience: Duration) -> Ended {
+        let mut child = self.child.take().expect("it was not waited for");
+        let deadline = Instant::now() + patience;
+        while child.try_wait().expect("a process").is_none() {
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                let ended = Ended::new(child.wait_with_output().expect("it ends"));
+                panic!("it did not end within {patience:?}: {}", ended.stderr);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ended::new(child.wait_with_output().expect("it ended"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let status = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill starts");
+    assert!(status.success(), "kill -{name}");
+}
+
+/// Asks again and again until there is an answer.
+pub(super) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A process that stands still at a fail point.
 pub(super) struct Held {
     child: Child,
@@ -121,9 +178,14 @@ impl Held {
     }
 
     pub(super) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let status = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill starts");
-        assert!(status.success(), "kill -{name}");
+        signal(&self.child, name);
+    }
+
+    /// The most memory that it ever had, in bytes.
+    pub(super) fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") << 10
     }
 
     /// Lets it go on to its end.

@@ -1,6 +1,9 @@
 //! Two runners of one home, and runs that somebody interrupts.
 
-use super::process::Held;
+use std::fs;
+use std::time::Duration;
+
+use super::process::{Held, Running, eventually};
 use super::project::{FILES, Project};
 
 #[test]
@@ -30,12 +33,97 @@ fn a_killed_run_holds_nothing_and_is_not_called_running() {
     let project = Project::new(200, false);
     let home = project.home("killed");
     Held::at("stage.after-ledger", project.path(), &home, &["stage"]).kill();
-    let status = project.run(&home, &["status"]).exits(0);
-    assert!(status.stdout.contains("nothing is running"), "{}", status.stdout);
+    let status = project.run(&home, &["status"]).exits(0).stdout;
+    assert!(status.contains("nothing is running") && status.contains(", interrupted, "), "{status}");
+    assert!(!status.contains(", running"), "{status}");
+    let status = project.run(&home, &["status", "--format", "json"]).exits(0).json();
+    assert_eq!(
+        (&status["running"], &status["last_run"]["state"]),
+        (&serde_json::Value::Null, &"interrupted".into())
+    );
+    let runs = project.run(&home, &["runs", "--format", "json"]).exits(0).json();
+    assert_eq!(runs[0]["state"], "interrupted");
     project.stage(&home).exits(0);
     let runs = project.run(&home, &["runs", "--format", "json"]).exits(0).json();
     let states: Vec<_> = runs.as_array().expect("runs").iter().map(|run| run["state"].clone()).collect();
     assert_eq!(states, ["done", "interrupted"]);
+}
+
+#[test]
+fn status_says_how_far_a_run_is() {
+    let project = Project::new(2_000, true);
+    let home = project.home("home");
+    let mut stage = project.command(&home, &["stage", "--threads", "1"]);
+    let stage =
+        Running::start(stage.env("RECON_FAULT", "stage.after-ledger:4").env("RECON_FAULT_DOES", "wait"));
+    let progress = eventually("three files are done", || {
+        let status = project.run(&home, &["status", "--format", "json"]);
+        let progress = (status.code == Some(0)).then(|| status.json()["progress"].clone())?;
+        (progress["units_done"] == 3).then_some(progress)
+    });
+    assert_eq!(progress["units_total"], 4 * FILES);
+    for name in ["rows", "failures", "bytes_done", "rows_per_second", "bytes_per_second"] {
+        assert!(progress[name].as_u64().is_some_and(|n| n > 0), "{name}: {progress}");
+    }
+    let [done, total] = ["bytes_done", "bytes_total"].map(|name| progress[name].as_u64().expect("a number"));
+    assert!(done < total && progress["seconds_left"].is_u64(), "{progress}");
+    let text = project.run(&home, &["status"]).exits(0).stdout;
+    for words in [
+        "  3 of 16 units, ",
+        " did not parse",
+        " a second; about ",
+        " left\n",
+        "next: recon --home ",
+        " status  ",
+    ] {
+        assert!(text.contains(words), "no `{words}` in:\n{text}");
+    }
+    drop(stage);
+    let status = project.run(&home, &["status", "--format", "json"]).exits(0).json();
+    assert!(status["progress"].is_null(), "{status}");
+}
+
+#[test]
+fn a_record_can_be_shown_while_another_run_goes_on() {
+    let project = Project::new(200, false);
+    let home = project.home("home");
+    project.stage(&home).exits(0);
+    let diff = Held::at("diff.after-hash-done", project.path(), &home, &["diff"]);
+    let words = ["not compared yet", "is held by another run: recon diff, since ", "recon status"];
+    project.run(&home, &["show", "-e", "item", "I#7"]).exits(4).says(&words);
+    diff.go_on().exits(1);
+    let alone = project.run(&home, &["show", "-e", "order", "38"]).exits(0).stdout;
+    assert!(alone.contains("mismatched"), "{alone}");
+    let diff = Held::at("diff.judged", project.path(), &home, &["diff"]);
+    assert_eq!(project.run(&home, &["show", "-e", "order", "38"]).exits(0).stdout, alone);
+    diff.go_on().exits(1);
+}
+
+#[test]
+fn interrupted_once_a_diff_ends_the_statement_under_way() {
+    let project = Project::new(200, false);
+    let home = project.home("home");
+    let spec = project.path().join("recon.toml");
+    let text = fs::read_to_string(&spec).expect("a file");
+    // A filter that no machine comes to the end of.
+    let filter =
+        "where = \"id <> '' and (select count(*) from range(4000000000000) as r(n) where n % 3 = 1) > 0\"";
+    let slow = text.replace("[entities.order]\n", &format!("[entities.order]\n{filter}\n"));
+    fs::write(&spec, slow).expect("a file");
+    project.stage(&home).exits(0);
+    for pause in [0, 300, 1_500] {
+        let mut diff = project.command(&home, &["diff", "-e", "order"]);
+        let diff = Running::start(&mut diff);
+        eventually("the diff is begun", || {
+            let runs = project.run(&home, &["runs", "--format", "json"]).json();
+            (runs[0]["command"] == "diff" && runs[0]["state"] == "running").then_some(())
+        });
+        std::thread::sleep(Duration::from_millis(pause));
+        diff.signal("INT");
+        diff.ends_within(Duration::from_secs(20))
+            .exits(3)
+            .says(&["interrupted", "run the same command again"]);
+    }
 }
 
 #[test]

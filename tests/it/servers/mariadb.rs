@@ -20,7 +20,12 @@ pub(crate) fn begin(port: u16) -> Server {
         .arg(format!("--datadir={}", data.display())));
     let mut command = command_as("nobody", &place("RECON_TEST_MARIADB").join("mariadbd"));
     command
-        .args(["--no-defaults", "--bind-address=127.0.0.1", "--local-infile=1", "--innodb-flush-log-at-trx-commit=0"])
+        .args([
+            "--no-defaults",
+            "--bind-address=127.0.0.1",
+            "--local-infile=1",
+            "--innodb-flush-log-at-trx-commit=0",
+        ])
         .arg(format!("--datadir={}", data.display()))
         .arg(format!("--socket={}", folder.path().join("s.sock").display()))
         .arg(format!("--port={port}"));

@@ -30,7 +30,9 @@ pub(crate) struct Server {
 /// What `scripts/servers.sh` says of a server.
 pub(crate) fn place(variable: &str) -> PathBuf {
     let found = std::env::var_os(variable);
-    PathBuf::from(found.unwrap_or_else(|| panic!("{variable} is not set: run the tests with ./test, which sets it")))
+    PathBuf::from(
+        found.unwrap_or_else(|| panic!("{variable} is not set: run the tests with ./test, which sets it")),
+    )
 }
 
 /// A port that nobody listens on.
@@ -94,7 +96,8 @@ pub(crate) fn start(command: Command, folder: TempDir, port: u16) -> Server {
 
 /// A child that is killed with us. The kernel means the thread that started it, so that thread never ends.
 fn spawn(command: Command, log: &Path) -> Child {
-    let (program, args) = (command.get_program().to_owned(), command.get_args().map(ToOwned::to_owned).collect::<Vec<_>>());
+    let (program, args) =
+        (command.get_program().to_owned(), command.get_args().map(ToOwned::to_owned).collect::<Vec<_>>());
     let setpriv = Path::new("/usr/bin/setpriv").exists();
     let mut wrapped = if setpriv { Command::new("/usr/bin/setpriv") } else { Command::new(&program) };
     if setpriv {

@@ -136,7 +136,10 @@ fn a_chains_rows_carry_their_reserved_columns_first() {
     assert_eq!(builder.key_value("a"), None, "the next row has none yet");
     let batch = builder.take().unwrap().unwrap();
     let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
-    assert_eq!(names, ["__recon_line", "__recon_k1", "__recon_k2", "__recon_window", "__recon_deleted", "a:S"]);
+    assert_eq!(
+        names,
+        ["__recon_line", "__recon_k1", "__recon_k2", "__recon_window", "__recon_deleted", "a:S"]
+    );
     assert_eq!(batch.column(1).as_primitive::<UInt64Type>().value(0), 7);
     assert_eq!(batch.column(2).as_primitive::<UInt64Type>().value(0), 9);
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{BLOCK_BYTES, LineReader, LinesJob};
 use crate::event::Progress;
 use crate::stage::document::{Change, DocumentBuilder, Names, RowFault, Stop};
+use crate::stage::failures::read;
 use crate::stage::listing::unit;
 use crate::stage::sink::{FailureLimit, UnitSink};
 
@@ -33,7 +34,8 @@ fn numbered(bytes: &[u8], workers: usize) -> Vec<(u64, String)> {
     let names = Arc::new(Names::new("lines"));
     let tally =
         LinesJob { unit: &unit, sink: &sink, workers, names: &names, in_chain: false }.run(|| Echo).unwrap();
-    let failures = sink.commit().unwrap().failures;
+    let failed = sink.commit().unwrap().failed;
+    let failures: Vec<_> = failed.iter().flat_map(|part| read(&part.path(folder.path()))).collect();
     assert_eq!(tally.documents, failures.len() as u64);
     assert_eq!(tally.digests.bytes, bytes.len() as u64);
     let mut lines: Vec<_> = failures.into_iter().map(|f| (f.line.unwrap(), f.message)).collect();
