@@ -396,7 +396,10 @@ fn spec(entity: &Entity) -> String {
     let keys: Vec<String> =
         entity.fields.iter().filter(|f| f.is_key).map(|f| format!("\"{}\"", f.name)).collect();
     let mut text = format!("[entities.{name}]\nsource = \"{name}a\"\ntarget = \"{name}b\"\n");
-    text.push_str(&format!("key = [{}]\n[entities.{name}.fields]\n", keys.join(", ")));
+    if !keys.is_empty() {
+        text.push_str(&format!("key = [{}]\n", keys.join(", ")));
+    }
+    text.push_str(&format!("[entities.{name}.fields]\n"));
     for field in &entity.fields {
         let ty = match field.kind {
             Kind::Text => "",

@@ -55,8 +55,9 @@ fn key_keeps_its_order() {
 }
 
 #[test]
-fn empty_key_is_no_key() {
-    assert!(the_entity(&good(&entity("key = []"))).key.is_empty());
+fn an_empty_key_is_a_mistake() {
+    let wanted = ["9:11: the key of entity `image` is empty", "leave `key` out to compare whole rows"];
+    assert_has(&bad(&entity("key = []")), &wanted);
 }
 
 #[test]

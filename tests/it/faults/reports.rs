@@ -44,6 +44,8 @@ fn what_a_killed_diff_had_begun_to_write_goes_when_the_next_begins() {
 fn reports(folder: &std::path::Path) -> Vec<String> {
     let names = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").file_name());
     let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    // By this recon knows a folder that it may write to again.
+    names.retain(|name| name != ".recon-reports");
     names.sort();
     names
 }

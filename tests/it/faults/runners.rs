@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::process::{Held, Running, eventually};
 use super::project::{FILES, Project};
+use crate::project::write_parquet;
 
 #[test]
 fn a_second_runner_is_refused_and_told_who_holds_the_home() {
@@ -103,13 +104,11 @@ fn a_record_can_be_shown_while_another_run_goes_on() {
 fn interrupted_once_a_diff_ends_the_statement_under_way() {
     let project = Project::new(200, false);
     let home = project.home("home");
-    let spec = project.path().join("recon.toml");
-    let text = fs::read_to_string(&spec).expect("a file");
-    // A filter that no machine comes to the end of.
-    let filter =
-        "where = \"id <> '' and (select count(*) from range(4000000000000) as r(n) where n % 3 = 1) > 0\"";
-    let slow = text.replace("[entities.order]\n", &format!("[entities.order]\n{filter}\n"));
-    fs::write(&spec, slow).expect("a file");
+    write_parquet("select range as id from range(10000000)", &project.path().join("ids.parquet"));
+    // A filter that no machine comes to the end of soon.
+    let spec = "[datasets.ids]\nkind = \"parquet\"\nuri = \"ids.parquet\"\n\n[entities.order]\nsource = \"ids\"\n\
+                target = \"ids\"\nkey = [\"id\"]\nwhere = \"list_sum(range(5000 + id % 10)) > 0\"\n";
+    fs::write(project.path().join("recon.toml"), spec).expect("a file");
     project.stage(&home).exits(0);
     for pause in [0, 300, 1_500] {
         let mut diff = project.command(&home, &["diff", "-e", "order"]);
