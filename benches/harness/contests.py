@@ -104,6 +104,14 @@ class Bench:
         expected = json.loads((folder / "expected.json").read_text())
         return next((folder / "AWSDynamoDB").iterdir()), expected
 
+    def export_and_table(self, items):
+        """An export, the Parquet file it was moved into, and the right answer."""
+        export, _ = self.export(items)
+        folder = export.parent.parent
+        words = ["--out", folder, "--items", items, "--seed", self.options.seed]
+        places.make_data(self.python, "export-target", *words)
+        return export, folder / "target.parquet", json.loads((folder / "target.json").read_text())
+
     # Contestants
 
     def fresh(self, name):
@@ -198,6 +206,28 @@ def export_spec(folder):
     )
 
 
+def moved_spec(export, table):
+    """The spec over an export and the table that it was moved into."""
+    plain = ["pk", "sk", "id", "code", "name", "email", "status", "note"]
+    typed = {
+        "quantity": '{ from = "quantity", type = "int" }',
+        "price": '{ from = "price", type = "decimal(12,2)" }',
+        "created_at": '{ from = "createdAt", type = "timestamp" }',
+        "is_active": '"isActive"',
+        "tags": '{ from = "tags", type = "set<string>" }',
+        "colour": '"attributes.colour"',
+        "weight": '{ from = "attributes.weight", type = "int" }',
+    }
+    lines = [
+        f'[datasets.export]\nkind = "dynamodb-export"\nuri = "{export}"\n',
+        f'[datasets.table]\nkind = "parquet"\nuri = "{table}"\ntimezone = "UTC"\n',
+        '[entities.row]\nsource = "export"\ntarget = "table"\nkey = ["pk", "sk"]\n\n[entities.row.fields]',
+        *(f'{name} = "{name}"' for name in plain),
+        *(f"{name} = {value}" for name, value in typed.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def all_contests(bench):
     """Every contest, in the order of the table."""
     rows = bench.options.rows
@@ -245,6 +275,10 @@ def all_contests(bench):
             bench.python_peer("DuckDB read_json", "duckdb_json.py", *words),
         ]
 
+    def moved():
+        export, table, expected = bench.export_and_table(rows * 2 // 5)
+        return expected, [bench.recon_diff(moved_spec(export, table))]
+
     def memory():
         source, target, expected = bench.tables(rows * 10, NARROW)
         return expected, [bench.recon_diff(table_spec(source, target, NARROW), ["--memory", "1GB"])]
@@ -273,6 +307,8 @@ def all_contests(bench):
                 [Goal("DuckDB by hand", time=0.7)]),
         Contest("export", f"stage a DynamoDB export, {size(rows * 2 // 5)} items", int(rows * 600), export,
                 [Goal("gunzip alone", time=1.5), Goal("DuckDB read_json", time=0.35)]),
+        Contest("export-parquet", f"stage a DynamoDB export of {size(rows * 2 // 5)} items and diff it against Parquet",
+                int(rows * 800), moved),
         Contest("csv-1pct", f"stage and diff, CSV {size(rows)} × 10, 1 % of rows different", disk(rows), without_drift(10_000)),
         Contest("csv-50pct", f"stage and diff, CSV {size(rows)} × 10, 50 % of rows different", disk(rows), without_drift(500_000)),
         Contest("csv-wide", f"stage and diff, CSV {size(wide)} × 60, no drift", disk(wide, WIDE), without_drift(1000, WIDE, wide)),

@@ -2,6 +2,7 @@
 
     make_data.py tables --out DIR --rows N --texts 5 --integers 3 --times 1 --changed PPM [--drift] --format csv
     make_data.py export --out DIR --items N
+    make_data.py export-target --out DIR --items N
 
 Everything follows from the seed: a value is a hash of (seed, row, column). Beside each target lies a JSON file with the
 counts that a right answer has; it is written last, so that where it exists the data is whole.
@@ -149,6 +150,26 @@ select {
   'note': {'S': phrase(i, 35)}
 } as Item from range(FIRST, AFTER) t(i)
 """
+# The same orders as a table would have them, some changed; `class` says which.
+ORDER = """
+select
+  concat('ORDER#tenant-', draw(i, 20) % 500) as pk,
+  id_of(i) as sk,
+  word(i, 36) as id,
+  id_of(i) as code,
+  phrase(i, 21) as name,
+  concat(word(i, 22), '@', word(i, 23), '.example') as email,
+  ['new', 'paid', 'packed', 'sent', 'returned'][1 + (draw(i, 24) % 5)::int] as status,
+  (draw(i, 25) % 1000)::int + if(class >= 200 and class < 1200, 1, 0) as quantity,
+  if(class >= 1200 and class < 1700, null, ((draw(i, 26) % 100000000) / 100)::decimal(12, 2)) as price,
+  epoch_ms(1600000000000 + (draw(i, 27) % 150000000000)::bigint // 1000 * 1000) - interval 9 hours as created_at,
+  draw(i, 28) % 2 = 0 as is_active,
+  [concat('tag-', 80 + draw(i, 31) % 40), concat('tag-', draw(i, 29) % 40), concat('tag-', 40 + draw(i, 30) % 40)] as tags,
+  word(i, 32) as colour,
+  (draw(i, 33) % 100000)::bigint as weight,
+  phrase(i, 35) as note
+from (select i, class from picked where class >= 200 order by draw(i, 4))
+"""
 EXPORT_ID = "01700000000000-5eed5eed"
 EXPORT_FILES = 8
 
@@ -197,6 +218,30 @@ def make_export(args):
     write_json(expected, {"rows": args.items})
 
 
+def make_export_target(args):
+    """A table that the export was moved into, and what went wrong on the way."""
+    expected = args.out / "target.json"
+    if expected.exists():
+        return
+    connection = connect(args.seed, args.threads)
+    connection.execute(
+        f"create table picked as select i, if(i < {args.items}, class_of(i), 1000000) as class"
+        f" from range({args.items + EXTRA_ROWS}) t(i)"
+    )
+    copy(connection, ORDER, args.out / "target.parquet", "parquet")
+    missing, mismatched = connection.execute(
+        "select count(*) filter (class < 200), count(*) filter (class >= 200 and class < 1700) from picked"
+    ).fetchone()
+    counts = {
+        "source_rows": args.items,
+        "target_rows": args.items - missing + EXTRA_ROWS,
+        "missing": missing,
+        "extra": EXTRA_ROWS,
+        "mismatched": mismatched,
+    }
+    write_json(expected, counts)
+
+
 def md5(path):
     digest = hashlib.md5()
     with open(path, "rb") as file:
@@ -218,7 +263,7 @@ def write_json(path, value):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["tables", "export"])
+    parser.add_argument("what", choices=["tables", "export", "export-target"])
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
@@ -231,10 +276,7 @@ def main():
     parser.add_argument("--format", choices=["csv", "parquet"], default="csv")
     parser.add_argument("--items", type=int, default=2_000_000)
     args = parser.parse_args()
-    if args.what == "tables":
-        make_tables(args)
-    else:
-        make_export(args)
+    {"tables": make_tables, "export": make_export, "export-target": make_export_target}[args.what](args)
 
 
 if __name__ == "__main__":

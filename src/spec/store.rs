@@ -179,7 +179,7 @@ mod tests {
         };
         let name = |text: &str, quoted| (text.to_owned(), quoted);
         assert_eq!(parts("images"), Ok(vec![name("images", false)]));
-        assert_eq!(parts(r#"public."Odd.""Name""#).unwrap_err(), "`\"` is missing at the end of a name");
+        assert_eq!(parts(r#"public."Odd.""Name"#).unwrap_err(), "`\"` is missing at the end of a name");
         assert_eq!(
             parts(r#"public."Odd.""Name""""#),
             Ok(vec![name("public", false), name("Odd.\"Name\"", true)])

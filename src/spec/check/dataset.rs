@@ -116,12 +116,16 @@ impl Checker<'_> {
         }
         match value.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => return Some(path.to_owned()),
-            Some(("s3", rest)) if rest.split('/').next().is_some_and(|bucket| !bucket.is_empty()) => {
-                return Some(value);
+            Some(("s3", _)) => {
+                self.report(
+                    &at.span,
+                    "`s3://` locations are not supported by this version; it reads local files",
+                    "copy the objects here (`aws s3 sync`) and give that folder",
+                );
+                return None;
             }
             Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+') => {
-                let help = "give a file, a folder, a glob or `s3://BUCKET/PREFIX`";
-                self.report(&at.span, "only local files and `s3://` locations can be read", help);
+                self.report(&at.span, "only local files can be read", "give a file, a folder or a glob");
                 return None;
             }
             _ => {}

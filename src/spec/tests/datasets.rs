@@ -137,27 +137,34 @@ fn unknown_kind() {
 }
 
 #[test]
-fn kinds_of_other_versions_are_named_honestly() {
-    let report = bad(&dataset("kind = \"postgres\"\nurl = \"${DATABASE_URL}\"\ntable = \"public.images\""));
-    assert_eq!(
-        report,
-        "error: recon.toml:2:8: kind `postgres` is not supported by this version; \
-         it reads csv, jsonl, parquet, dynamodb-export\n  |\n2 | kind = \"postgres\"\n  |        ^^^^^^^^^^\n  \
-         help: export the data to one of these and describe the files"
-    );
-    let others = [
-        ("mysql", "url = \"x\"\nquery = \"select 1\""),
-        ("sqlite", "path = \"x.db\"\nquery_file = \"q.sql\""),
+fn live_stores_say_where_they_are_and_what_is_read() {
+    let postgres = |rest: &str| dataset(&format!("kind = \"postgres\"\n{rest}"));
+    let good = good(&postgres("url = \"postgres://me:s3cret@host/db\"\ntable = 'public.\"Odd.Name\"'"));
+    let DatasetKind::Postgres(options) = &good.datasets[0].kind else { panic!("{:?}", good.datasets[0]) };
+    assert_eq!(options.url.secret(), "postgres://me:s3cret@host/db");
+    assert_eq!(good.datasets[0].kind.place(), "postgres://me@host/db public.\"Odd.Name\"");
+    assert!(!format!("{:?}", good.datasets).contains("s3cret"));
+    let url = "url = \"postgres://host/db\"\n";
+    for (rest, wrong) in [
+        ("table = \"a\"", "dataset `a` has no `url`"),
         (
-            "dynamodb",
-            "table = \"x\"\nregion = \"eu-central-1\"\nendpoint = \"http://localhost\"\nsegments = 4",
+            "url = \"mysql://h/s3cret\"\ntable = \"a\"",
+            "the `url` of a postgres dataset begins with `postgres://`",
         ),
-    ];
-    for (kind, options) in others {
-        let report = bad(&dataset(&format!("kind = \"{kind}\"\n{options}")));
-        assert_has(&report, &[&format!("kind `{kind}` is not supported by this version")]);
+        (url, "dataset `a` does not say what to read"),
+        (&format!("{url}table = \"a b\""), "this is no table's name"),
+        (&format!("{url}query = \" ; \""), "the query is empty"),
+        (&format!("{url}query_file = \"nowhere.sql\""), "cannot read"),
+        (&format!("{url}table = \"a\"\nquery = \"select 1\""), "`query` and `table` contradict each other"),
+    ] {
+        let report = bad(&postgres(rest));
+        assert_has(&report, &[wrong]);
         assert_eq!(report.matches("error: ").count(), 1, "{report}");
     }
+    let dynamodb = |rest: &str| bad(&dataset(&format!("kind = \"dynamodb\"\ntable = \"t\"\n{rest}")));
+    assert_has(&dynamodb("segments = 0"), &["`segments` is a number from 1"]);
+    assert_has(&dynamodb("sort_prefix = \"x\""), &["`sort_prefix` without `partition`"]);
+    assert_has(&bad(&dataset("kind = \"sqlite\"\ntable = \"t\"")), &["dataset `a` has no `path`"]);
 }
 
 #[test]

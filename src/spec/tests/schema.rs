@@ -59,10 +59,24 @@ fn each_kind_offers_its_own_options() {
     };
     assert_eq!(
         of_kind("jsonl"),
-        json!(["kind", "timezone", "uri", "endpoint", "region", "path_style", "unsigned"])
+        json!(["kind", "timezone", "uri", "endpoint", "region", "path_style", "unsigned", "requester_pays"])
     );
     assert_eq!(of_kind("sqlite"), json!(["kind", "timezone", "path", "table", "query", "query_file"]));
-    assert_eq!(of_kind("dynamodb"), json!(["kind", "timezone", "table", "segments", "endpoint", "region"]));
+    assert_eq!(
+        of_kind("dynamodb"),
+        json!([
+            "kind",
+            "timezone",
+            "table",
+            "segments",
+            "consistent",
+            "partition",
+            "sort_prefix",
+            "max_rcu",
+            "endpoint",
+            "region"
+        ])
+    );
 }
 
 #[test]
