@@ -3,8 +3,11 @@
 use crate::project::Project;
 use crate::servers::postgres::{Database, psql};
 
-/// A column of every type, with a value, another value, and the field of the spec that compares it with a CSV.
-const TYPES: &[(&str, &str, &str, &str)] = &[
+/// A name, its type, a value, and another value.
+type Column = (&'static str, &'static str, &'static str, &'static str);
+
+/// A column of every type.
+const TYPES: &[Column] = &[
     ("small", "smallint", "-32768", "32767"),
     ("whole", "integer", "2147483647", "0"),
     ("big", "bigint", "-9223372036854775808", "9007199254740993"),
@@ -89,7 +92,7 @@ fn every_type_is_exact_and_one_changed_cell_is_found_as_that_cell() {
     assert_eq!(equal.code, 0, "{}{}", equal.stdout, equal.stderr);
     assert_eq!(project.summary("out")["entities"]["row"]["matched"], TYPES.len() + 1);
     // In row k of b the column number k gets its other value.
-    let changed: Vec<(usize, &(&str, &str, &str, &str))> =
+    let changed: Vec<(usize, &Column)> =
         TYPES.iter().enumerate().filter(|(_, (name, ..))| *name != "counted").collect();
     for (i, (name, _, _, other)) in &changed {
         database.run(&format!("update b set {name} = {other} where k = {}", i + 1));

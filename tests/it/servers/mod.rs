@@ -79,6 +79,10 @@ pub(crate) fn run(command: &mut Command) -> String {
 /// Starts a server and waits until it accepts connections. Where the system can (Linux), it dies with the tests.
 pub(crate) fn start(command: Command, folder: TempDir, port: u16) -> Server {
     let log = folder.path().join("log");
+    #[expect(
+        clippy::zombie_processes,
+        reason = "it is killed with the tests, and nobody is left to wait for it"
+    )]
     let mut child = spawn(command, &log);
     let began = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
