@@ -9,8 +9,10 @@ use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::reconcile::plan::{EntityPlan, FieldPlan, Status};
 use crate::reconcile::report::terminal::{plain, thousands};
+use crate::reconcile::resolve::StoreType;
 use crate::reconcile::side::Staged;
 use crate::spec::{Dataset, Spec};
+use crate::stage::table::TableFacts;
 use crate::stage::{self, document::Names};
 use crate::warehouse::Warehouse;
 
@@ -20,7 +22,10 @@ struct Seen<'a> {
     units: usize,
     bytes: u64,
     warnings: Vec<String>,
+    /// Those that are staged, else those that the store declares.
     columns: Option<Vec<(String, String)>>,
+    /// What a live store says of the table.
+    facts: Option<TableFacts>,
 }
 
 /// What the spec means for an entity whose sides are staged.
@@ -37,16 +42,22 @@ pub(super) fn run(global: &Global) -> Result<u8> {
     let mut is_current = ledger.is_some();
     for dataset in &spec.datasets {
         let names = Arc::new(Names::new(&dataset.name));
-        let listed = crate::stage::open(dataset, &names, false).and_then(|source| source.units());
-        let (units, warnings) = listed.map_err(|e| e.of(&format!("dataset `{}`", dataset.name)))?;
+        let looked = stage::open(dataset, &names, false)
+            .and_then(|source| Ok((source.units()?, source.facts()?)))
+            .map_err(|e| e.of(&format!("dataset `{}`", dataset.name)))?;
+        let ((units, warnings), facts) = looked;
         let bytes = units.iter().map(|u| u.bytes).sum();
         // Not staged, or not as the spec says now: then there is nothing to show, which is no error here.
         let staged = ledger.as_ref().and_then(|ledger| super::diff::staged(ledger, &warehouse, dataset).ok());
         if let Some(ledger) = ledger.as_ref().filter(|_| used(global, &spec, dataset)) {
             is_current &= stage::run::is_current(dataset, &units, ledger)?;
         }
-        let columns = staged.as_ref().map(columns);
-        seen.push(Seen { dataset, units: units.len(), bytes, warnings, columns });
+        let declared = |facts: &TableFacts| {
+            let columns = facts.columns.iter();
+            columns.map(|c| (c.name.clone(), StoreType::from(&c.ty).describe())).collect()
+        };
+        let columns = staged.as_ref().map(columns).or(facts.as_ref().map(declared));
+        seen.push(Seen { dataset, units: units.len(), bytes, warnings, columns, facts });
         all_staged.extend(staged);
     }
     let meant = bind(global, &spec, &warehouse, &all_staged)?;
@@ -87,9 +98,18 @@ fn as_text(global: &Global, spec: &Spec, seen: &[Seen<'_>], meant: &[Meant], is_
     let mut out = format!("{} is a good spec\n", spec.path.display());
     for s in seen {
         let (kind, uri) = (s.dataset.kind.word(), s.dataset.kind.place());
-        let units = if s.units == 1 { "1 file".to_owned() } else { format!("{} files", s.units) };
+        let unit = if s.dataset.kind.is_live() { "range" } else { "file" };
+        let units = if s.units == 1 { format!("1 {unit}") } else { format!("{} {unit}s", s.units) };
         let bytes = thousands(s.bytes);
-        out.push_str(&format!("\ndataset {}  ({kind}, {uri}): {units}, {bytes} bytes\n", s.dataset.name));
+        let about = if s.dataset.kind.is_live() { "about " } else { "" };
+        let name = &s.dataset.name;
+        out.push_str(&format!("\ndataset {name}  ({kind}, {uri}): {units}, {about}{bytes} bytes\n"));
+        if let Some(facts) = &s.facts {
+            let rows =
+                facts.rows.map_or("an unknown number of".to_owned(), |n| format!("about {}", thousands(n)));
+            let key = if facts.key.is_empty() { "none".to_owned() } else { plain(&facts.key.join(", ")) };
+            out.push_str(&format!("  {rows} rows, primary key: {key}\n"));
+        }
         for warning in &s.warnings {
             out.push_str(&format!("  warning: {}\n", plain(warning)));
         }
@@ -146,8 +166,10 @@ fn as_json(global: &Global, spec: &Spec, seen: &[Seen<'_>], meant: &[Meant]) -> 
             let columns = s.columns.as_ref().map(|all| {
                 all.iter().map(|(name, ty)| json!({ "name": name, "type": ty })).collect::<Vec<_>>()
             });
+            let key = s.facts.as_ref().map(|facts| &facts.key);
+            let rows = s.facts.as_ref().and_then(|facts| facts.rows);
             let facts = json!({
-                "kind": kind, "uri": uri, "units": s.units, "bytes": s.bytes, "warnings": s.warnings, "columns": columns,
+                "kind": kind, "key": key, "rows": rows, "uri": uri, "units": s.units, "bytes": s.bytes, "warnings": s.warnings, "columns": columns,
             });
             (s.dataset.name.clone(), facts)
         })

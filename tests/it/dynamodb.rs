@@ -1,39 +1,12 @@
 //! DynamoDB as a side: a scan gives what was written, by every type; a partition alone; what goes wrong.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
 use crate::project::Project;
-use crate::servers::dynamodb::{ENVIRONMENT, endpoint};
-
-/// Asks DynamoDB Local by its HTTP interface, which checks no signature.
-fn ask(operation: &str, body: &Value) -> Value {
-    let output = Command::new("curl")
-        .args(["-sS", "-X", "POST", &endpoint()])
-        .args(["-H", &format!("X-Amz-Target: DynamoDB_20120810.{operation}")])
-        .args(["-H", "Content-Type: application/x-amz-json-1.0"])
-        .args(["-H", "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/eu-central-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0"])
-        .args(["-d", &body.to_string()])
-        .output()
-        .expect("curl runs");
-    let answer: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
-    assert!(answer.get("__type").is_none(), "{operation} {body}: {answer}");
-    answer
-}
+use crate::servers::dynamodb::{self, ENVIRONMENT, ask, endpoint};
 
 fn table(name: &str) {
-    let key = |name: &str, ty: &str| json!({ "AttributeName": name, "KeyType": ty });
-    let ty = |name: &str, ty: &str| json!({ "AttributeName": name, "AttributeType": ty });
-    ask(
-        "CreateTable",
-        &json!({
-            "TableName": name, "BillingMode": "PAY_PER_REQUEST",
-            "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
-            "AttributeDefinitions": [ty("pk", "S"), ty("sk", "N")],
-        }),
-    );
+    dynamodb::table(name, &[("pk", "S"), ("sk", "N")]);
 }
 
 fn put(table: &str, item: &Value) {

@@ -12,3 +12,4 @@ mod process;
 mod project;
 mod reports;
 mod runners;
+mod stores;

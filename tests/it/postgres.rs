@@ -234,6 +234,28 @@ fn what_goes_wrong_is_said_with_its_place_and_next_step() {
 }
 
 #[test]
+fn check_connects_and_shows_the_schema_before_anything_is_staged() {
+    let database = Database::new("create table a (k int primary key, v numeric(10,2), m money)");
+    let project = Project::new();
+    project.write("recon.toml", spec("table = \"a\"", "query = \"select 1 as k\"", &database, ""));
+    let ran = project.recon(&["check"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for line in [
+        " a): 1 range, about 0 bytes",
+        "rows, primary key: k",
+        "  v  decimal",
+        "  m  money",
+        "warning: column `m`: money is not compared",
+        "next: recon --home home stage",
+    ] {
+        assert!(ran.stdout.contains(line), "{line}: {}", ran.stdout);
+    }
+    let gone = spec("table = \"b\"", "query = \"select 1 as k\"", &database, "");
+    project.write("recon.toml", gone);
+    assert_eq!(project.recon(&["check"]).code, 4);
+}
+
+#[test]
 fn a_finished_staging_is_read_afresh() {
     let database = Database::new("create table a (k int primary key); insert into a values (1)");
     let project = Project::new();

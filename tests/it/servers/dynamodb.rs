@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::sync::LazyLock;
 
+use serde_json::{Value, json};
+
 use super::{Server, data_folder, free_port, place, start};
 
 static SERVER: LazyLock<Server> = LazyLock::new(|| {
@@ -18,6 +20,46 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
 /// `http://127.0.0.1:PORT`.
 pub(crate) fn endpoint() -> String {
     format!("http://127.0.0.1:{}", SERVER.port)
+}
+
+/// Asks by the HTTP interface; no signature is checked.
+pub(crate) fn ask(operation: &str, body: &Value) -> Value {
+    let output = Command::new("curl")
+        .args(["-sS", "-X", "POST", &endpoint()])
+        .args(["-H", &format!("X-Amz-Target: DynamoDB_20120810.{operation}")])
+        .args(["-H", "Content-Type: application/x-amz-json-1.0"])
+        .args(["-H", "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/eu-central-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0"])
+        .args(["-d", &body.to_string()])
+        .output()
+        .expect("curl runs");
+    let answer: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert!(answer.get("__type").is_none(), "{operation} {body}: {answer}");
+    answer
+}
+
+/// Makes a table with a key of these attributes (name and type, the partition key first).
+pub(crate) fn table(name: &str, key: &[(&str, &str)]) {
+    let kinds = ["HASH", "RANGE"];
+    let schema: Vec<Value> = key
+        .iter()
+        .zip(kinds)
+        .map(|((name, _), kind)| json!({ "AttributeName": name, "KeyType": kind }))
+        .collect();
+    let types: Vec<Value> =
+        key.iter().map(|(name, ty)| json!({ "AttributeName": name, "AttributeType": ty })).collect();
+    let table = json!({
+        "TableName": name, "BillingMode": "PAY_PER_REQUEST", "KeySchema": schema, "AttributeDefinitions": types,
+    });
+    ask("CreateTable", &table);
+}
+
+/// Makes a table of items whose key `k` is a number, from 0 on.
+pub(crate) fn table_of_numbers(name: &str, items: usize) {
+    table(name, &[("k", "N")]);
+    for n in 0..items {
+        ask("PutItem", &json!({ "TableName": name, "Item": { "k": { "N": n.to_string() } } }));
+    }
 }
 
 /// What recon needs in its environment to reach it.

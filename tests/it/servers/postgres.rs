@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use super::{Server, command_as, data_folder, free_port, place, run, start};
 
 static SERVER: LazyLock<Server> = LazyLock::new(|| begin(free_port(), &[]));
@@ -18,6 +20,11 @@ pub(crate) fn begin(port: u16, settings: &[&str]) -> Server {
     run(command_as("postgres", &bin("initdb"))
         .args(["-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
         .arg(&data));
+    serve(folder, port, settings)
+}
+
+fn serve(folder: TempDir, port: u16, settings: &[&str]) -> Server {
+    let data = folder.path().join("data");
     let server = start(command(&data, folder.path(), port, settings), folder, port);
     // It listens before it lets anybody in.
     let ready = || {
@@ -28,6 +35,19 @@ pub(crate) fn begin(port: u16, settings: &[&str]) -> Server {
         std::thread::sleep(Duration::from_millis(50));
     }
     server
+}
+
+/// Stops a server at once, as a crash would.
+pub(crate) fn stop(server: &Server) {
+    run(command_as("postgres", &bin("pg_ctl"))
+        .args(["stop", "-m", "immediate", "-D"])
+        .arg(server.folder.path().join("data")));
+}
+
+/// Starts a server that was stopped.
+pub(crate) fn begin_again(server: Server) -> Server {
+    let Server { port, folder } = server;
+    serve(folder, port, &[])
 }
 
 /// The command that serves a data folder.

@@ -1,0 +1,100 @@
+//! Stagings of live stores that are killed, or lose their server in the middle.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::process::{Held, run, run_with_fault};
+use crate::servers::{dynamodb, free_port, mariadb, postgres};
+
+/// A project over one dataset on both sides.
+fn project(kind: &str, place: &str) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let spec = format!(
+        "[datasets.a]\nkind = \"{kind}\"\n{place}\n\n[entities.row]\nsource = \"a\"\ntarget = \"a\"\nkey = [\"k\"]\n"
+    );
+    std::fs::write(folder.path().join("recon.toml"), spec).expect("a file");
+    folder
+}
+
+const MANY_ROWS: &str = "create table a (k int primary key, v text); \
+    insert into a select i, repeat('x', 900) from generate_series(1, 150000) i; analyze a";
+
+/// Kills a staging after each of its ranges in turn; each goes on with what is left, and says that it is not one moment.
+fn killed_after_a_range_it_goes_on(folder: &Path, rows: u64) {
+    for (n, fault) in
+        ["stage.batch-written:2", "stage.before-ledger:1", "stage.after-ledger:1", "stage.after-ledger:2"]
+            .iter()
+            .enumerate()
+    {
+        let home = folder.join(format!("home-{n}"));
+        assert!(run_with_fault(folder, &home, &["stage", "--threads", "1"], fault).was_killed(), "{fault}");
+        let resumed = run(folder, &home, &["stage", "--format", "json"]).exits(0);
+        let (units, read) = (resumed.sum("units"), resumed.sum("units_read"));
+        let kept = fault.strip_prefix("stage.after-ledger:").map_or(0, |n| n.parse().expect("a number"));
+        assert_eq!(read, units - kept, "{fault}: {}", resumed.stdout);
+        assert_eq!(resumed.sum("rows"), rows, "{fault}");
+        let told = resumed.stdout.contains("not one moment: the staging was interrupted");
+        assert_eq!(told, kept > 0, "{fault}: {}", resumed.stdout);
+        let diff = run(folder, &home, &["diff", "--format", "json"]).exits(0);
+        assert_eq!(diff.json()["entities"]["row"]["matched"], rows, "{fault}");
+        assert_eq!(diff.stdout.contains("not one moment"), kept > 0, "{fault}: {}", diff.stdout);
+    }
+}
+
+#[test]
+fn a_killed_staging_of_postgres_goes_on_with_the_ranges_that_are_left() {
+    let database = postgres::Database::new(MANY_ROWS);
+    let project = project("postgres", &format!("url = \"{}\"\ntable = \"a\"", database.url));
+    killed_after_a_range_it_goes_on(project.path(), 150_000);
+}
+
+#[test]
+fn a_killed_staging_of_mariadb_goes_on_with_the_ranges_that_are_left() {
+    let database = mariadb::Database::new(
+        "create table a (k int primary key, v varchar(20)); \
+         insert into a select seq, concat('v', seq) from seq_1_to_900000; analyze table a",
+    );
+    let project = project("mysql", &format!("url = \"{}\"\ntable = \"a\"", database.url));
+    killed_after_a_range_it_goes_on(project.path(), 900_000);
+}
+
+#[test]
+fn a_killed_scan_of_dynamodb_goes_on_with_the_segments_that_are_left() {
+    let name = "killed";
+    dynamodb::table_of_numbers(name, 40);
+    let place = format!(
+        "table = \"{name}\"\nregion = \"eu-central-1\"\nendpoint = \"{}\"\nsegments = 4",
+        dynamodb::endpoint()
+    );
+    let project = project("dynamodb", &place);
+    let (folder, home) = (project.path(), project.path().join("home"));
+    let stage = |fault: Option<&str>| {
+        let mut command =
+            super::process::recon(folder, &home, &["stage", "--threads", "1", "--format", "json"]);
+        command.envs(dynamodb::ENVIRONMENT).envs(fault.map(|fault| ("RECON_FAULT", fault)));
+        command.output().expect("recon starts")
+    };
+    assert!(stage(Some("stage.after-ledger:3")).status.code().is_none());
+    let resumed: serde_json::Value = serde_json::from_slice(&stage(None).stdout).expect("JSON");
+    let facts = &resumed["datasets"]["a"];
+    assert_eq!((&facts["units"], &facts["units_read"], &facts["rows"]), (&4.into(), &1.into(), &40.into()));
+}
+
+#[test]
+fn a_server_that_restarts_in_the_middle_is_named_and_the_staging_goes_on_later() {
+    let server = postgres::begin(free_port(), &[]);
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", server.port);
+    postgres::psql(&url, MANY_ROWS);
+    let project = project("postgres", &format!("url = \"{url}\"\ntable = \"a\""));
+    let (folder, home) = (project.path(), project.path().join("home"));
+    let held = Held::at("stage.after-ledger", folder, &home, &["stage", "--threads", "1"]);
+    postgres::stop(&server);
+    held.go_on().exits(4).says(&["127.0.0.1", "what was staged stays staged"]);
+    let gone = run(folder, &home, &["stage"]).exits(4);
+    gone.says(&["cannot connect", "check that the server is there"]);
+    let _again = postgres::begin_again(server);
+    let resumed = run(folder, &home, &["stage", "--format", "json"]).exits(0);
+    assert_eq!((resumed.sum("units"), resumed.sum("units_read"), resumed.sum("rows")), (3, 2, 150_000));
+    assert!(resumed.stdout.contains("not one moment"), "{}", resumed.stdout);
+}
