@@ -16,6 +16,8 @@ pub const DUCKDB_VERSION: &str = "v1.5.6";
 
 /// How often it is looked whether somebody asked to stop, while a statement runs.
 const STOP_PAUSE: Duration = Duration::from_millis(100);
+/// DuckDB's words for a statement that was stopped; the driver keeps no code of it.
+const INTERRUPTED: &str = "INTERRUPT Error";
 
 /// An open engine. Connections made by [`Warehouse::another`] share its memory limit and threads.
 pub struct Warehouse {
@@ -118,7 +120,7 @@ impl Warehouse {
 
     fn failed(&self, sql: &str, cause: duckdb::Error) -> Error {
         let words = cause.to_string();
-        if words.contains("INTERRUPT Error") {
+        if words.contains(INTERRUPTED) {
             return interrupted();
         }
         let first =
@@ -165,14 +167,21 @@ impl Warehouse {
         Ok(out)
     }
 
-    /// The columns of a query, without running it.
+    /// The columns of a query, without running it; or what DuckDB says against the query: the caller knows whose words it holds.
     ///
     /// # Errors
-    /// What DuckDB says of the query; the caller knows whose words it holds.
-    pub fn describe(&self, query: &str) -> Result<Vec<ColumnInfo>, String> {
-        let mut statement = self.conn.prepare(&format!("describe {query}")).map_err(|e| e.to_string())?;
-        let rows = statement.query_map([], |row| Ok(ColumnInfo { name: row.get(0)?, ty: row.get(1)? }));
-        rows.and_then(Iterator::collect).map_err(|e| e.to_string())
+    /// An interruption, which is nobody's fault.
+    pub fn describe(&self, query: &str) -> Result<Result<Vec<ColumnInfo>, String>> {
+        let describe = format!("describe {query}");
+        let described = self.conn.prepare(&describe).and_then(|mut statement| {
+            let rows =
+                statement.query_map([], |row| Ok(ColumnInfo { name: row.get(0)?, ty: row.get(1)? }))?;
+            rows.collect::<duckdb::Result<Vec<_>>>()
+        });
+        match described.map_err(|e| e.to_string()) {
+            Err(words) if words.contains(INTERRUPTED) => Err(interrupted()),
+            described => Ok(described),
+        }
     }
 
     /// The Arrow schema of a query that returns nothing.

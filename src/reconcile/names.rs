@@ -146,16 +146,19 @@ impl<'a> Names<'a> {
     }
 
     /// The type of that in SQL, in which a document's numbers have a size.
-    pub fn sql_store(&self, sql: &Sql, access: &Access) -> StoreType {
+    ///
+    /// # Errors
+    /// An interruption.
+    pub fn sql_store(&self, sql: &Sql, access: &Access) -> Result<StoreType> {
         let query = format!(
             "select ({}\n) as __recon_value from (select __recon_pos {} from ({}) as staged) as __recon_rows",
             self.predicate(sql, access),
             self.logical_sql(),
             self.staged.rows_sql()
         );
-        let described = self.warehouse.describe(&query).ok();
+        let described = self.warehouse.describe(&query)?.ok();
         let found = described.and_then(|columns| columns.first().map(|c| StoreType::from_duckdb(&c.ty)));
-        found.unwrap_or_else(|| access.store().clone())
+        Ok(found.unwrap_or_else(|| access.store().clone()))
     }
 
     /// The expression with each path replaced by the column that stands for it.
@@ -208,7 +211,7 @@ impl<'a> Names<'a> {
             self.logical_sql(),
             self.staged.rows_sql()
         );
-        match self.warehouse.describe(&query) {
+        match self.warehouse.describe(&query)? {
             Ok(columns) => Ok(StoreType::from_duckdb(&columns[0].ty)),
             Err(message) => Err(self.binding_error(sql, &message)),
         }

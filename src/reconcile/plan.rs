@@ -340,7 +340,7 @@ impl<'a> EntityPlan<'a> {
                 values(Side::Source),
                 values(Side::Target)
             );
-            if let Err(message) = warehouse.describe(&query) {
+            if let Err(message) = warehouse.describe(&query)? {
                 let first = message.lines().next().unwrap_or_default();
                 return Err(Error::usage(format!(
                     "{}:{}:{}: field `{}`: {first}\n  in: {}",
@@ -502,7 +502,7 @@ fn plan_field(
         Err(reason) => Status::NotCompared(reason),
     };
     if field.rule.sql.is_some() {
-        plan.sql_stores = Some([source.sql_store(&field.from, &from), target.sql_store(&field.to, &to)]);
+        plan.sql_stores = Some([source.sql_store(&field.from, &from)?, target.sql_store(&field.to, &to)?]);
     }
     (plan.source, plan.target) = (Some(from), Some(to));
     Ok(plan)

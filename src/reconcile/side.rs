@@ -344,7 +344,7 @@ impl Staged {
         match &self.dataset.kind {
             DatasetKind::Csv(_) => {}
             DatasetKind::Parquet { .. } => {
-                let described = warehouse.describe(&self.rows_sql()).map_err(|e| {
+                let described = warehouse.describe(&self.rows_sql())?.map_err(|e| {
                     Error::failed(format!("cannot read dataset `{}`", self.dataset.name)).caused_by(e)
                 })?;
                 for column in columns {

@@ -61,7 +61,7 @@ fn read_both_ways(files: &[PathBuf]) -> Vec<String> {
     let warehouse = Warehouse::in_memory(1, 1 << 30).unwrap();
     let staged = staged(files);
     let mut direct = Vec::new();
-    for found in warehouse.describe(&staged.rows_sql()).unwrap() {
+    for found in warehouse.describe(&staged.rows_sql()).unwrap().unwrap() {
         if found.name == "__recon_pos" {
             continue;
         }

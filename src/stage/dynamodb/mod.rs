@@ -7,7 +7,7 @@ mod item;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
@@ -62,7 +62,16 @@ pub(crate) fn open(options: &DynamodbOptions, names: Arc<Names>) -> Result<Box<d
         return Err(Error::failed(format!("{place} has no sort key, so `sort_prefix` means nothing"))
             .help("leave `sort_prefix` out"));
     }
-    Ok(Box::new(DynamodbSource { client, options: options.clone(), names, place, table, keys, only: None }))
+    Ok(Box::new(DynamodbSource {
+        client,
+        options: options.clone(),
+        names,
+        place,
+        table,
+        keys,
+        only: None,
+        pace: Pace::default(),
+    }))
 }
 
 /// The names of the key's attributes: the partition key, then the sort key.
@@ -80,6 +89,21 @@ struct DynamodbSource {
     table: TableDescription,
     keys: Vec<String>,
     only: Option<Keys>,
+    pace: Pace,
+}
+
+/// Read capacity units that were used since the first request, by all segments together.
+#[derive(Default)]
+struct Pace(Mutex<Option<(Instant, f64)>>);
+
+impl Pace {
+    /// Counts units, and says how long to wait until so many were allowed.
+    fn spend(&self, units: f64, most: u32) -> Duration {
+        let mut spent = self.0.lock().expect("nobody panics while counting");
+        let (began, sum) = spent.get_or_insert_with(|| (Instant::now(), 0.0));
+        *sum += units;
+        Duration::from_secs_f64(*sum / f64::from(most)).saturating_sub(began.elapsed())
+    }
 }
 
 /// What a unit reads.
@@ -234,21 +258,19 @@ impl DynamodbSource {
             digest: Xxh3::new(),
         };
         let mut wanted = self.wanted()?;
-        let (mut start, began, mut units) = (None, Instant::now(), 0.0);
+        let mut start = None;
         loop {
             sink.progress().check()?;
             let page = self.page(part, start, &mut wanted).await?;
             for item in page.items {
                 rows.push(item)?;
             }
+            if let Some(most) = self.options.rcu_max {
+                tokio::time::sleep(self.pace.spend(page.units, most)).await;
+            }
             start = page.next;
             if start.is_none() {
                 break;
-            }
-            units += page.units;
-            if let Some(most) = self.options.rcu_max {
-                let due = Duration::from_secs_f64(units / f64::from(most));
-                tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
             }
         }
         rows.finish()
@@ -335,6 +357,7 @@ impl Source for DynamodbSource {
             table: self.table.clone(),
             keys: self.keys.clone(),
             only: Some(keys.clone()),
+            pace: Pace::default(),
         })))
     }
 }
@@ -390,5 +413,21 @@ impl Rows<'_> {
         self.flush()?;
         self.part.finish()?;
         Ok(Digests { bytes: self.bytes, xxh3: format!("{:032x}", self.digest.digest128()), md5: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_share_one_pace() {
+        let pace = Pace::default();
+        assert_eq!(pace.spend(0.0, 10), Duration::ZERO);
+        // Of one unit a second, two segments took a day's worth each.
+        let (day, hour) = (Duration::from_secs(86_400), Duration::from_secs(3_600));
+        let waits = [pace.spend(86_400.0, 1), pace.spend(86_400.0, 1)];
+        assert!(waits[0] <= day && waits[0] > day - hour, "{waits:?}");
+        assert!(waits[1] <= 2 * day && waits[1] > 2 * day - hour, "{waits:?}");
     }
 }
