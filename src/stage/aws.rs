@@ -1,17 +1,22 @@
 //! What DynamoDB and S3 have in common: credentials, region and endpoint by AWS's own chain, and errors in words.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_smithy_http_client::{Builder, tls};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Tries of one request by the SDK itself, with its backoff.
 const TRIES: u32 = 5;
+/// How long throttling may last before the run gives up.
+const THROTTLE_MAX: Duration = Duration::from_secs(15 * 60);
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(20);
 
 /// The configuration: profile, environment, container or instance, as the ecosystem's tools read them; what the spec says wins.
 pub(crate) async fn config(region: Option<&str>, endpoint: Option<&str>, unsigned: bool) -> SdkConfig {
@@ -37,10 +42,105 @@ pub(crate) async fn config(region: Option<&str>, endpoint: Option<&str>, unsigne
     loader.load().await
 }
 
+/// A request that did not go through.
+pub(crate) struct Refused {
+    again: Again,
+    error: Error,
+}
+
+/// Whether a request may get through when it is repeated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Never,
+    /// The connection broke while the answer was on its way.
+    Soon,
+    /// The store asks for fewer requests.
+    Later,
+}
+
+impl Refused {
+    /// What the SDK gave up on; `place` names the store and its object.
+    pub(crate) fn new<E>(place: &str, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let again = if is_throttling(&error) { Again::Later } else { Again::Never };
+        Self { again, error: failed(place, error) }
+    }
+
+    /// An answer whose body broke off.
+    pub(crate) fn broken(place: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let error = Error::failed(format!("{place}: the connection broke")).caused_by(error);
+        Self { again: Again::Soon, error: error.help("what was staged stays staged: run the same command again") }
+    }
+
+    /// What no repetition mends.
+    pub(crate) fn for_good(error: Error) -> Self {
+        Self { again: Again::Never, error }
+    }
+}
+
+/// How long to go on with one request that does not get through.
+pub(crate) struct Patience<'a> {
+    place: &'a str,
+    began: Instant,
+    pause: Duration,
+    broken: u32,
+}
+
+impl<'a> Patience<'a> {
+    /// With a request to the store and object that `place` names.
+    pub(crate) fn with(place: &'a str) -> Self {
+        Self { place, began: Instant::now(), pause: PAUSE_MIN, broken: 0 }
+    }
+
+    /// Waits until the request may be sent again: for as long as the store only wants fewer of them, and a few times where an
+    /// answer broke off.
+    ///
+    /// # Errors
+    /// What no repetition mends; throttling for 15 minutes (exit 3).
+    pub(crate) async fn wait(&mut self, refused: Refused) -> Result<()> {
+        let place = self.place;
+        match refused.again {
+            Again::Never => return Err(refused.error),
+            Again::Soon if self.broken == TRIES => return Err(refused.error),
+            Again::Soon => {
+                self.broken += 1;
+                tracing::warn!("{}; asking again", refused.error);
+            }
+            Again::Later if self.began.elapsed() > THROTTLE_MAX => {
+                return Err(Error::incomplete(format!("{place}: throttled for 15 minutes"))
+                    .help("what was staged stays staged: run the same command again, at a smaller rate"));
+            }
+            Again::Later => tracing::warn!("{place}: throttled; waiting {} ms", self.pause.as_millis()),
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        Ok(())
+    }
+}
+
+/// Asks until there is an answer; see [`Patience::wait`].
+///
+/// # Errors
+/// A request that does not get through.
+pub(crate) async fn patiently<T>(
+    place: &str,
+    mut ask: impl AsyncFnMut() -> Result<T, Refused>,
+) -> Result<T> {
+    let mut patience = Patience::with(place);
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(refused) => patience.wait(refused).await?,
+        }
+    }
+}
+
 /// Whether the store asks for fewer requests.
-pub(crate) fn is_throttling<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+fn is_throttling<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     matches!(
-        error.as_service_error().and_then(ProvideErrorMetadata::code),
+        code(error),
         Some(
             "ProvisionedThroughputExceededException"
                 | "ThrottlingException"
@@ -53,13 +153,24 @@ pub(crate) fn is_throttling<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) 
     )
 }
 
+/// The store's word for what is wrong. An answer to `HEAD` has no body to say it in, so there its status does.
+fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
+    let said = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    said.or_else(|| match error.raw_response()?.status().as_u16() {
+        301 => Some("PermanentRedirect"),
+        403 => Some("AccessDenied"),
+        404 => Some("NotFound"),
+        503 => Some("SlowDown"),
+        _ => None,
+    })
+}
+
 /// The error of a request that failed for good. `place` names the store and its object.
-pub(crate) fn failed<E, R>(place: &str, error: SdkError<E, R>) -> Error
+pub(crate) fn failed<E>(place: &str, error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
-    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default().to_owned();
+    let code = code(&error).unwrap_or_default().to_owned();
     let message =
         error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default().to_owned();
     let help = match code.as_str() {
@@ -87,6 +198,7 @@ where
         {
             "no credentials were found; tried: environment, profile (AWS_PROFILE), web identity, container, instance"
         }
+        "NotFound" | "NoSuchKey" => "check the bucket's and the object's names",
         "" => "check that the endpoint is there and can be reached; what was staged stays staged",
         _ => "what was staged stays staged: run the same command again",
     };

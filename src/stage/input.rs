@@ -1,6 +1,5 @@
-//! Opening a local input file: decompression by content, digests of the bytes as they lie, progress.
+//! Opening an input file: decompression by content, digests of the bytes as they lie, progress.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -11,7 +10,9 @@ use flate2::bufread::MultiGzDecoder;
 use md5::Digest;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::error::{Context, Error, Result};
+use super::Unit;
+use super::files::Files;
+use crate::error::{Context, Result};
 use crate::event::{self, Progress};
 
 const READ_BUFFER_BYTES: usize = 1 << 20;
@@ -30,18 +31,6 @@ impl Stamp {
         let m = std::fs::metadata(path).or_failed(|| format!("cannot read {}", path.display()))?;
         let times = (m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec());
         Ok(Self(format!("{}:{}:{}.{:09}:{}.{:09}", m.size(), m.ino(), times.0, times.1, times.2, times.3)))
-    }
-
-    /// Makes sure that the file is still what it was when this stamp was taken.
-    ///
-    /// # Errors
-    /// A file that changed or is gone.
-    pub fn unchanged(&self, path: &Path) -> Result<()> {
-        if Self::of(path)? == *self {
-            return Ok(());
-        }
-        Err(Error::failed(format!("{} changed while it was being staged", path.display()))
-            .help("run `recon stage` again once nobody writes to it"))
     }
 }
 
@@ -83,23 +72,24 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A local file being read once from start to end, decompressed on the way.
+/// A file being read once from start to end, decompressed on the way.
 pub struct Input {
     reader: Box<dyn Read + Send>,
     tally: Arc<Mutex<Tally>>,
 }
 
 impl Input {
-    /// Opens a file. Gzip (any number of members) and zstd are told by their first bytes, not by the name.
+    /// Opens a file as it was when it was listed. Gzip (any number of members) and zstd are told by their first bytes, not by
+    /// the name. The MD5 is computed where a manifest has one to hold it against.
     ///
     /// # Errors
-    /// A file that is not there or cannot be opened.
-    pub fn open(path: &Path, with_md5: bool, progress: &Arc<Progress>) -> Result<Self> {
-        let fail = || format!("cannot read {}", path.display());
-        let file = File::open(path).or_failed(fail)?;
-        let tally =
-            Arc::new(Mutex::new(Tally { bytes: 0, xxh3: Xxh3::new(), md5: with_md5.then(md5::Md5::new) }));
-        let counted = Counted { inner: file, tally: Arc::clone(&tally), progress: Arc::clone(progress) };
+    /// A file that is not there, cannot be opened or changed since.
+    pub fn open(files: &Files, unit: &Unit, progress: &Arc<Progress>) -> Result<Self> {
+        let fail = || format!("cannot read {}", unit.path.display());
+        let inner = files.open(unit)?;
+        let md5 = unit.expected.is_some().then(md5::Md5::new);
+        let tally = Arc::new(Mutex::new(Tally { bytes: 0, xxh3: Xxh3::new(), md5 }));
+        let counted = Counted { inner, tally: Arc::clone(&tally), progress: Arc::clone(progress) };
         let mut buffered = BufReader::with_capacity(READ_BUFFER_BYTES, counted);
         let magic = buffered.fill_buf().or_failed(fail)?;
         let reader: Box<dyn Read + Send> = if magic.starts_with(&[0x1f, 0x8b]) {

@@ -11,8 +11,8 @@ use super::document::json_text::{Container, Cursor, Nesting, SyntaxFault};
 use super::document::lines::{LineReader, LinesJob};
 use super::document::typed::each_member;
 use super::document::{Change, Column, DocumentBuilder, Names, Stop, Tag, number};
-use super::input::Digests;
-use super::listing::list_files;
+use super::files::Files;
+use super::input::{Digests, Stamp};
 use super::sink::UnitSink;
 use super::{Source, Unit};
 use crate::error::Result;
@@ -25,24 +25,29 @@ type Step<T = ()> = std::result::Result<T, SyntaxFault>;
 #[derive(Debug)]
 pub struct JsonlSource {
     uri: String,
+    files: Arc<Files>,
     names: Arc<Names>,
 }
 
 impl JsonlSource {
     /// The files that `uri` means, with the dataset's registry of names.
-    pub fn new(uri: &str, names: Arc<Names>) -> Self {
-        Self { uri: uri.to_owned(), names }
+    pub fn new(uri: &str, files: Arc<Files>, names: Arc<Names>) -> Self {
+        Self { uri: uri.to_owned(), files, names }
     }
 }
 
 impl Source for JsonlSource {
     fn units(&self) -> Result<(Vec<Unit>, Vec<String>)> {
-        Ok((list_files(&self.uri, &EXTENSIONS)?, Vec::new()))
+        Ok((self.files.list(&self.uri, &EXTENSIONS)?, Vec::new()))
     }
 
     fn read(&self, unit: &Unit, sink: &UnitSink, workers: usize) -> Result<Digests> {
-        let job = LinesJob { unit, sink, workers, names: &self.names, in_chain: false };
+        let job = LinesJob { files: &self.files, unit, sink, workers, names: &self.names, in_chain: false };
         Ok(job.run(|| ObjectReader)?.digests)
+    }
+
+    fn stamp(&self, unit: &Unit) -> Result<Stamp> {
+        self.files.stamp(unit)
     }
 }
 

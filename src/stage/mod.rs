@@ -9,9 +9,9 @@ pub mod document;
 pub mod dynamodb;
 pub mod dynamodb_export;
 mod failures;
+pub mod files;
 pub mod input;
 pub mod jsonl;
-pub mod listing;
 pub mod mysql;
 mod names;
 mod net;
@@ -30,6 +30,7 @@ use crate::error::Result;
 use crate::spec::{Dataset, DatasetKind};
 use crate::value::Value;
 use document::Names;
+use files::Files;
 use input::{Digests, Stamp};
 use sink::UnitSink;
 use table::TableFacts;
@@ -82,9 +83,7 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// A file that is gone.
-    fn stamp(&self, unit: &Unit) -> Result<Stamp> {
-        Stamp::of(&unit.path)
-    }
+    fn stamp(&self, unit: &Unit) -> Result<Stamp>;
 
     /// What the store itself says of a table: without reading any row. `None` for files.
     ///
@@ -119,18 +118,19 @@ pub struct Keys {
 /// A location that is missing or empty.
 pub fn open(dataset: &Dataset, names: &Arc<Names>, copy: bool) -> Result<Box<dyn Source>> {
     let name = dataset.name.as_str();
+    let files = Arc::new(Files::new(&dataset.storage));
     Ok(match &dataset.kind {
         DatasetKind::Csv(options) => {
-            let units = listing::list_files(&options.uri, &[".csv", ".tsv", ".txt"])?;
-            Box::new(csv::CsvSource::new(name, options.clone(), units))
+            let units = files.list(&options.uri, &[".csv", ".tsv", ".txt"])?;
+            Box::new(csv::CsvSource::new(name, options.clone(), files, units))
         }
         DatasetKind::Parquet { uri } => {
-            let units = listing::list_files(uri, &[".parquet"])?;
-            Box::new(parquet::ParquetSource::new(name, units, copy))
+            let units = files.list(uri, &[".parquet"])?;
+            Box::new(parquet::ParquetSource::new(name, files, units, copy))
         }
-        DatasetKind::Jsonl { uri } => Box::new(jsonl::JsonlSource::new(uri, Arc::clone(names))),
+        DatasetKind::Jsonl { uri } => Box::new(jsonl::JsonlSource::new(uri, files, Arc::clone(names))),
         DatasetKind::DynamodbExport(options) => {
-            Box::new(dynamodb_export::ExportSource::new(options, Arc::clone(names)))
+            Box::new(dynamodb_export::ExportSource::new(options, files, Arc::clone(names)))
         }
         DatasetKind::Postgres(options) => postgres::open(options)?,
         DatasetKind::Mysql(options) => mysql::open(options)?,

@@ -13,6 +13,7 @@ use std::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::document::Names;
+use super::files::{Files, is_remote};
 use super::input::{Input, Stamp};
 use super::sink::{FailureLimit, PartColumn, UnitSink};
 use super::{Source, Unit, open};
@@ -245,7 +246,11 @@ fn still_good(unit: &Unit, row: &UnitRow, folder: &Path) -> Result<Option<UnitRo
     if row.stamp == unit.stamp.0 || unit.is_live {
         return Ok(Some(row.clone()));
     }
-    let digests = Input::open(&unit.path, false, &Arc::new(Progress::default()))?
+    // To read an object only to keep its rows costs as much as to stage it again.
+    if is_remote(&unit.path) {
+        return Ok(None);
+    }
+    let digests = Input::open(&Files::default(), unit, &Arc::new(Progress::default()))?
         .finish()
         .or_failed(|| format!("cannot read {}", unit.path.display()))?;
     Ok((digests.xxh3 == row.digest).then(|| UnitRow { stamp: unit.stamp.0.clone(), ..row.clone() }))
@@ -423,7 +428,8 @@ pub fn failure_files(datasets: &[&Dataset], ledger: &Ledger) -> Result<Vec<Failu
 /// # Errors
 /// A ledger that cannot be read.
 pub fn stale_inputs(ledger: &Ledger, dataset: &Dataset) -> Result<Option<String>> {
-    if dataset.kind.is_live() {
+    // What was staged of a store is of that moment, and a comparison works without the store.
+    if dataset.kind.is_live() || is_remote(dataset.kind.place()) {
         return Ok(None);
     }
     let Some(generation) = ledger.latest_generation(&dataset.name)? else { return Ok(None) };

@@ -152,6 +152,7 @@ impl UnitSink {
     }
 
     /// Copies a Parquet file's bytes, as they come out of `input`, into a part of its own; `from` names it in errors.
+    /// Returns where they lie until the unit is whole.
     ///
     /// # Errors
     /// A file that cannot be read; a disk that is full or refuses.
@@ -161,7 +162,7 @@ impl UnitSink {
         from: &Path,
         rows: u64,
         columns: Vec<PartColumn>,
-    ) -> Result<()> {
+    ) -> Result<PathBuf> {
         let file = self.next_name();
         let path = self.folder.join(&file).with_extension("tmp");
         let fail = || format!("cannot copy {} to {}", from.display(), path.display());
@@ -177,7 +178,7 @@ impl UnitSink {
         let seal = Some(to.finish().or_failed(fail)?);
         self.note_part(Part { file, rows, seal }, columns);
         event::add(&self.progress.rows_done, rows);
-        Ok(())
+        Ok(path)
     }
 
     fn next_name(&self) -> String {

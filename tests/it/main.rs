@@ -18,6 +18,7 @@ mod postgres;
 mod project;
 mod random;
 mod rules_sql;
+mod s3;
 #[expect(dead_code, reason = "each store's tests come with the store")]
 mod servers;
 mod shell;

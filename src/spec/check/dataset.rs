@@ -25,7 +25,7 @@ impl Checker<'_> {
             }
             "sqlite" => {
                 let path = self.needed(name, "path", raw.path.as_ref(), "the database's file");
-                let (path, what) = (path.and_then(|at| self.location(at)), self.what(name, raw));
+                let (path, what) = (path.and_then(|at| self.local_file(at)), self.what(name, raw));
                 DatasetKind::Sqlite { path: path?, what: what? }
             }
             "dynamodb" => DatasetKind::Dynamodb(self.dynamodb(name, raw)?),
@@ -66,8 +66,9 @@ impl Checker<'_> {
     }
 
     fn foreign_options(&mut self, name: &At<String>, raw: &RawDataset, kind: &str) {
-        let uri = raw.uri.as_ref().and_then(|at| interpolate(&at.value, self.env).ok());
-        let in_object_storage = has_uri(kind) && uri.is_some_and(|uri| uri.starts_with("s3://"));
+        let locations = raw.uri.iter().chain(raw.increments.iter().flatten());
+        let mut locations = locations.filter_map(|at| interpolate(&at.value, self.env).ok());
+        let in_object_storage = has_uri(kind) && locations.any(|uri| uri.starts_with("s3://"));
         let document = self.document;
         let table = tables_in(document, "datasets").find(|(other, _)| *other == name.value);
         let keys: Vec<(&str, Range<usize>)> = table
@@ -107,7 +108,7 @@ impl Checker<'_> {
         None
     }
 
-    /// A local path, as seen from the current folder. The spec's own paths start at the spec's folder.
+    /// An object's URI, or a local path as seen from the current folder. The spec's own paths start at the spec's folder.
     pub(super) fn location(&mut self, at: &At<String>) -> Option<String> {
         let value = self.interpolated(at)?;
         if value.trim().is_empty() {
@@ -116,16 +117,15 @@ impl Checker<'_> {
         }
         match value.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => return Some(path.to_owned()),
-            Some(("s3", _)) => {
-                self.report(
-                    &at.span,
-                    "`s3://` locations are not supported by this version; it reads local files",
-                    "copy the objects here (`aws s3 sync`) and give that folder",
-                );
+            Some(("s3", place)) => {
+                if place.split('/').next().is_some_and(|bucket| !bucket.is_empty()) {
+                    return Some(value);
+                }
+                self.report(&at.span, "the bucket is missing", "write `s3://BUCKET/KEY`");
                 return None;
             }
             Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+') => {
-                self.report(&at.span, "only local files can be read", "give a file, a folder or a glob");
+                self.report(&at.span, "files are read on this machine and in S3", "give a file, a folder, a glob or an `s3://` uri");
                 return None;
             }
             _ => {}
@@ -136,6 +136,16 @@ impl Checker<'_> {
             self.report(&at.span, "the spec's own folder is not valid UTF-8", "give an absolute path");
         }
         resolved
+    }
+
+    /// The path of a file that is only read on this machine.
+    pub(super) fn local_file(&mut self, at: &At<String>) -> Option<String> {
+        let location = self.location(at)?;
+        if location.starts_with("s3://") {
+            self.report(&at.span, "this file is only read on this machine", "copy it here and give its path");
+            return None;
+        }
+        Some(location)
     }
 
     fn csv(&mut self, raw: &RawDataset, uri: Option<String>) -> Option<CsvOptions> {

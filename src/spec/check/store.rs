@@ -69,7 +69,7 @@ impl Checker<'_> {
             }
             "query" => self.query(at, at.value.clone()),
             _ => {
-                let path = self.location(at)?;
+                let path = self.local_file(at)?;
                 match std::fs::read_to_string(&path) {
                     Ok(text) => self.query(at, text),
                     Err(error) => {

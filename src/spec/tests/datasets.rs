@@ -1,7 +1,7 @@
 //! Datasets: kinds, options, locations, interpolation.
 
 use super::*;
-use crate::spec::{BytesEncoding, CsvOptions, DatasetKind};
+use crate::spec::{BytesEncoding, CsvOptions, DatasetKind, Storage};
 
 #[track_caller]
 fn kind(lines: &str) -> DatasetKind {
@@ -190,19 +190,32 @@ fn option_of_another_kind() {
 }
 
 #[test]
-fn object_storage_is_not_read_yet() {
+fn object_storage_and_how_it_is_reached() {
     let lines = "kind = \"csv\"\nuri = \"s3://bucket/a.csv\"\nendpoint = \"http://x\"\nregion = \"x\"\n\
                  path_style = true\nunsigned = true";
-    let report = bad(&dataset(lines));
-    assert_has(&report, &["3:7: `s3://` locations are not supported by this version", "aws s3 sync"]);
-    assert_eq!(report.matches("error: ").count(), 1, "{report}");
-    let export = "kind = \"dynamodb-export\"\nuri = \"a\"\nincrements = [\"s3://b\"]";
-    assert_has(&bad(&dataset(export)), &["4:15: `s3://` locations"]);
+    let spec = good(&dataset(lines));
+    let found = spec.dataset("a").unwrap();
+    assert_eq!(found.kind.place(), "s3://bucket/a.csv");
+    assert_eq!(
+        found.storage,
+        Storage {
+            endpoint: Some("http://x".to_owned()),
+            region: Some("x".to_owned()),
+            path_style: true,
+            unsigned: true,
+            requester_pays: false
+        }
+    );
+    let export = "kind = \"dynamodb-export\"\nuri = \"a\"\nincrements = [\"s3://b\"]\nregion = \"x\"";
+    assert_eq!(good(&dataset(export)).dataset("a").unwrap().storage.region.as_deref(), Some("x"));
+    assert_has(&bad(&dataset("kind = \"csv\"\nuri = \"s3:///a\"")), &["3:7: the bucket is missing"]);
+    let sqlite = "kind = \"sqlite\"\npath = \"s3://b/a.db\"\ntable = \"t\"";
+    assert_has(&bad(&dataset(sqlite)), &["3:8: this file is only read on this machine"]);
 }
 
 #[test]
 fn only_local_files() {
-    assert_has(&bad(&dataset("kind = \"csv\"\nuri = \"https://x/a.csv\"")), &["3:7: only local files"]);
+    assert_has(&bad(&dataset("kind = \"csv\"\nuri = \"https://x/a.csv\"")), &["3:7: files are read on this machine and in S3"]);
     assert_eq!(
         kind("kind = \"jsonl\"\nuri = \"file:///a/b\""),
         DatasetKind::Jsonl { uri: "/a/b".to_owned() }

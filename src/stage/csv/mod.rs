@@ -25,7 +25,8 @@ use self::blocks::{Block, BlockReader};
 use self::header::Columns;
 use self::record::Dialect;
 use self::tokenizer::{NullTokens, Output, Tokenizer};
-use super::input::{Digests, Input};
+use super::files::Files;
+use super::input::{Digests, Input, Stamp};
 use super::sink::UnitSink;
 use super::{Source, Unit};
 use crate::error::{Error, Result};
@@ -39,6 +40,7 @@ const BLOCK_BYTES: usize = 1 << 20;
 pub struct CsvSource {
     dataset: String,
     options: CsvOptions,
+    files: Arc<Files>,
     units: Vec<Unit>,
     block_bytes: usize,
     model: Mutex<Option<Model>>,
@@ -53,10 +55,11 @@ struct Model {
 
 impl CsvSource {
     /// The files `units` as one dataset.
-    pub fn new(dataset: &str, options: CsvOptions, units: Vec<Unit>) -> Self {
+    pub fn new(dataset: &str, options: CsvOptions, files: Arc<Files>, units: Vec<Unit>) -> Self {
         Self {
             dataset: dataset.to_owned(),
             options,
+            files,
             units,
             block_bytes: BLOCK_BYTES,
             model: Mutex::default(),
@@ -123,7 +126,7 @@ impl CsvSource {
     }
 
     fn open(&self, unit: &Unit, progress: &Arc<Progress>) -> Result<BlockReader> {
-        let input = Input::open(&unit.path, false, progress)?;
+        let input = Input::open(&self.files, unit, progress)?;
         Ok(BlockReader::new(&unit.path, input, self.dialect()?, self.block_bytes))
     }
 
@@ -156,7 +159,6 @@ impl Source for CsvSource {
     }
 
     fn read(&self, unit: &Unit, sink: &UnitSink, workers: usize) -> Result<Digests> {
-        unit.stamp.unchanged(&unit.path)?;
         let model = self.model()?;
         let mut reader = self.open(unit, sink.progress())?;
         let columns = if self.options.header {
@@ -182,9 +184,11 @@ impl Source for CsvSource {
             part.finish()?;
         }
         let reader = reader.into_inner().expect("no worker panics while it holds the reader");
-        let digests = reader.finish()?;
-        unit.stamp.unchanged(&unit.path)?;
-        Ok(digests)
+        reader.finish()
+    }
+
+    fn stamp(&self, unit: &Unit) -> Result<Stamp> {
+        self.files.stamp(unit)
     }
 }
 

@@ -75,7 +75,7 @@ impl Files {
     }
 
     fn source(&self, options: CsvOptions) -> CsvSource {
-        CsvSource::new("side", options, self.units.clone())
+        CsvSource::new("side", options, Arc::default(), self.units.clone())
     }
 
     fn stage(&self, source: &CsvSource, nth: usize, workers: usize) -> Result<Staged> {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use super::{Change, DocumentBuilder, Names, RowFault, Stop};
 use crate::error::{Error, Result};
 use crate::stage::Unit;
+use crate::stage::files::Files;
 use crate::stage::input::{Digests, Input};
 use crate::stage::sink::{Failure, PartWriter, UnitSink};
 
@@ -45,6 +46,8 @@ pub(crate) struct Tally {
 
 /// How a file's lines become rows.
 pub(crate) struct LinesJob<'a> {
+    /// Where it lies.
+    pub(crate) files: &'a Files,
     /// The file.
     pub(crate) unit: &'a Unit,
     /// Where its rows go.
@@ -64,7 +67,7 @@ impl LinesJob<'_> {
     /// A file that cannot be read, is damaged or cut short, or has a line longer than 64 MiB; a sink that refuses.
     pub(crate) fn run<R: LineReader>(&self, reader: impl Fn() -> R + Sync) -> Result<Tally> {
         let path = &self.unit.path;
-        let input = Input::open(path, self.unit.expected.is_some(), self.sink.progress())?;
+        let input = Input::open(self.files, self.unit, self.sink.progress())?;
         let lines = Mutex::new(Lines::new(path, input));
         let work = || {
             let result = self.work(&lines, reader());

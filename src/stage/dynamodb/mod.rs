@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::types::{
 use xxhash_rust::xxh3::Xxh3;
 
 use self::item::{attribute, write_item};
-use super::aws::{self, is_throttling};
+use super::aws::{self, Refused, patiently};
 use super::document::json_text::Cursor;
 use super::document::typed::{read_item, salvage};
 use super::document::{DocumentBuilder, Names, Stop};
@@ -37,10 +37,6 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENTS_MAX: u64 = 4_096;
 /// Keys of one `BatchGetItem` (DynamoDB's limit).
 const KEYS_AT_ONCE: usize = 100;
-/// How long throttling may last before the run gives up.
-const THROTTLE_S: u64 = 15 * 60;
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(20);
 
 /// Opens a table.
 ///
@@ -140,28 +136,6 @@ impl DynamodbSource {
             .collect()
     }
 
-    async fn page(&self, part: &Part, start: Option<Item>, wanted: &mut Vec<Item>) -> Result<Page> {
-        let began = Instant::now();
-        let mut pause = PAUSE_MIN;
-        loop {
-            let error = match self.ask(part, start.clone(), wanted).await {
-                Ok(page) => return Ok(page),
-                Err(error) => error,
-            };
-            if !error.throttled {
-                return Err(error.error);
-            }
-            if began.elapsed().as_secs() > THROTTLE_S {
-                return Err(Error::incomplete(format!("{}: throttled for 15 minutes", self.place)).help(
-                    "what was staged stays staged: run the same command again, with a smaller `max_rcu`",
-                ));
-            }
-            tracing::warn!("{}: throttled; waiting {} ms", self.place, pause.as_millis());
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
-    }
-
     async fn ask(&self, part: &Part, start: Option<Item>, wanted: &mut Vec<Item>) -> Result<Page, Refused> {
         match part {
             Part::Segment { number, of } => {
@@ -171,7 +145,7 @@ impl DynamodbSource {
                     .consistent_read(self.options.consistent)
                     .return_consumed_capacity(ReturnConsumedCapacity::Total)
                     .set_exclusive_start_key(start);
-                let page = request.send().await.map_err(|e| self.refused(e))?;
+                let page = request.send().await.map_err(|e| Refused::new(&self.place, e))?;
                 let units = page.consumed_capacity.and_then(|c| c.capacity_units).unwrap_or(0.0);
                 Ok(Page { items: page.items.unwrap_or_default(), next: page.last_evaluated_key, units })
             }
@@ -196,7 +170,7 @@ impl DynamodbSource {
                     .consistent_read(self.options.consistent)
                     .return_consumed_capacity(ReturnConsumedCapacity::Total)
                     .set_exclusive_start_key(start);
-                let page = request.send().await.map_err(|e| self.refused(e))?;
+                let page = request.send().await.map_err(|e| Refused::new(&self.place, e))?;
                 let units = page.consumed_capacity.and_then(|c| c.capacity_units).unwrap_or(0.0);
                 Ok(Page { items: page.items.unwrap_or_default(), next: page.last_evaluated_key, units })
             }
@@ -212,14 +186,14 @@ impl DynamodbSource {
         }
         let asked =
             KeysAndAttributes::builder().set_keys(Some(now.clone())).consistent_read(true).build().map_err(
-                |e| Refused { throttled: false, error: Error::failed(format!("{}: {e}", self.place)) },
+                |e| Refused::for_good(Error::failed(format!("{}: {e}", self.place))),
             )?;
         let request = self.client.batch_get_item().request_items(&self.options.table, asked);
         let page = match request.send().await {
             Ok(page) => page,
             Err(error) => {
                 wanted.extend(now);
-                return Err(self.refused(error));
+                return Err(Refused::new(&self.place, error));
             }
         };
         let items = page.responses.and_then(|mut r| r.remove(&self.options.table)).unwrap_or_default();
@@ -228,14 +202,6 @@ impl DynamodbSource {
         // Something to go on with, whatever it is, while keys are left.
         let next = (!wanted.is_empty()).then(Item::new);
         Ok(Page { items, next, units: 0.0 })
-    }
-
-    fn refused<E, R>(&self, error: aws_sdk_dynamodb::error::SdkError<E, R>) -> Refused
-    where
-        E: aws_sdk_dynamodb::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
-    {
-        Refused { throttled: is_throttling(&error), error: aws::failed(&self.place, error) }
     }
 
     /// A text as a value of a key's attribute, whose type the table declares.
@@ -261,7 +227,7 @@ impl DynamodbSource {
         let mut start = None;
         loop {
             sink.progress().check()?;
-            let page = self.page(part, start, &mut wanted).await?;
+            let page = patiently(&self.place, async || self.ask(part, start.clone(), &mut wanted).await).await?;
             for item in page.items {
                 rows.push(item)?;
             }
@@ -285,12 +251,6 @@ impl DynamodbSource {
         });
         keys.collect::<Result<_, _>>().map_err(|why| Error::failed(format!("{}: a key is {why}", self.place)))
     }
-}
-
-/// A request that did not go through.
-struct Refused {
-    throttled: bool,
-    error: Error,
 }
 
 impl Source for DynamodbSource {

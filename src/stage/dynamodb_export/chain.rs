@@ -4,7 +4,6 @@
 //! one before it ended: DynamoDB's `exportFromTime` is inclusive, `exportToTime` exclusive.
 //! Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport_Requesting.html>
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::error::{Context, Error, Result};
 use crate::event::Progress;
 use crate::spec::ExportOptions;
 use crate::stage::Unit;
+use crate::stage::files::Files;
 use crate::stage::input::Input;
 
 /// The exports of a dataset.
@@ -36,8 +36,8 @@ impl Chain {
     /// # Errors
     /// An export that cannot be opened; one of the wrong kind or of another table; a gap or an overlap that
     /// `allow_gap` does not allow.
-    pub(super) fn open(options: &ExportOptions) -> Result<Self> {
-        let full = Export::open(&options.uri)?;
+    pub(super) fn open(options: &ExportOptions, files: &Files) -> Result<Self> {
+        let full = Export::open(&options.uri, files)?;
         if let Extent::Incremental(from, to) = full.extent {
             return Err(Error::failed(format!(
                 "{} is an incremental export ({from} to {to}): alone it only says what changed",
@@ -47,8 +47,8 @@ impl Chain {
         }
         let mut exports = vec![full];
         for uri in &options.increments {
-            let export = Export::open(uri)?;
-            check_increment(&exports, &export)?;
+            let export = Export::open(uri, files)?;
+            check_increment(&exports, &export, files)?;
             exports.push(export);
         }
         let mut warnings: Vec<String> = exports.iter().flat_map(|export| export.warnings.clone()).collect();
@@ -62,7 +62,7 @@ impl Chain {
             warnings.push(format!("{problem}; accepted because of allow_gap"));
         }
         let mut chain = Self { exports, keys: None, warnings };
-        chain.keys = chain.find_keys()?;
+        chain.keys = chain.find_keys(files)?;
         Ok(chain)
     }
 
@@ -80,11 +80,11 @@ impl Chain {
         Format::of_name(&unit.path).or_else(said).unwrap_or(Format::Json)
     }
 
-    fn find_keys(&self) -> Result<Option<Vec<String>>> {
+    fn find_keys(&self, files: &Files) -> Result<Option<Vec<String>>> {
         for unit in self.units().iter().filter(|unit| unit.window > 0) {
             let keys = match self.format(unit) {
-                Format::Json => first_keys(unit, json::key_names)?,
-                Format::Ion => first_keys(unit, ion::key_names)?,
+                Format::Json => first_keys(files, unit, json::key_names)?,
+                Format::Ion => first_keys(files, unit, ion::key_names)?,
             };
             if keys.is_some() {
                 return Ok(keys);
@@ -95,8 +95,12 @@ impl Chain {
 }
 
 /// The names of the key attributes in a file's first record that can be read.
-fn first_keys(unit: &Unit, key_names: impl Fn(&str) -> Option<Vec<String>>) -> Result<Option<Vec<String>>> {
-    let input = Input::open(&unit.path, false, &Arc::new(Progress::default()))?;
+fn first_keys(
+    files: &Files,
+    unit: &Unit,
+    key_names: impl Fn(&str) -> Option<Vec<String>>,
+) -> Result<Option<Vec<String>>> {
+    let input = Input::open(files, unit, &Arc::new(Progress::default()))?;
     for line in BufReader::new(input).split(b'\n') {
         let line = line.or_failed(|| format!("cannot read {}", unit.path.display()))?;
         let names = std::str::from_utf8(&line).ok().and_then(&key_names);
@@ -107,7 +111,7 @@ fn first_keys(unit: &Unit, key_names: impl Fn(&str) -> Option<Vec<String>>) -> R
     Ok(None)
 }
 
-fn check_increment(before: &[Export], export: &Export) -> Result<()> {
+fn check_increment(before: &[Export], export: &Export, files: &Files) -> Result<()> {
     let folder = export.folder.display();
     match export.extent {
         Extent::Incremental(..) => {}
@@ -122,7 +126,7 @@ fn check_increment(before: &[Export], export: &Export) -> Result<()> {
             .help("give the folder of the incremental export that has manifest-summary.json"));
         }
     }
-    let place = |export: &Export| fs::canonicalize(&export.folder).unwrap_or_else(|_| export.folder.clone());
+    let place = |export: &Export| files.canonical(&export.folder);
     if before.iter().any(|other| place(other) == place(export)) {
         return Err(
             Error::failed(format!("{folder} occurs twice in `increments`")).help("list each export once")

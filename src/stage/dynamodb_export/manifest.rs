@@ -2,7 +2,6 @@
 //! Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html>
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use base64::Engine;
@@ -11,7 +10,7 @@ use md5::{Digest, Md5};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Context, Error, Result};
-use crate::stage::listing::{list_files, not_there, unit};
+use crate::stage::files::{Files, Folder};
 use crate::stage::{Expected, Unit};
 
 /// The folder in which DynamoDB puts its exports, below the prefix that the user gave.
@@ -114,23 +113,21 @@ impl Export {
     /// # Errors
     /// Nothing there; several exports; an export that has not finished; manifests that are damaged, contradict
     /// themselves or name a file that is not there.
-    pub(super) fn open(uri: &str) -> Result<Self> {
-        let path = Path::new(uri);
-        if !path.exists() && !uri.contains(['*', '?', '[']) {
-            return Err(not_there(uri));
-        }
-        match locate(path)? {
-            Some(folder) => Self::with_manifests(&folder),
-            None => Self::without_manifests(uri),
+    pub(super) fn open(uri: &str, files: &Files) -> Result<Self> {
+        match locate(uri, files)? {
+            Some(export) => Self::with_manifests(&export),
+            None => Self::without_manifests(uri, files),
         }
     }
 
-    fn without_manifests(uri: &str) -> Result<Self> {
-        let units = list_files(uri, &[".json", ".ion"])?;
+    fn without_manifests(uri: &str, files: &Files) -> Result<Self> {
+        let units = files.list(uri, &[".json", ".ion"])?;
         let folder = PathBuf::from(uri);
         let mut warning = format!("{uri} has no manifests: neither checksums nor item counts were verified");
-        if let Some(export) = folder.parent().filter(|parent| has_manifest(parent)) {
-            warning.push_str(&format!("; give {} as `uri` to have them verified", export.display()));
+        if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty())
+            && let Ok(Some(export)) = Lying::with_manifest(parent, files)
+        {
+            warning.push_str(&format!("; give {} as `uri` to have them verified", export.path.display()));
         }
         Ok(Self {
             folder,
@@ -143,8 +140,9 @@ impl Export {
         })
     }
 
-    fn with_manifests(folder: &Path) -> Result<Self> {
-        let text = read_manifest(folder, SUMMARY)?;
+    fn with_manifests(export: &Lying<'_>) -> Result<Self> {
+        let folder = &export.path;
+        let text = export.manifest(SUMMARY)?;
         let path = folder.join(format!("{SUMMARY}.json"));
         let summary: Summary = serde_json::from_slice(&text)
             .or_failed(|| format!("{} is no export's summary", path.display()))?;
@@ -153,7 +151,7 @@ impl Export {
             let known = VERSIONS.join(" and ");
             warnings.push(format!("{} is of version {version}; this recon knows {known}", path.display()));
         }
-        let files = data_files(folder)?;
+        let files = data_files(export)?;
         let listed: u64 = files.iter().map(|file| file.item_count).sum();
         if let Some(total) = summary.item_count.filter(|total| *total != listed) {
             return Err(Error::failed(format!(
@@ -163,12 +161,12 @@ impl Export {
             .help("fetch the manifests again from the export's bucket"));
         }
         Ok(Self {
-            folder: folder.to_path_buf(),
+            folder: folder.clone(),
             extent: summary.extent(&path)?,
             format: summary.format(&path)?,
             table_arn: summary.table_arn,
             table_id: summary.table_id,
-            units: files.iter().map(|file| data_unit(folder, file)).collect::<Result<_>>()?,
+            units: data_units(export, &files)?,
             warnings,
         })
     }
@@ -208,100 +206,117 @@ impl Summary {
     }
 }
 
-fn has_manifest(folder: &Path) -> bool {
-    [SUMMARY, FILES].iter().any(|name| folder.join(format!("{name}.json")).is_file())
-        || folder.join(STARTED).is_file()
+/// An export's folder with what lies in it.
+struct Lying<'a> {
+    files: &'a Files,
+    path: PathBuf,
+    folder: Folder,
 }
 
-/// The folder with the manifests that `path` means, or none where it holds data files without manifests.
-fn locate(path: &Path) -> Result<Option<PathBuf>> {
-    if has_manifest(path) {
-        return Ok(Some(path.to_path_buf()));
+impl<'a> Lying<'a> {
+    /// A folder, if it holds a manifest or says that one is to come.
+    fn with_manifest(path: &Path, files: &'a Files) -> Result<Option<Self>> {
+        let Some(folder) = files.folder(path)? else { return Ok(None) };
+        let export = Self { files, path: path.to_path_buf(), folder };
+        let has = |name: &str| export.unit(name).is_some();
+        let names = [SUMMARY_FILE, &format!("{FILES}.json"), STARTED];
+        Ok(names.into_iter().any(has).then_some(export))
     }
-    // The summary itself is what AWS's own messages name.
-    if path.is_file() && path.file_name().is_some_and(|name| name == SUMMARY_FILE) {
-        return Ok(path.parent().map(Path::to_path_buf));
+
+    fn unit(&self, name: &str) -> Option<&Unit> {
+        self.folder.files.get(&self.path.join(name))
     }
-    let below = path.join(EXPORTS_FOLDER);
-    let exports_folder = if below.is_dir() {
-        below
-    } else if path.is_dir() && path.file_name().is_some_and(|name| name == EXPORTS_FOLDER) {
-        path.to_path_buf()
-    } else {
-        return Ok(None);
-    };
-    let fail = || format!("cannot list {}", exports_folder.display());
-    let mut exports = Vec::new();
-    for entry in fs::read_dir(&exports_folder).or_failed(fail)? {
-        let folder = entry.or_failed(fail)?.path();
-        if has_manifest(&folder) {
-            exports.push(folder);
+
+    /// The folder and, where its summary can be read, what it holds.
+    fn describe(&self) -> String {
+        let (path, summary) = (self.path.join(SUMMARY_FILE), self.unit(SUMMARY_FILE));
+        let extent = summary
+            .and_then(|unit| self.files.read(unit).ok())
+            .and_then(|text| serde_json::from_slice::<Summary>(&text).ok())
+            .and_then(|summary| summary.extent(&path).ok());
+        let folder = self.path.display();
+        match extent {
+            Some(Extent::Full(Some(time))) => format!("{folder} (full, as of {time})"),
+            Some(Extent::Incremental(from, to)) => format!("{folder} (incremental, {from} to {to})"),
+            _ => folder.to_string(),
         }
     }
-    exports.sort();
-    match exports.as_slice() {
-        [one] => Ok(Some(one.clone())),
-        [] => Err(Error::failed(format!("{} holds no export with its manifests", exports_folder.display()))
+
+    /// Reads a manifest and holds it against its digest. The documentation calls the digest's file `.checksum`, exports in
+    /// the wild have `.md5`.
+    fn manifest(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.path.join(format!("{name}.json"));
+        let Some(unit) = self.unit(&format!("{name}.json")) else {
+            let failed = Error::failed(format!("{} is not there", path.display()));
+            return Err(if self.unit(STARTED).is_some() {
+                failed.help("the export has not finished, or was copied before it had; export or copy it again")
+            } else {
+                failed.help("copy the whole export, or give a folder that holds nothing but data files")
+            });
+        };
+        let bytes = self.files.read(unit)?;
+        let found = base64::engine::general_purpose::STANDARD.encode(Md5::digest(&bytes));
+        for suffix in ["md5", "checksum"] {
+            let Some(digest) = self.unit(&format!("{name}.{suffix}")) else { continue };
+            let said = self.files.read(digest)?;
+            let said = String::from_utf8_lossy(&said);
+            if said.trim() != found {
+                return Err(Error::failed(format!(
+                    "{} was changed: its MD5 is {found}, {} says {}",
+                    path.display(),
+                    digest.path.display(),
+                    said.trim()
+                ))
+                .help("fetch the manifests again from the export's bucket"));
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// The export that `uri` means, or none where it holds data files without manifests.
+fn locate<'a>(uri: &str, files: &'a Files) -> Result<Option<Lying<'a>>> {
+    let path = Path::new(uri);
+    if let Some(export) = Lying::with_manifest(path, files)? {
+        return Ok(Some(export));
+    }
+    // The summary itself is what AWS's own messages name.
+    if path.file_name().is_some_and(|name| name == SUMMARY_FILE)
+        && let Some(folder) = path.parent()
+        && files.file(path)?.is_some()
+    {
+        return Lying::with_manifest(folder, files);
+    }
+    let is_exports_folder = path.file_name().is_some_and(|name| name == EXPORTS_FOLDER);
+    let below = path.join(EXPORTS_FOLDER);
+    let (exports_folder, inside) = match files.folder(&below)? {
+        Some(inside) => (below, inside),
+        None if is_exports_folder => match files.folder(path)? {
+            Some(inside) => (path.to_path_buf(), inside),
+            None => return Ok(None),
+        },
+        None => return Ok(None),
+    };
+    let mut exports = Vec::new();
+    for folder in &inside.folders {
+        exports.extend(Lying::with_manifest(folder, files)?);
+    }
+    match exports.len() {
+        0 => Err(Error::failed(format!("{} holds no export with its manifests", exports_folder.display()))
             .help("give the folder that has manifest-summary.json as `uri`")),
-        several => {
-            let list: String = several.iter().map(|folder| format!("\n  {}", describe(folder))).collect();
+        1 => Ok(exports.pop()),
+        _ => {
+            let list: String = exports.iter().map(|export| format!("\n  {}", export.describe())).collect();
             Err(Error::failed(format!("{} holds several exports:{list}", exports_folder.display()))
                 .help("give the full one's folder as `uri`, and those of incremental ones as `increments`, in order"))
         }
     }
 }
 
-/// An export's folder and, where its summary can be read, what it holds.
-fn describe(folder: &Path) -> String {
-    let path = folder.join(format!("{SUMMARY}.json"));
-    let extent = fs::read(&path)
-        .ok()
-        .and_then(|text| serde_json::from_slice::<Summary>(&text).ok())
-        .and_then(|summary| summary.extent(&path).ok());
-    match extent {
-        Some(Extent::Full(Some(time))) => format!("{} (full, as of {time})", folder.display()),
-        Some(Extent::Incremental(from, to)) => format!("{} (incremental, {from} to {to})", folder.display()),
-        _ => folder.display().to_string(),
-    }
-}
-
-/// Reads a manifest and holds it against its digest. The documentation calls the digest's file `.checksum`, exports in
-/// the wild have `.md5`.
-fn read_manifest(folder: &Path, name: &str) -> Result<Vec<u8>> {
-    let path = folder.join(format!("{name}.json"));
-    if !path.is_file() {
-        let failed = Error::failed(format!("{} is not there", path.display()));
-        return Err(if folder.join(STARTED).is_file() {
-            failed.help("the export has not finished, or was copied before it had; export or copy it again")
-        } else {
-            failed.help("copy the whole export, or give a folder that holds nothing but data files")
-        });
-    }
-    let bytes = fs::read(&path).or_failed(|| format!("cannot read {}", path.display()))?;
-    let found = base64::engine::general_purpose::STANDARD.encode(Md5::digest(&bytes));
-    for suffix in ["md5", "checksum"] {
-        let digest = folder.join(format!("{name}.{suffix}"));
-        if !digest.is_file() {
-            continue;
-        }
-        let said = fs::read_to_string(&digest).or_failed(|| format!("cannot read {}", digest.display()))?;
-        if said.trim() != found {
-            return Err(Error::failed(format!(
-                "{} was changed: its MD5 is {found}, {} says {}",
-                path.display(),
-                digest.display(),
-                said.trim()
-            ))
-            .help("fetch the manifests again from the export's bucket"));
-        }
-    }
-    Ok(bytes)
-}
-
 /// Reads `manifest-files.json`, which is JSON lines.
-fn data_files(folder: &Path) -> Result<Vec<DataFile>> {
-    let text = read_manifest(folder, FILES)?;
-    let path = folder.join(format!("{FILES}.json"));
+fn data_files(export: &Lying<'_>) -> Result<Vec<DataFile>> {
+    let text = export.manifest(FILES)?;
+    let path = export.path.join(format!("{FILES}.json"));
     let mut files = Vec::new();
     let mut seen = BTreeMap::new();
     for (n, line) in text.split(|b| *b == b'\n').enumerate() {
@@ -323,26 +338,42 @@ fn data_files(folder: &Path) -> Result<Vec<DataFile>> {
     Ok(files)
 }
 
-fn data_unit(folder: &Path, file: &DataFile) -> Result<Unit> {
-    let places = places(folder, &file.key);
-    let Some(path) = places.iter().find(|path| path.is_file()) else {
-        let tried: String = places.iter().map(|path| format!("\n  {}", path.display())).collect();
-        return Err(Error::failed(format!(
-            "the manifest lists {}, which is not there; looked for{tried}",
-            file.key
-        ))
-        .help("copy the data files too; those of an incremental export lie in AWSDynamoDB/data/"));
-    };
-    let expected = Expected { md5: file.md5_checksum.clone(), items: file.item_count };
-    Ok(Unit { expected: Some(expected), ..unit(path.clone())? })
+/// The units of the data files that a manifest lists. Each folder that may hold some is listed once.
+fn data_units(export: &Lying<'_>, listed: &[DataFile]) -> Result<Vec<Unit>> {
+    let base = export.files.canonical(&export.path);
+    let mut folders: BTreeMap<PathBuf, Folder> = BTreeMap::new();
+    let mut units = Vec::new();
+    for file in listed {
+        let places = places(&base, &file.key);
+        let mut found = None;
+        for path in &places {
+            let Some(parent) = path.parent() else { continue };
+            if !folders.contains_key(parent) {
+                folders.insert(parent.to_path_buf(), export.files.folder(parent)?.unwrap_or_default());
+            }
+            found = folders[parent].files.get(path).cloned();
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some(unit) = found else {
+            let tried: String = places.iter().map(|path| format!("\n  {}", path.display())).collect();
+            return Err(Error::failed(format!(
+                "the manifest lists {}, which is not there; looked for{tried}",
+                file.key
+            ))
+            .help("copy the data files too; those of an incremental export lie in AWSDynamoDB/data/"));
+        };
+        let expected = Expected { md5: file.md5_checksum.clone(), items: file.item_count };
+        units.push(Unit { expected: Some(expected), ..unit });
+    }
+    Ok(units)
 }
 
 /// Where a data file may lie. Its key starts at the bucket's root, or behind the prefix; so first the key's end, from
 /// `AWSDynamoDB/` on, beside this export's own `AWSDynamoDB` folder; then, for an export that was copied alone or
 /// renamed, the `data` folders in and beside it, and the folder itself.
 fn places(folder: &Path, key: &str) -> Vec<PathBuf> {
-    // A relative `uri` such as `.` has no visible parents.
-    let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
     let mut places = Vec::new();
     // Only plain names: a key never leads out of the folders that the user named.
     let parts: Vec<&str> = key.split('/').filter(|part| !part.is_empty()).collect();

@@ -1,4 +1,4 @@
-//! Exports of DynamoDB tables to S3, as folders on this machine: full ones, and incremental ones that follow them.
+//! Exports of DynamoDB tables to S3, there or as folders on this machine: full ones, and incremental ones that follow them.
 //! Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html>
 //!
 //! `manifest.rs` finds an export's folder, checks its manifests and resolves its data files; `chain.rs` puts a full
@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex};
 
 use super::document::Names;
 use super::document::lines::{LinesJob, Tally};
-use super::input::Digests;
+use super::files::Files;
+use super::input::{Digests, Stamp};
 use super::sink::UnitSink;
 use super::{Source, Unit};
 use crate::error::{Error, Result};
@@ -32,14 +33,15 @@ use manifest::Format;
 /// A dataset of kind `dynamodb-export`.
 pub struct ExportSource {
     options: ExportOptions,
+    files: Arc<Files>,
     names: Arc<Names>,
     chain: Mutex<Option<Arc<Chain>>>,
 }
 
 impl ExportSource {
     /// The export that `options` name, with the dataset's registry of names. Nothing is read yet.
-    pub fn new(options: &ExportOptions, names: Arc<Names>) -> Self {
-        Self { options: options.clone(), names, chain: Mutex::default() }
+    pub fn new(options: &ExportOptions, files: Arc<Files>, names: Arc<Names>) -> Self {
+        Self { options: options.clone(), files, names, chain: Mutex::default() }
     }
 
     /// The exports in order, read once.
@@ -48,7 +50,7 @@ impl ExportSource {
         if let Some(chain) = &*known {
             return Ok(Arc::clone(chain));
         }
-        let chain = Arc::new(Chain::open(&self.options)?);
+        let chain = Arc::new(Chain::open(&self.options, &self.files)?);
         *known = Some(Arc::clone(&chain));
         Ok(chain)
     }
@@ -63,7 +65,14 @@ impl Source for ExportSource {
     fn read(&self, unit: &Unit, sink: &UnitSink, workers: usize) -> Result<Digests> {
         let chain = self.chain()?;
         let keys = chain.keys.as_deref();
-        let job = LinesJob { unit, sink, workers, names: &self.names, in_chain: keys.is_some() };
+        let job = LinesJob {
+            files: &self.files,
+            unit,
+            sink,
+            workers,
+            names: &self.names,
+            in_chain: keys.is_some(),
+        };
         let tally = match (chain.format(unit), unit.window) {
             (Format::Json, 0) => job.run(|| ItemReader::new(&unit.path, keys))?,
             (Format::Json, window) => job.run(|| ChangeReader::new(window, keys))?,
@@ -71,6 +80,10 @@ impl Source for ExportSource {
         };
         verify(unit, &tally)?;
         Ok(tally.digests)
+    }
+
+    fn stamp(&self, unit: &Unit) -> Result<Stamp> {
+        self.files.stamp(unit)
     }
 }
 

@@ -36,7 +36,7 @@ fn options(full: &Path, increments: &[&Path], allow_gap: bool) -> ExportOptions 
 }
 
 fn source(options: &ExportOptions) -> ExportSource {
-    ExportSource::new(options, Arc::new(Names::new("export")))
+    ExportSource::new(options, Arc::default(), Arc::new(Names::new("export")))
 }
 
 fn read(folder: &Path) -> Result<Staged> {

@@ -25,7 +25,7 @@ impl Case {
     }
 
     fn source(&self) -> JsonlSource {
-        JsonlSource::new(self.path.to_str().unwrap(), Arc::new(Names::new("rows")))
+        JsonlSource::new(self.path.to_str().unwrap(), Arc::default(), Arc::new(Names::new("rows")))
     }
 
     fn stage(&self) -> Staged {
@@ -199,7 +199,7 @@ fn compressed_files_and_several_workers_give_the_same_rows() {
     assert_eq!(one.rows.len(), 59_998);
     for name in ["rows.jsonl", "rows.jsonl.zst"] {
         let uri = plain.folder.path().join(name);
-        let source = JsonlSource::new(uri.to_str().unwrap(), Arc::new(Names::new("rows")));
+        let source = JsonlSource::new(uri.to_str().unwrap(), Arc::default(), Arc::new(Names::new("rows")));
         let mut many = stage_with(&source, 4).unwrap();
         let id = |row: &crate::stage::document::testing::Row| {
             row["id:N"].as_str().unwrap().parse::<u64>().unwrap()
@@ -240,7 +240,7 @@ fn a_damaged_compressed_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("empty.jsonl.gz");
     fs::write(&path, "").unwrap();
-    let source = JsonlSource::new(path.to_str().unwrap(), Arc::new(Names::new("rows")));
+    let source = JsonlSource::new(path.to_str().unwrap(), Arc::default(), Arc::new(Names::new("rows")));
     assert!(stage(&source).unwrap_err().report().contains("damaged or cut short"));
 }
 

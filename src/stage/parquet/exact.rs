@@ -16,16 +16,16 @@ use crate::event::Progress;
 const ROWS_AT_ONCE: usize = 65_536;
 const NANOS_PER_MICRO: i64 = 1_000;
 
-/// Reads the columns that may hold more digits than the engine keeps.
+/// Reads the columns that may hold more digits than the engine keeps, of the file called `path` that lies at `lies`.
 ///
 /// # Errors
 /// A value that would lose digits; a column that cannot be read.
-pub(super) fn check(path: &Path, layout: &Layout, progress: &Progress) -> Result<()> {
+pub(super) fn check(path: &Path, lies: &Path, layout: &Layout, progress: &Progress) -> Result<()> {
     if layout.finer.is_empty() {
         return Ok(());
     }
     let damaged = || format!("{} is damaged", path.display());
-    let file = File::open(path).or_failed(|| format!("cannot read {}", path.display()))?;
+    let file = File::open(lies).or_failed(|| format!("cannot read {}", lies.display()))?;
     let reader = SerializedFileReader::new(file).or_failed(damaged)?;
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).or_failed(damaged)?;

@@ -1,17 +1,17 @@
 //! What a Parquet footer says: columns, types, rows; and whether the engine will read all of that as it is meant.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::DataType;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{Compression, LogicalType, TimeUnit, Type as Physical};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::error::{Context, Error, Result};
+use crate::stage::files::Random;
 use crate::stage::names::{of_the_engine, reserved};
 use crate::stage::sink::PartColumn;
 
@@ -44,12 +44,11 @@ impl Layout {
     ///
     /// # Errors
     /// A file that is not Parquet, is damaged, cut short or encrypted, or has columns that cannot be read exactly.
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path, file: &Random) -> Result<Self> {
         let damaged = || format!("{} is not a whole Parquet file", path.display());
-        let mut file = File::open(path).or_failed(|| format!("cannot read {}", path.display()))?;
-        let data_bytes = data_bytes(&mut file, path)?;
+        let data_bytes = data_bytes(file, path)?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let footer = ArrowReaderMetadata::load(&file, options).or_failed(damaged)?;
+        let footer = ArrowReaderMetadata::load(file, options).or_failed(damaged)?;
         let metadata = footer.metadata();
         for group in metadata.row_groups() {
             for chunk in group.columns() {
@@ -111,21 +110,20 @@ impl Layout {
 }
 
 /// How many bytes stand before the footer.
-fn data_bytes(file: &mut File, path: &Path) -> Result<u64> {
+fn data_bytes(file: &Random, path: &Path) -> Result<u64> {
     let unread = || format!("cannot read {}", path.display());
-    let total = file.metadata().or_failed(unread)?.len();
+    let total = file.len();
     let not_whole = || Error::failed(format!("{} is not a whole Parquet file", path.display()));
     let (Some(tail_at), true) = (total.checked_sub(TAIL_BYTES), total >= TAIL_BYTES + 4) else {
         return Err(not_whole()
             .help("it is too short for one: copy or write it again, or take it out of the dataset"));
     };
-    let mut tail = [0; TAIL_BYTES as usize];
-    file.seek(SeekFrom::Start(tail_at)).and_then(|_| file.read_exact(&mut tail)).or_failed(unread)?;
-    let [a, b, c, d, magic @ ..] = tail;
-    if magic == *b"PARE" {
+    let tail = file.get_bytes(tail_at, TAIL_BYTES as usize).or_failed(unread)?;
+    let [a, b, c, d, ref magic @ ..] = tail[..] else { return Err(not_whole()) };
+    if magic == b"PARE" {
         return Err(Error::failed(format!("{} is encrypted", path.display())).help("decrypt it first"));
     }
-    if magic != *b"PAR1" {
+    if magic != b"PAR1" {
         return Err(not_whole()
             .help("it does not end as Parquet files do: is it cut short, or another kind of file?"));
     }

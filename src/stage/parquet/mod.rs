@@ -1,6 +1,6 @@
 //! Parquet files: referenced where they lie, or copied as they are; the engine reads them as it reads our own parts.
 //!
-//! In: local files. Out: the file as a part, by digest, with its columns. `layout.rs` reads and checks the footer and holds
+//! In: local files, or objects, which are always copied. Out: the file as a part, by digest, with its columns. `layout.rs` reads and checks the footer and holds
 //! the files of a dataset against each other; `exact.rs` looks for values that the engine would cut on reading.
 
 mod exact;
@@ -13,7 +13,8 @@ use std::path::absolute;
 use std::sync::{Arc, Mutex};
 
 use self::layout::Layout;
-use super::input::{Digests, Input};
+use super::files::{Files, is_remote};
+use super::input::{Digests, Input, Stamp};
 use super::sink::UnitSink;
 use super::{Source, Unit};
 use crate::error::{Context, Error, Result};
@@ -21,15 +22,16 @@ use crate::error::{Context, Error, Result};
 /// Parquet files with the same columns.
 pub struct ParquetSource {
     dataset: String,
+    files: Arc<Files>,
     units: Vec<Unit>,
     copy: bool,
     model: Mutex<Option<Arc<Layout>>>,
 }
 
 impl ParquetSource {
-    /// The files `units` as one dataset; with `copy` their bytes are copied into the stage.
-    pub fn new(dataset: &str, units: Vec<Unit>, copy: bool) -> Self {
-        Self { dataset: dataset.to_owned(), units, copy, model: Mutex::default() }
+    /// The files `units` as one dataset; with `copy`, and where they are not on this machine, their bytes are copied into the stage.
+    pub fn new(dataset: &str, files: Arc<Files>, units: Vec<Unit>, copy: bool) -> Self {
+        Self { dataset: dataset.to_owned(), files, units, copy, model: Mutex::default() }
     }
 
     /// The columns of the first file, read once.
@@ -42,7 +44,7 @@ impl ParquetSource {
             .units
             .first()
             .ok_or_else(|| Error::failed(format!("dataset `{}` has no files", self.dataset)))?;
-        let model = Arc::new(Layout::read(&first.path)?);
+        let model = Arc::new(Layout::read(&first.path, &self.files.random(first)?)?);
         *known = Some(Arc::clone(&model));
         Ok(model)
     }
@@ -56,17 +58,18 @@ impl Source for ParquetSource {
     /// One worker does it all: there is nothing but the digest to compute.
     fn read(&self, unit: &Unit, sink: &UnitSink, _workers: usize) -> Result<Digests> {
         let path = &unit.path;
-        unit.stamp.unchanged(path)?;
-        let layout = Layout::read(path)?;
+        let copy = self.copy || is_remote(path);
+        let mut input = Input::open(&self.files, unit, sink.progress())?;
+        let layout = Layout::read(path, &self.files.random(unit)?)?;
         self.model()?.admits(&layout)?;
-        exact::check(path, &layout, sink.progress())?;
-        let mut input = Input::open(path, false, sink.progress())?;
-        if self.copy {
-            sink.copy(&mut input, path, layout.rows, layout.part_columns())?;
-        }
+        let lies = if copy {
+            sink.copy(&mut input, path, layout.rows, layout.part_columns())?
+        } else {
+            path.clone()
+        };
+        exact::check(path, &lies, &layout, sink.progress())?;
         let digests = input.finish().or_failed(|| format!("cannot read {}", path.display()))?;
-        unit.stamp.unchanged(path)?;
-        if !self.copy {
+        if !copy {
             let lies = absolute(path).or_failed(|| format!("cannot find {}", path.display()))?;
             if lies.to_str().is_none() {
                 let what =
@@ -76,5 +79,9 @@ impl Source for ParquetSource {
             sink.reference(&lies, layout.rows, layout.part_columns());
         }
         Ok(digests)
+    }
+
+    fn stamp(&self, unit: &Unit) -> Result<Stamp> {
+        self.files.stamp(unit)
     }
 }

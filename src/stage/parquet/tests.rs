@@ -53,7 +53,7 @@ impl Files {
     }
 
     fn stage(&self, nth: usize, copy: bool) -> Result<(StagedUnit, Digests)> {
-        let source = ParquetSource::new("side", self.units.clone(), copy);
+        let source = ParquetSource::new("side", Arc::default(), self.units.clone(), copy);
         let folder = self.path("parts");
         fs::create_dir_all(&folder).unwrap();
         let sink = UnitSink::new(&folder, "part", Arc::default(), Arc::default());

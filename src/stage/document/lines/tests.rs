@@ -8,7 +8,7 @@ use super::{BLOCK_BYTES, LineReader, LinesJob};
 use crate::event::Progress;
 use crate::stage::document::{Change, DocumentBuilder, Names, RowFault, Stop};
 use crate::stage::failures::read;
-use crate::stage::listing::unit;
+use crate::stage::files::Files;
 use crate::stage::sink::{FailureLimit, UnitSink};
 
 /// Fails every line with the line itself, so that a test sees which number each was given.
@@ -28,12 +28,13 @@ fn numbered(bytes: &[u8], workers: usize) -> Vec<(u64, String)> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lines.txt");
     fs::write(&path, bytes).unwrap();
-    let unit = unit(path).unwrap();
+    let files = Files::default();
+    let unit = files.file(&path).unwrap().unwrap();
     let limit = Arc::new(FailureLimit::new(None));
     let sink = UnitSink::new(folder.path(), "p", Arc::new(Progress::default()), limit);
     let names = Arc::new(Names::new("lines"));
     let tally =
-        LinesJob { unit: &unit, sink: &sink, workers, names: &names, in_chain: false }.run(|| Echo).unwrap();
+        LinesJob { files: &files, unit: &unit, sink: &sink, workers, names: &names, in_chain: false }.run(|| Echo).unwrap();
     let failed = sink.commit().unwrap().failed;
     let failures: Vec<_> = failed.iter().flat_map(|part| read(&part.path(folder.path()))).collect();
     assert_eq!(tally.documents, failures.len() as u64);

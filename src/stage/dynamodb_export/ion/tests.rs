@@ -22,7 +22,7 @@ fn read(full: &Path, increments: &[&Path]) -> Result<Staged> {
         increments: increments.iter().map(|path| text(path)).collect(),
         allow_gap: false,
     };
-    stage(&ExportSource::new(&options, Arc::new(Names::new("export"))))
+    stage(&ExportSource::new(&options, Arc::default(), Arc::new(Names::new("export"))))
 }
 
 fn staged(format: &'static str, lines: &[&str]) -> Staged {

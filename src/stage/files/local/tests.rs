@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::list_files;
+use crate::stage::files::Files;
 
 fn tree(files: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -17,7 +17,7 @@ fn tree(files: &[&str]) -> tempfile::TempDir {
 
 fn listed(folder: &Path, uri: &str) -> Vec<String> {
     let uri = folder.join(uri);
-    let units = list_files(uri.to_str().unwrap(), &[".csv", ".tsv"]).unwrap();
+    let units = Files::default().list(uri.to_str().unwrap(), &[".csv", ".tsv"]).unwrap();
     let name = |path: &Path| path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
     assert!(units.iter().all(|unit| unit.bytes == 1 && unit.window == 0 && unit.expected.is_none()));
     units.iter().map(|unit| name(&unit.path)).collect()
@@ -60,7 +60,7 @@ fn nothing_there_is_an_error_with_the_path_and_the_next_step() {
     let folder = tree(&["a.json"]);
     for uri in ["missing", "missing/", "*.csv", ""] {
         let uri = folder.path().join(uri);
-        let error = list_files(uri.to_str().unwrap(), &[".csv"]).unwrap_err();
+        let error = Files::default().list(uri.to_str().unwrap(), &[".csv"]).unwrap_err();
         assert_eq!(error.exit_code(), 4);
         assert!(error.to_string().contains(uri.to_str().unwrap()), "{error}");
         assert!(error.help_text().is_some(), "{error}");

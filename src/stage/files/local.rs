@@ -1,34 +1,23 @@
-//! Which files a dataset's `uri` means: a file, a folder or a glob.
+//! Files on this machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Unit;
-use super::input::Stamp;
+use super::{Folder, MATCHING, no_pattern, none_of_the_kind, not_there};
 use crate::error::{Context, Error, Result};
+use crate::stage::Unit;
+use crate::stage::input::Stamp;
 
 /// Suffixes of compressed files; which compression it is, the content says.
 const COMPRESSED: [&str; 2] = [".gz", ".zst"];
 
-/// Lists the files that `uri` means, sorted by path.
-///
-/// A file is taken whatever its name, and so is what a glob (`*`, `?`, `[…]`, `**`) matches, but for hidden files. In a
-/// folder, and in the folders below it, the files are taken whose names end in one of `extensions` (`.csv`), compressed
-/// or not (`.csv.gz`, `.csv.zst`); names that begin with `.` or `_` are passed over, as most tools that write such
-/// folders mark what is unfinished so.
-///
-/// # Errors
-/// Nothing there, nothing in it, or nothing that may be read (exit 4); a glob that is none (exit 2).
-pub fn list_files(uri: &str, extensions: &[&str]) -> Result<Vec<Unit>> {
+/// See [`super::Files::list`].
+pub(super) fn list(uri: &str, extensions: &[&str]) -> Result<Vec<Unit>> {
     let path = Path::new(uri);
-    let mut files = if path.is_dir() {
+    let files = if path.is_dir() {
         let files = in_folder(path, extensions)?;
         if files.is_empty() {
-            let known = extensions.join(", ");
-            return Err(Error::failed(format!(
-                "{uri} holds no file that ends in {known} (or these with .gz, .zst)"
-            ))
-            .help("name the files themselves, or a glob that matches them, as `uri`"));
+            return Err(none_of_the_kind(uri, extensions));
         }
         files
     } else if path.exists() {
@@ -38,28 +27,36 @@ pub fn list_files(uri: &str, extensions: &[&str]) -> Result<Vec<Unit>> {
     } else {
         return Err(not_there(uri));
     };
-    files.sort();
     files.into_iter().map(unit).collect()
-}
-
-/// The error for a location that does not exist.
-pub(crate) fn not_there(uri: &str) -> Error {
-    let error = Error::failed(format!("{uri} is not there"));
-    if uri.starts_with("s3://") {
-        return error
-            .help("copy it to this machine first (`aws s3 cp --recursive`) and give its folder as `uri`");
-    }
-    error.help("`uri` is a file, a folder or a glob; a relative one starts at the folder of the spec")
 }
 
 /// A unit for a file that no manifest describes.
 ///
 /// # Errors
 /// A file that is not there or cannot be read.
-pub(crate) fn unit(path: PathBuf) -> Result<Unit> {
+pub(super) fn unit(path: PathBuf) -> Result<Unit> {
     let stamp = Stamp::of(&path)?;
     let bytes = fs::metadata(&path).or_failed(|| format!("cannot read {}", path.display()))?.len();
     Ok(Unit { path, stamp, bytes, expected: None, window: 0, is_live: false })
+}
+
+/// See [`super::Files::folder`].
+pub(super) fn folder(path: &Path) -> Result<Option<Folder>> {
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    let fail = || format!("cannot list {}", path.display());
+    let mut folder = Folder::default();
+    for entry in fs::read_dir(path).or_failed(fail)? {
+        let entry = entry.or_failed(fail)?.path();
+        if entry.is_dir() {
+            folder.folders.push(entry);
+        } else if entry.is_file() {
+            folder.files.insert(entry.clone(), unit(entry)?);
+        }
+    }
+    folder.folders.sort();
+    Ok(Some(folder))
 }
 
 fn in_folder(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
@@ -92,12 +89,7 @@ pub(crate) fn has_extension(name: &str, extensions: &[&str]) -> bool {
 }
 
 fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
-    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-    let paths = glob::glob_with(pattern, options).map_err(|e| {
-        Error::usage(format!("{pattern} is no glob"))
-            .caused_by(e)
-            .help("write `[[]`, `[*]` or `[?]` where the character itself is meant")
-    })?;
+    let paths = glob::glob_with(pattern, MATCHING).map_err(|e| no_pattern(pattern, e))?;
     let mut files = Vec::new();
     for path in paths {
         let path = path.or_failed(|| format!("cannot list what {pattern} matches"))?;

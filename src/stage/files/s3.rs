@@ -1,0 +1,221 @@
+//! Objects in S3, and in what speaks its protocol: which there are, and what the store says of them.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/>
+
+use std::path::{Path, PathBuf};
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{Builder, Region, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::RequestPayer;
+
+use super::local::has_extension;
+use super::object::{Object, ObjectReader};
+use super::{Folder, MATCHING, none_of_the_kind, not_there, pattern};
+use crate::error::{Error, Result};
+use crate::spec::Storage;
+use crate::stage::Unit;
+use crate::stage::aws::{self, Refused};
+use crate::stage::input::Stamp;
+use crate::stage::net::block_on;
+
+/// Where stores that are not AWS have their buckets, as far as a signature is concerned.
+const REGION: &str = "us-east-1";
+
+/// A connection to object storage.
+#[derive(Clone, Debug)]
+pub(super) struct S3 {
+    pub(super) client: Client,
+    pub(super) payer: Option<RequestPayer>,
+}
+
+/// An object, or what keys begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) bucket: String,
+    pub(super) key: String,
+}
+
+impl Place {
+    /// Reads `s3://BUCKET/KEY`.
+    pub(super) fn of(uri: &str) -> Self {
+        let rest = uri.strip_prefix("s3://").unwrap_or(uri);
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+        Self { bucket: bucket.to_owned(), key: key.to_owned() }
+    }
+
+    fn of_path(path: &Path) -> Self {
+        Self::of(&path.to_string_lossy())
+    }
+
+    /// The key as that of a folder: it ends in a slash, but for the bucket itself.
+    fn folder(&self) -> String {
+        match self.key.trim_end_matches('/') {
+            "" => String::new(),
+            key => format!("{key}/"),
+        }
+    }
+}
+
+impl S3 {
+    pub(super) fn new(storage: &Storage) -> Self {
+        let (region, endpoint) = (storage.region.as_deref(), storage.endpoint.as_deref());
+        let config = block_on(aws::config(region, endpoint, storage.unsigned));
+        let mut builder = Builder::from(&config)
+            .force_path_style(storage.path_style)
+            // Whole objects are held against their checksums here, ranges cannot be; and not every store knows the newer ones.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        if config.region().is_none() && (config.endpoint_url().is_some() || storage.unsigned) {
+            builder = builder.region(Region::from_static(REGION));
+        }
+        let payer = storage.requester_pays.then_some(RequestPayer::Requester);
+        Self { client: Client::from_conf(builder.build()), payer }
+    }
+
+    /// See [`super::Files::list`].
+    pub(super) fn list(&self, uri: &str, extensions: &[&str]) -> Result<Vec<Unit>> {
+        let place = Place::of(uri);
+        if !place.key.is_empty()
+            && !place.key.ends_with('/')
+            && let Some(unit) = self.file(Path::new(uri))?
+        {
+            return Ok(vec![unit]);
+        }
+        if let Some(special) = place.key.find(['*', '?', '[']) {
+            return self.matching(uri, &place, special);
+        }
+        let prefix = place.folder();
+        let below = self.below(&Place { key: prefix.clone(), ..place.clone() }, None)?.files;
+        if below.is_empty() {
+            return Err(not_there(uri));
+        }
+        let is_wanted = |key: &str| {
+            let mut names = key[prefix.len()..].split('/');
+            names.all(|name| !name.starts_with(['.', '_'])) && has_extension(key, extensions)
+        };
+        let files: Vec<Unit> = below
+            .into_iter()
+            .filter(|(path, _)| is_wanted(&Place::of_path(path).key))
+            .map(|(_, unit)| unit)
+            .collect();
+        if files.is_empty() { Err(none_of_the_kind(uri, extensions)) } else { Ok(files) }
+    }
+
+    fn matching(&self, uri: &str, place: &Place, special: usize) -> Result<Vec<Unit>> {
+        let wanted = pattern(&place.key)?;
+        // Only what lies below the part without special characters is listed.
+        let prefix = place.key[..special].rfind('/').map_or("", |at| &place.key[..=at]);
+        let below = self.below(&Place { bucket: place.bucket.clone(), key: prefix.to_owned() }, None)?;
+        let files: Vec<Unit> = below
+            .files
+            .into_iter()
+            .filter(|(path, _)| wanted.matches_with(&Place::of_path(path).key, MATCHING))
+            .map(|(_, unit)| unit)
+            .collect();
+        if files.is_empty() {
+            return Err(Error::failed(format!("no object matches {uri}"))
+                .help("try what comes before the first `*` with `aws s3 ls`"));
+        }
+        Ok(files)
+    }
+
+    /// See [`super::Files::file`].
+    pub(super) fn file(&self, path: &Path) -> Result<Option<Unit>> {
+        let (place, name) = (Place::of_path(path), path.display().to_string());
+        let head = block_on(aws::patiently(&name, async || {
+            let request = self.client.head_object().bucket(&place.bucket).key(&place.key);
+            match request.set_request_payer(self.payer.clone()).send().await {
+                Ok(head) => Ok(Some(head)),
+                Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => Ok(None),
+                Err(error) => Err(Refused::new(&name, error)),
+            }
+        }))?;
+        Ok(head.map(|head| unit(path, head.content_length(), head.e_tag(), head.last_modified())))
+    }
+
+    /// See [`super::Files::folder`].
+    pub(super) fn folder(&self, path: &Path) -> Result<Option<Folder>> {
+        let place = Place::of_path(path);
+        let folder = self.below(&Place { key: place.folder(), ..place }, Some("/"))?;
+        Ok((!folder.files.is_empty() || !folder.folders.is_empty()).then_some(folder))
+    }
+
+    /// What has keys that begin like this, page by page; with a delimiter only what lies directly there.
+    fn below(&self, place: &Place, delimiter: Option<&str>) -> Result<Folder> {
+        let bucket = &place.bucket;
+        let name = format!("s3://{bucket}/{}", place.key);
+        let (mut folder, mut token) = (Folder::default(), None);
+        loop {
+            let page = block_on(aws::patiently(&name, async || {
+                let request = self.client.list_objects_v2().bucket(bucket).prefix(&place.key);
+                let request = request.set_delimiter(delimiter.map(str::to_owned));
+                let request =
+                    request.set_continuation_token(token.clone()).set_request_payer(self.payer.clone());
+                request.send().await.map_err(|e| Refused::new(&name, e))
+            }))?;
+            for object in page.contents() {
+                // A key that ends in a slash is a folder that some tool made visible.
+                let Some(key) = object.key().filter(|key| !key.ends_with('/')) else { continue };
+                let path = PathBuf::from(format!("s3://{bucket}/{key}"));
+                let unit = unit(&path, object.size(), object.e_tag(), object.last_modified());
+                folder.files.insert(path, unit);
+            }
+            for prefix in page.common_prefixes().iter().filter_map(|p| p.prefix()) {
+                let prefix = prefix.trim_end_matches('/');
+                folder.folders.push(PathBuf::from(format!("s3://{bucket}/{prefix}")));
+            }
+            token = page.next_continuation_token().map(str::to_owned);
+            if token.is_none() {
+                return Ok(folder);
+            }
+        }
+    }
+
+    /// The object of a unit.
+    pub(super) fn object(&self, unit: &Unit) -> Object {
+        Object::new(self.clone(), Place::of_path(&unit.path), etag(&unit.stamp), unit.bytes)
+    }
+
+    /// See [`super::Files::open`].
+    pub(super) fn open(&self, unit: &Unit) -> Result<ObjectReader> {
+        self.object(unit).whole()
+    }
+}
+
+fn unit(path: &Path, size: Option<i64>, etag: Option<&str>, modified: Option<&DateTime>) -> Unit {
+    let bytes = size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+    let modified = modified.map_or(0, DateTime::secs);
+    let stamp = Stamp(format!("{bytes}:{modified}:{}", etag.unwrap_or_default()));
+    Unit { path: path.to_path_buf(), stamp, bytes, expected: None, window: 0, is_live: false }
+}
+
+/// The entity tag in a stamp that [`unit`] made.
+fn etag(stamp: &Stamp) -> String {
+    stamp.0.splitn(3, ':').nth(2).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_is_a_bucket_and_a_key() {
+        let place = |uri| {
+            let Place { bucket, key } = Place::of(uri);
+            (bucket, key)
+        };
+        assert_eq!(place("s3://b"), ("b".to_owned(), String::new()));
+        assert_eq!(place("s3://b/"), ("b".to_owned(), String::new()));
+        assert_eq!(place("s3://b//a/c d.csv"), ("b".to_owned(), "/a/c d.csv".to_owned()));
+        assert_eq!(Place::of("s3://b/a").folder(), "a/");
+        assert_eq!(Place::of("s3://b/a/").folder(), "a/");
+        assert_eq!(Place::of("s3://b").folder(), "");
+    }
+
+    #[test]
+    fn a_stamp_keeps_the_entity_tag() {
+        let modified = DateTime::from_secs(7);
+        let unit = unit(Path::new("s3://b/a"), Some(5), Some("\"a:b\""), Some(&modified));
+        assert_eq!((unit.bytes, etag(&unit.stamp)), (5, "\"a:b\"".to_owned()));
+    }
+}

@@ -1,0 +1,195 @@
+//! Files in S3 as a side: each kind, in one piece and in many; what changed; what goes wrong.
+
+use std::fs;
+
+use crate::project::{Project, Ran, write_export, write_parquet};
+use crate::servers::s3::{ENVIRONMENT, bucket, dataset, put, put_all, put_folder};
+
+const ENTITY: &str = "[entities.row]\nsource = \"a\"\ntarget = \"b\"\nkey = [\"id\"]\n";
+
+/// The environment without any credentials, in whatever place.
+const NOBODY: [(&str, &str); 5] = [
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+    ("AWS_CONFIG_FILE", "/nonexistent"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent"),
+    ("AWS_ACCESS_KEY_ID", ""),
+    ("AWS_SECRET_ACCESS_KEY", ""),
+];
+
+/// The other side, where it does not matter.
+const OTHER: &str = "[datasets.b]\nkind = \"csv\"\nuri = \"b.csv\"\n";
+
+/// A project whose source is that dataset.
+fn write_spec(project: &Project, dataset: &str) {
+    project.write("b.csv", "id\n1\n");
+    project.write("recon.toml", dataset.to_owned() + OTHER + ENTITY);
+}
+
+fn stage(project: &Project) -> Ran {
+    project.recon_with(&["stage"], &ENVIRONMENT)
+}
+
+/// Stages and compares: the exit code, and how many rows each side has.
+#[track_caller]
+fn compared(project: &Project) -> (i32, u64, u64) {
+    let staged = stage(project);
+    assert_eq!(staged.code, 0, "{}", staged.stderr);
+    // What was staged is compared without the store.
+    let ran = project.recon_with(&["diff", "--out", "out"], &NOBODY);
+    let row = &project.summary("out")["entities"]["row"];
+    let count = |name: &str| row[name].as_u64().expect("a count");
+    assert_eq!(count("matched"), count("source_rows"), "{row}");
+    (ran.code, count("source_rows"), count("target_rows"))
+}
+
+fn csv(rows: std::ops::Range<u32>) -> String {
+    let mut text = "id,text\n".to_owned();
+    rows.for_each(|n| text.push_str(&format!("{n},{}\n", "x".repeat(n as usize % 90))));
+    text
+}
+
+#[test]
+fn files_of_each_kind_are_what_they_are_on_this_machine() {
+    bucket("kinds");
+    let local = Project::new();
+    // 23 MiB: several ranges, and more than are asked for ahead.
+    let (large, lines) = (csv(0..500_000), "{\"id\":1,\"text\":\"é\"}\n{\"id\":2}\n");
+    local.write("large.csv", &large);
+    put("kinds", "large.csv", &large, &[]);
+    local.write("lines.jsonl", lines);
+    put("kinds", "lines.jsonl", lines, &[]);
+    let parquet = local.path("rows.parquet");
+    write_parquet("select i::bigint as id, i / 3 as text from range(200000) t(i)", &parquet);
+    put("kinds", "rows.parquet", fs::read(&parquet).unwrap(), &[]);
+    for (kind, file, rows) in
+        [("csv", "large.csv", 500_000), ("jsonl", "lines.jsonl", 2), ("parquet", "rows.parquet", 200_000)]
+    {
+        let project = Project::new();
+        let own = format!(
+            "[datasets.b]\nkind = \"{kind}\"\nuri = \"{}\"\n",
+            local.path(file).display()
+        );
+        project.write("recon.toml", dataset("a", kind, &format!("s3://kinds/{file}")) + &own + ENTITY);
+        assert_eq!(compared(&project), (0, rows, rows), "{kind}");
+    }
+}
+
+#[test]
+fn a_folder_of_more_objects_than_a_page_and_a_glob() {
+    bucket("many");
+    let object = |n: u32| (format!("day={}/part-{n}.csv", n % 7), format!("id,text\n{n},x\n"));
+    let mut objects: Vec<_> = (0..1_105).map(object).collect();
+    objects.push(("_tmp/part-0.csv".to_owned(), "not,read\n".to_owned()));
+    objects.push(("day=0/readme.md".to_owned(), "not read".to_owned()));
+    put_all("many", &objects);
+    let project = Project::new();
+    project.write("all.csv", csv(0..1_105).replace(|c| c == 'x', ""));
+    let own = "[datasets.b]\nkind = \"csv\"\nuri = \"all.csv\"\n";
+    let entity = format!("{ENTITY}[entities.row.fields]\nid = \"id\"\n");
+    project.write("recon.toml", dataset("a", "csv", "s3://many") + own + &entity);
+    assert_eq!(compared(&project), (0, 1_105, 1_105));
+    // Of day 3 alone there are 158: what the others hold is missing on this side.
+    for uri in ["s3://many/day=3/*.csv", "s3://many/day=3", "s3://many/day=3/"] {
+        project.write("recon.toml", dataset("a", "csv", uri) + own + &entity);
+        assert_eq!(compared(&project), (1, 158, 1_105), "{uri}");
+    }
+}
+
+#[test]
+fn an_export_and_its_increments_with_their_manifests() {
+    bucket("exports");
+    let project = Project::new();
+    let item = |id: u32, text: &str| format!("{{\"Item\":{{\"id\":{{\"N\":\"{id}\"}},\"text\":{{\"S\":\"{text}\"}}}}}}\n");
+    let full = write_export(&project.path("up/pre"), 0, &(item(1, "a") + &item(2, "b")));
+    let change = "{\"Metadata\":{\"WriteTimestampMicros\":{\"N\":\"1\"}},\"Keys\":{\"id\":{\"N\":\"2\"}},\
+                  \"NewImage\":{\"id\":{\"N\":\"2\"},\"text\":{\"S\":\"c\"}}}\n";
+    let increment = write_export(&project.path("up/pre"), 1, change);
+    put_folder("exports", &project.path("up"));
+    project.write("b.csv", "id,text\n1,a\n2,c\n");
+    let chain = format!("increments = [\"s3://exports/pre/{increment}\"]\n\n");
+    let spec = |uri: &str, more: &str| {
+        dataset("a", "dynamodb-export", uri).trim_end().to_owned() + "\n" + more + OTHER + ENTITY
+    };
+    project.write("recon.toml", spec(&format!("s3://exports/pre/{full}/"), &chain));
+    assert_eq!(compared(&project), (0, 2, 2));
+    let checked = project.recon_with(&["check"], &ENVIRONMENT);
+    assert!(!checked.stdout.contains("neither checksums"), "{}", checked.stdout);
+    // Two exports below the prefix: which is meant, the user has to say.
+    project.write("recon.toml", spec("s3://exports/pre", ""));
+    let ran = stage(&project);
+    assert_eq!(ran.code, 4);
+    assert!(ran.stderr.contains("several exports") && ran.stderr.contains("(full, as of"), "{}", ran.stderr);
+    // Data files alone, and one that is not what the manifest says.
+    project.write("recon.toml", spec(&format!("s3://exports/pre/{full}/data"), ""));
+    assert!(stage(&project).stderr.contains("no manifests"));
+    put("exports", &format!("pre/{full}/data/abcdefghijklmnopqrstuvwxy0.json.gz"), "x", &[]);
+    project.write("recon.toml", spec(&format!("s3://exports/pre/{full}"), ""));
+    let ran = stage(&project);
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert!(ran.stderr.contains("its MD5 is"), "{}", ran.stderr);
+}
+
+#[test]
+fn only_what_changed_is_read_again() {
+    bucket("again");
+    for n in 0..3 {
+        put("again", &format!("p/{n}.csv"), format!("id\n{n}\n"), &[]);
+    }
+    let project = Project::new();
+    write_spec(&project, &dataset("a", "csv", "s3://again/p"));
+    let read = || {
+        let ran = project.recon_with(&["stage", "--format", "json"], &ENVIRONMENT);
+        let told: serde_json::Value = serde_json::from_str(&ran.stdout).expect(&ran.stderr);
+        told["datasets"]["a"]["units_read"].as_u64().expect("a number")
+    };
+    assert_eq!((read(), read()), (3, 0));
+    put("again", "p/1.csv", "id\n7\n", &[]);
+    assert_eq!(read(), 1);
+}
+
+#[test]
+fn bytes_that_are_not_those_that_were_stored_are_refused() {
+    bucket("sums");
+    let right = "id\n1\n";
+    let project = Project::new();
+    // CRC-32 of the bytes, and of others: the server keeps what it is told.
+    for (key, crc, code) in [("right.csv", "zVvpDw==", 0), ("wrong.csv", "AAAAAA==", 4)] {
+        let sum = format!("x-amz-checksum-crc32: {crc}");
+        put("sums", key, right, &["x-amz-sdk-checksum-algorithm: CRC32", &sum]);
+        write_spec(&project, &dataset("a", "csv", &format!("s3://sums/{key}")));
+        let ran = stage(&project);
+        assert_eq!(ran.code, code, "{key}: {}", ran.stderr);
+        if code == 4 {
+            assert!(ran.stderr.contains("s3://sums/wrong.csv did not arrive as it is stored"), "{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn what_goes_wrong_names_the_place_and_the_next_step() {
+    bucket("wrong");
+    put("wrong", "a.csv", "id\n1\n", &["x-amz-acl: public-read"]);
+    let project = Project::new();
+    let good = dataset("a", "csv", "s3://wrong/a.csv");
+    for (spec, environment, message, help) in [
+        (dataset("a", "csv", "s3://wrong/b.csv"), &ENVIRONMENT[..], "s3://wrong/b.csv is not there", "case"),
+        (dataset("a", "csv", "s3://wrong/a*.tsv"), &ENVIRONMENT[..], "no object matches", "aws s3 ls"),
+        (dataset("a", "jsonl", "s3://wrong/"), &ENVIRONMENT[..], "holds no file that ends in .jsonl", "glob"),
+        (dataset("a", "csv", "s3://nobodys/a.csv"), &ENVIRONMENT[..], "s3://nobodys", "the bucket's name"),
+        (good.clone(), &NOBODY[..], "s3://wrong/a.csv", "no credentials were found; tried"),
+        (
+            "[datasets.a]\nkind = \"csv\"\nuri = \"s3://wrong/a.csv\"\nendpoint = \"http://127.0.0.1:1\"\n".to_owned(),
+            &ENVIRONMENT[..],
+            "s3://wrong/a.csv",
+            "check that the endpoint is there",
+        ),
+    ] {
+        write_spec(&project, &spec);
+        let ran = project.recon_with(&["stage"], environment);
+        assert_eq!(ran.code, 4, "{}", ran.stderr);
+        assert!(ran.stderr.contains(message) && ran.stderr.contains(help), "{message}: {}", ran.stderr);
+    }
+    // Without a signature what is public can be read.
+    write_spec(&project, &(good.trim_end().to_owned() + "\nunsigned = true\n\n"));
+    assert_eq!(project.recon_with(&["stage"], &NOBODY).code, 0);
+}
