@@ -134,7 +134,9 @@ impl<T, E: Into<Box<dyn StdError + Send + Sync>>> Context<T> for std::result::Re
 }
 
 /// An error of this crate that came through somebody else's `Read`: it names its place itself.
-fn ours(error: Box<dyn StdError + Send + Sync>) -> std::result::Result<Error, Box<dyn StdError + Send + Sync>> {
+fn ours(
+    error: Box<dyn StdError + Send + Sync>,
+) -> std::result::Result<Error, Box<dyn StdError + Send + Sync>> {
     let error = error.downcast::<io::Error>()?;
     match error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
         true => error.into_inner().expect("looked at above").downcast::<Error>().map(|own| *own),

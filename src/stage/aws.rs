@@ -71,7 +71,10 @@ impl Refused {
     /// An answer whose body broke off.
     pub(crate) fn broken(place: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let error = Error::failed(format!("{place}: the connection broke")).caused_by(error);
-        Self { again: Again::Soon, error: error.help("what was staged stays staged: run the same command again") }
+        Self {
+            again: Again::Soon,
+            error: error.help("what was staged stays staged: run the same command again"),
+        }
     }
 
     /// What no repetition mends.
@@ -124,10 +127,7 @@ impl<'a> Patience<'a> {
 ///
 /// # Errors
 /// A request that does not get through.
-pub(crate) async fn patiently<T>(
-    place: &str,
-    mut ask: impl AsyncFnMut() -> Result<T, Refused>,
-) -> Result<T> {
+pub(crate) async fn patiently<T>(place: &str, mut ask: impl AsyncFnMut() -> Result<T, Refused>) -> Result<T> {
     let mut patience = Patience::with(place);
     loop {
         match ask().await {

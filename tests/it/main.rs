@@ -19,7 +19,6 @@ mod project;
 mod random;
 mod rules_sql;
 mod s3;
-#[expect(dead_code, reason = "each store's tests come with the store")]
 mod servers;
 mod shell;
 mod show;

@@ -65,10 +65,7 @@ fn files_of_each_kind_are_what_they_are_on_this_machine() {
         [("csv", "large.csv", 500_000), ("jsonl", "lines.jsonl", 2), ("parquet", "rows.parquet", 200_000)]
     {
         let project = Project::new();
-        let own = format!(
-            "[datasets.b]\nkind = \"{kind}\"\nuri = \"{}\"\n",
-            local.path(file).display()
-        );
+        let own = format!("[datasets.b]\nkind = \"{kind}\"\nuri = \"{}\"\n", local.path(file).display());
         project.write("recon.toml", dataset("a", kind, &format!("s3://kinds/{file}")) + &own + ENTITY);
         assert_eq!(compared(&project), (0, rows, rows), "{kind}");
     }
@@ -99,7 +96,9 @@ fn a_folder_of_more_objects_than_a_page_and_a_glob() {
 fn an_export_and_its_increments_with_their_manifests() {
     bucket("exports");
     let project = Project::new();
-    let item = |id: u32, text: &str| format!("{{\"Item\":{{\"id\":{{\"N\":\"{id}\"}},\"text\":{{\"S\":\"{text}\"}}}}}}\n");
+    let item = |id: u32, text: &str| {
+        format!("{{\"Item\":{{\"id\":{{\"N\":\"{id}\"}},\"text\":{{\"S\":\"{text}\"}}}}}}\n")
+    };
     let full = write_export(&project.path("up/pre"), 0, &(item(1, "a") + &item(2, "b")));
     let change = "{\"Metadata\":{\"WriteTimestampMicros\":{\"N\":\"1\"}},\"Keys\":{\"id\":{\"N\":\"2\"}},\
                   \"NewImage\":{\"id\":{\"N\":\"2\"},\"text\":{\"S\":\"c\"}}}\n";
@@ -160,7 +159,11 @@ fn bytes_that_are_not_those_that_were_stored_are_refused() {
         let ran = stage(&project);
         assert_eq!(ran.code, code, "{key}: {}", ran.stderr);
         if code == 4 {
-            assert!(ran.stderr.contains("s3://sums/wrong.csv did not arrive as it is stored"), "{}", ran.stderr);
+            assert!(
+                ran.stderr.contains("s3://sums/wrong.csv did not arrive as it is stored"),
+                "{}",
+                ran.stderr
+            );
         }
     }
 }
@@ -178,7 +181,8 @@ fn what_goes_wrong_names_the_place_and_the_next_step() {
         (dataset("a", "csv", "s3://nobodys/a.csv"), &ENVIRONMENT[..], "s3://nobodys", "the bucket's name"),
         (good.clone(), &NOBODY[..], "s3://wrong/a.csv", "no credentials were found; tried"),
         (
-            "[datasets.a]\nkind = \"csv\"\nuri = \"s3://wrong/a.csv\"\nendpoint = \"http://127.0.0.1:1\"\n".to_owned(),
+            "[datasets.a]\nkind = \"csv\"\nuri = \"s3://wrong/a.csv\"\nendpoint = \"http://127.0.0.1:1\"\n"
+                .to_owned(),
             &ENVIRONMENT[..],
             "s3://wrong/a.csv",
             "check that the endpoint is there",

@@ -125,7 +125,11 @@ impl Checker<'_> {
                 return None;
             }
             Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+') => {
-                self.report(&at.span, "files are read on this machine and in S3", "give a file, a folder, a glob or an `s3://` uri");
+                self.report(
+                    &at.span,
+                    "files are read on this machine and in S3",
+                    "give a file, a folder, a glob or an `s3://` uri",
+                );
                 return None;
             }
             _ => {}

@@ -215,7 +215,10 @@ fn object_storage_and_how_it_is_reached() {
 
 #[test]
 fn only_local_files() {
-    assert_has(&bad(&dataset("kind = \"csv\"\nuri = \"https://x/a.csv\"")), &["3:7: files are read on this machine and in S3"]);
+    assert_has(
+        &bad(&dataset("kind = \"csv\"\nuri = \"https://x/a.csv\"")),
+        &["3:7: files are read on this machine and in S3"],
+    );
     assert_eq!(
         kind("kind = \"jsonl\"\nuri = \"file:///a/b\""),
         DatasetKind::Jsonl { uri: "/a/b".to_owned() }

@@ -184,10 +184,11 @@ impl DynamodbSource {
         if now.is_empty() {
             return Ok(Page { items: Vec::new(), next: None, units: 0.0 });
         }
-        let asked =
-            KeysAndAttributes::builder().set_keys(Some(now.clone())).consistent_read(true).build().map_err(
-                |e| Refused::for_good(Error::failed(format!("{}: {e}", self.place))),
-            )?;
+        let asked = KeysAndAttributes::builder()
+            .set_keys(Some(now.clone()))
+            .consistent_read(true)
+            .build()
+            .map_err(|e| Refused::for_good(Error::failed(format!("{}: {e}", self.place))))?;
         let request = self.client.batch_get_item().request_items(&self.options.table, asked);
         let page = match request.send().await {
             Ok(page) => page,
@@ -227,7 +228,8 @@ impl DynamodbSource {
         let mut start = None;
         loop {
             sink.progress().check()?;
-            let page = patiently(&self.place, async || self.ask(part, start.clone(), &mut wanted).await).await?;
+            let page =
+                patiently(&self.place, async || self.ask(part, start.clone(), &mut wanted).await).await?;
             for item in page.items {
                 rows.push(item)?;
             }

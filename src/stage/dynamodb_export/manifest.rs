@@ -249,7 +249,8 @@ impl<'a> Lying<'a> {
         let Some(unit) = self.unit(&format!("{name}.json")) else {
             let failed = Error::failed(format!("{} is not there", path.display()));
             return Err(if self.unit(STARTED).is_some() {
-                failed.help("the export has not finished, or was copied before it had; export or copy it again")
+                failed
+                    .help("the export has not finished, or was copied before it had; export or copy it again")
             } else {
                 failed.help("copy the whole export, or give a folder that holds nothing but data files")
             });

@@ -64,11 +64,8 @@ impl Files {
     /// # Errors
     /// Nothing there, nothing in it, or nothing that may be read (exit 4); a glob that is none (exit 2).
     pub fn list(&self, uri: &str, extensions: &[&str]) -> Result<Vec<Unit>> {
-        let mut units = if is_remote(uri) {
-            self.s3().list(uri, extensions)?
-        } else {
-            local::list(uri, extensions)?
-        };
+        let mut units =
+            if is_remote(uri) { self.s3().list(uri, extensions)? } else { local::list(uri, extensions)? };
         units.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(units)
     }

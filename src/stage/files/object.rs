@@ -112,7 +112,13 @@ impl Object {
 
     /// Reads it from a byte on.
     pub(super) fn from(self, start: u64) -> ObjectReader {
-        ObjectReader { object: self, next: start, ahead: VecDeque::new(), current: Bytes::new(), checksum: None }
+        ObjectReader {
+            object: self,
+            next: start,
+            ahead: VecDeque::new(),
+            current: Bytes::new(),
+            checksum: None,
+        }
     }
 }
 

@@ -77,5 +77,7 @@ pub(crate) fn put_folder(bucket: &str, folder: &Path) {
 /// A dataset of a spec that lies there.
 pub(crate) fn dataset(name: &str, kind: &str, uri: &str) -> String {
     let endpoint = endpoint();
-    format!("[datasets.{name}]\nkind = \"{kind}\"\nuri = \"{uri}\"\nendpoint = \"{endpoint}\"\npath_style = true\n\n")
+    format!(
+        "[datasets.{name}]\nkind = \"{kind}\"\nuri = \"{uri}\"\nendpoint = \"{endpoint}\"\npath_style = true\n\n"
+    )
 }

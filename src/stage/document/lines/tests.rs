@@ -33,8 +33,9 @@ fn numbered(bytes: &[u8], workers: usize) -> Vec<(u64, String)> {
     let limit = Arc::new(FailureLimit::new(None));
     let sink = UnitSink::new(folder.path(), "p", Arc::new(Progress::default()), limit);
     let names = Arc::new(Names::new("lines"));
-    let tally =
-        LinesJob { files: &files, unit: &unit, sink: &sink, workers, names: &names, in_chain: false }.run(|| Echo).unwrap();
+    let tally = LinesJob { files: &files, unit: &unit, sink: &sink, workers, names: &names, in_chain: false }
+        .run(|| Echo)
+        .unwrap();
     let failed = sink.commit().unwrap().failed;
     let failures: Vec<_> = failed.iter().flat_map(|part| read(&part.path(folder.path()))).collect();
     assert_eq!(tally.documents, failures.len() as u64);
