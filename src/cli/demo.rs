@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{Ended, Format, Global, diff, print, stage};
 use crate::error::{Context, Error, Result};
 use crate::ledger::Ledger;
+use crate::reconcile::diff::FieldResult;
 use crate::reconcile::report::found::{Found, found};
 use crate::reconcile::report::terminal::{shell, thousands};
 use records::{IMAGES, Plant, USERS, expected, planted};
@@ -153,7 +154,7 @@ fn verdict(all: &BTreeSet<Found>, tolerated: u64) -> Verdict {
 
 /// Pairs that differ and are equal by their rule.
 fn tolerated(done: &diff::Done) -> u64 {
-    done.results.iter().flat_map(|result| &result.fields).map(|field| field.equal_by_rule).sum()
+    done.results.iter().flat_map(|result| &result.fields).map(FieldResult::equal_by_rule).sum()
 }
 
 fn introduction(dir: &Path) -> String {

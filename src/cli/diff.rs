@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::progress::Bar;
-use super::{Ended, Format, Global, in_run, print};
+use super::recheck::{Rounds, recheck};
+use super::{Ended, Format, Global, afresh, in_run, print};
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
@@ -39,6 +41,12 @@ pub(super) struct DiffArgs {
     /// In every report, write a keyed digest in place of this field's values (may be given several times)
     #[arg(long, value_name = "FIELD")]
     redact: Vec<String>,
+    /// Read the records that differ again from their stores, up to N times, and drop those that have become equal
+    #[arg(long, value_name = "N")]
+    recheck: Option<u32>,
+    /// How long to wait before each recheck, as in 5s or 1m
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = super::parse_duration, requires = "recheck")]
+    delay: Duration,
     /// Put a ' before values that a spreadsheet would run as a formula
     #[arg(long)]
     spreadsheet_safe: bool,
@@ -101,7 +109,21 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
             std::fs::write(&mark, text).or_failed(|| format!("cannot write {}", mark.display()))?;
         }
         let bar = Bar::start(global, "comparing", &progress);
-        let mut results = compare(global, &spec, &ledger, &warehouse, &progress)?;
+        let bench = Bench {
+            spec: &spec,
+            warehouse: &warehouse,
+            home: ledger.home(),
+            seed: ledger.hash_seed()?,
+            threads: global.threads(),
+            progress: &progress,
+            verified: Verified::default(),
+            may_hash: true,
+        };
+        let mut results = compare(global, &bench, &ledger)?;
+        if let Some(count) = args.recheck {
+            let rounds = Rounds { count, delay: args.delay };
+            recheck(global, &bench, &progress, rounds, &mut results)?;
+        }
         check_redacted(args, &results)?;
         report::redact(&mut results, &style);
         let examples = report::write_csvs(&results, &warehouse, &folder, &style)?;
@@ -116,6 +138,7 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         };
         let summary = summary(&facts, &results);
         report::write_summary(&folder, &format!("{}\n", pretty(&summary)))?;
+        afresh::clear(ledger.home())?;
         fault::point("diff.before-totals");
         ledger.insert_totals(&totals(run_id, &results))?;
         let result = Done { results, warehouse, folder: folder.clone(), summary, examples };
@@ -156,23 +179,8 @@ fn pretty(summary: &serde_json::Value) -> String {
     serde_json::to_string_pretty(summary).expect("counts are always JSON")
 }
 
-fn compare(
-    global: &Global,
-    spec: &Spec,
-    ledger: &Ledger,
-    warehouse: &Warehouse,
-    progress: &Progress,
-) -> Result<Vec<EntityResult>> {
-    let bench = Bench {
-        spec,
-        warehouse,
-        home: ledger.home(),
-        seed: ledger.hash_seed()?,
-        threads: global.threads(),
-        progress,
-        verified: Verified::default(),
-        may_hash: true,
-    };
+fn compare(global: &Global, bench: &Bench<'_>, ledger: &Ledger) -> Result<Vec<EntityResult>> {
+    let Bench { spec, warehouse, progress, .. } = *bench;
     let mut results = Vec::new();
     let mut stale: BTreeMap<&str, Option<String>> = BTreeMap::new();
     event::add(&progress.units_total, global.entities(spec).len() as u64);
@@ -187,11 +195,11 @@ fn compare(
             staged.warnings.extend(stale[dataset.name.as_str()].clone());
             Ok::<_, Error>(staged)
         };
-        results.push(diff_entity(&bench, entity, &side(&entity.source)?, &side(&entity.target)?)?);
+        results.push(diff_entity(bench, entity, &side(&entity.source)?, &side(&entity.target)?)?);
         event::add(&progress.units_done, 1);
     }
     // What was read where it lies may have changed under our eyes.
-    for dataset in results.iter().flat_map(|r| r.sides.iter().map(|side| &side.dataset)) {
+    for dataset in results.iter().flat_map(|r| r.looks[0].sides.iter().map(|side| &side.dataset)) {
         check_references(ledger, dataset)?;
     }
     Ok(results)
@@ -253,6 +261,7 @@ fn exit_code(results: &[EntityResult], allow_empty: bool) -> u8 {
     let incomplete = results.iter().any(|r| {
         let c = &r.counts;
         c.unchecked + c.unchecked_target + r.failed + r.unassigned > 0
+            || r.again.iter().any(|again| again.gone > 0)
             || r.fields.iter().any(|f| f.status == "not_compared")
             || (c.source_rows + c.target_rows == 0 && !allow_empty)
     });

@@ -1,16 +1,20 @@
 //! The command line: one struct per command, checked once, then run.
 
+mod afresh;
 mod check;
 mod demo;
 mod diff;
 mod progress;
+mod recheck;
 mod show;
+mod spot_check;
 mod stage;
 mod status;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -112,6 +116,9 @@ enum Command {
     /// Everything known of one record: both sides, and each field's verdict
     #[command(after_help = SHOW_HELP)]
     Show(show::ShowArgs),
+    /// Read random records afresh from both stores and show them side by side
+    #[command(after_help = "Example: recon spot-check -n 50 --seed 7")]
+    SpotCheck(spot_check::SpotCheckArgs),
     /// Where things are; works while a run is going on
     #[command(after_help = "Example: recon status --format json")]
     Status,
@@ -187,6 +194,7 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Stage(args) => stage::run(global, args),
         Command::Diff(args) => diff::run(global, args),
         Command::Show(args) => show::run(global, args),
+        Command::SpotCheck(args) => spot_check::run(global, args),
         Command::Status => status::status(global),
         Command::Runs(args) => status::runs(global, args),
         Command::Reset(args) => status::reset(global, args),
@@ -246,6 +254,13 @@ fn parse_count(text: &str) -> Result<u64, String> {
 }
 
 /// `1GB`, `800MiB`, `2g`, or bytes.
+/// A time such as `5s`, `250ms` or `1m 30s`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time; write it like 5s or 1m");
+    let time: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(time).map_err(|_| wrong())
+}
+
 fn parse_size(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);

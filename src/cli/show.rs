@@ -10,7 +10,7 @@ use crate::event::Progress;
 use crate::ledger::Ledger;
 use crate::reconcile::diff::{Bench, Verified};
 use crate::reconcile::report::terminal;
-use crate::reconcile::show::{RowShown, Shown, ValueShown, show};
+use crate::reconcile::show::{Found, RowShown, Shown, ValueShown, show};
 use crate::spec::{Entity, Spec};
 use crate::warehouse::Warehouse;
 
@@ -136,10 +136,7 @@ fn key_fields(entities: &[&Entity]) -> String {
     all.join(", ")
 }
 
-/// An entity, a key of it, and what is known of the record.
-type Found = (String, Vec<Option<String>>, Shown);
-
-fn as_text(found: &[Found]) -> String {
+pub(super) fn as_text(found: &[Found]) -> String {
     let mut out = String::new();
     for (entity, key, shown) in found {
         let key: Vec<String> = key.iter().map(|text| terminal::key_text(text.as_deref())).collect();
@@ -219,7 +216,7 @@ fn text_of(value: &ValueShown, typed: bool) -> String {
     }
 }
 
-fn as_json(found: &[Found]) -> String {
+pub(super) fn as_json(found: &[Found]) -> String {
     let text = |value: &Option<ValueShown>| value.as_ref().and_then(|v| v.text.clone());
     let kind = |value: &Option<ValueShown>| value.as_ref().map(|v| v.kind);
     let all: Vec<_> = found

@@ -3,6 +3,7 @@
 use arrow::record_batch::RecordBatch;
 
 use super::resolve::StoreType;
+use super::side::Column;
 use crate::query::{identifier, literal};
 use crate::value::arrow::Cells;
 use crate::value::column::ColumnType;
@@ -41,6 +42,21 @@ pub enum Access {
 }
 
 impl Access {
+    /// A whole column, or a document's whole attribute.
+    pub fn of_column(column: &Column) -> Self {
+        match &column.store {
+            store @ StoreType::Document { .. } => {
+                Self::Document { physical: column.physical.clone(), path: Vec::new(), store: store.clone() }
+            }
+            store => Self::Column {
+                sql: identifier(&column.sql_name),
+                physical: column.physical[0].1.clone(),
+                store: store.clone(),
+                carried: column.carried(),
+            },
+        }
+    }
+
     /// What the store says.
     pub fn store(&self) -> &StoreType {
         match self {

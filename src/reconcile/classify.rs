@@ -55,13 +55,27 @@ impl Counts {
     }
 }
 
-/// What the engine knows of a field beside the verdicts.
+/// What a field's rule let pass in some records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Beside {
-    /// Matched pairs whose values differ all the same.
-    pub equal_by_rule: u64,
-    /// Largest |target − source| among matched pairs.
+pub struct ByRule {
+    /// Pairs that differ and are equal by the rule.
+    pub equal: u64,
+    /// Largest |target − source|.
     pub max_delta: Option<Number>,
+}
+
+impl ByRule {
+    /// Adds a difference.
+    pub fn see(&mut self, delta: Option<&Number>) {
+        self.max_delta = self.max_delta.take().into_iter().chain(delta.map(Number::abs)).max();
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: &Self) -> Self {
+        let max_delta = self.max_delta.iter().chain(&other.max_delta).max().cloned();
+        Self { equal: self.equal + other.equal, max_delta }
+    }
 }
 
 /// The engine's verdicts.
@@ -69,7 +83,7 @@ pub struct Classified {
     /// Rows by verdict, before the exact judgement.
     pub counts: Counts,
     /// By field of the plan.
-    pub beside: Vec<Beside>,
+    pub beside: Vec<ByRule>,
     /// Whether some key occurs more than once.
     pub has_duplicates: bool,
 }
@@ -212,7 +226,7 @@ fn count(warehouse: &Warehouse, verdicts: &str, source_rows: u64, target_rows: u
     Ok(counts)
 }
 
-fn statistics(plan: &EntityPlan<'_>, warehouse: &Warehouse, verdicts: &str) -> Result<Vec<Beside>> {
+fn statistics(plan: &EntityPlan<'_>, warehouse: &Warehouse, verdicts: &str) -> Result<Vec<ByRule>> {
     let mut selects = Vec::new();
     let mut asked = Vec::new();
     for (i, field) in plan.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
@@ -224,15 +238,15 @@ fn statistics(plan: &EntityPlan<'_>, warehouse: &Warehouse, verdicts: &str) -> R
             asked.push(i);
         }
     }
-    let mut beside = vec![Beside::default(); plan.fields.len()];
+    let mut beside = vec![ByRule::default(); plan.fields.len()];
     if selects.is_empty() {
         return Ok(beside);
     }
     let sql = format!("select {} from {verdicts} where verdict = 0", selects.join(", "));
     let row = warehouse.texts(&sql)?.pop().unwrap_or_default();
     for (pair, i) in row.chunks(2).zip(asked) {
-        beside[i] = Beside {
-            equal_by_rule: pair[0].as_deref().and_then(|n| n.parse().ok()).unwrap_or(0),
+        beside[i] = ByRule {
+            equal: pair[0].as_deref().and_then(|n| n.parse().ok()).unwrap_or(0),
             max_delta: pair[1].as_deref().and_then(|text| Number::parse(text).ok()),
         };
     }

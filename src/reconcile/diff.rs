@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::classify::{Beside, Counts, classify};
+use super::again::Again;
+use super::classify::{ByRule, Counts, classify};
 use super::done;
 use super::failed;
 use super::hash::{Hashed, Learned, hash_side};
@@ -77,14 +78,26 @@ pub struct FieldResult {
     pub compared: u64,
     /// Pairs that differ.
     pub unequal: u64,
-    /// Pairs that differ and are equal by the rule.
-    pub equal_by_rule: u64,
+    /// What its rule let pass in matched records.
+    pub matched: ByRule,
+    /// What its rule let pass in mismatched records, with the differences of the unequal pairs.
+    pub mismatched: ByRule,
     /// Of the unequal, pairs with exactly one value.
     pub null_mismatch: u64,
-    /// Largest |target − source|.
-    pub max_delta: Option<Number>,
     /// What the mismatches have in common.
     pub concentration: Option<Concentration>,
+}
+
+impl FieldResult {
+    /// Pairs that differ and are equal by the rule.
+    pub fn equal_by_rule(&self) -> u64 {
+        self.matched.equal + self.mismatched.equal
+    }
+
+    /// Largest |target − source|.
+    pub fn max_delta(&self) -> Option<&Number> {
+        self.matched.max_delta.iter().chain(&self.mismatched.max_delta).max()
+    }
 }
 
 /// "98 % of them have mime_type = image/gif".
@@ -122,13 +135,28 @@ pub struct EntityResult {
     pub unassigned: u64,
     /// Whether the rows that did not parse belong to this entity: nobody else reads their dataset.
     pub owns_unparsed: [bool; 2],
-    /// Where the findings lie.
+    /// What the reports show: the findings of the comparison, then those of looking again.
+    pub looks: Vec<Look>,
+    /// How often the differing records were looked at again, and what became of them.
+    pub again: Vec<Again>,
+}
+
+/// Where the findings of one comparison lie.
+pub struct Look {
+    /// Differing cells and records.
     pub judged: Judged,
+    /// The Parquet file with every row's verdict.
+    pub verdicts: PathBuf,
     /// The Parquet file with the rows of both sides that did not parse.
     pub unparsed: PathBuf,
     /// The staged sides, for the places of rows that do not cast.
     pub sides: [Staged; 2],
+    /// Of which verdicts (by number, see `classify.sql`) its findings still stand.
+    pub stands: [bool; VERDICTS],
 }
+
+/// Verdicts by number: matched, mismatched, missing, extra, unchecked, duplicate.
+pub const VERDICTS: usize = 6;
 
 /// Plans an entity and hashes both of its sides, or finds them hashed already.
 ///
@@ -209,9 +237,14 @@ pub fn diff_entity(
         unassigned: unassigned(&plan),
         owns_unparsed: [!plan.source_is_shared, !plan.target_is_shared],
         counts,
-        judged,
-        unparsed,
-        sides: [source.clone(), target.clone()],
+        looks: vec![Look {
+            judged,
+            verdicts,
+            unparsed,
+            sides: [source.clone(), target.clone()],
+            stands: [true; VERDICTS],
+        }],
+        again: Vec::new(),
     })
 }
 
@@ -351,7 +384,7 @@ fn zone_conflicts(
 fn field_results(
     plan: &EntityPlan<'_>,
     counts: &Counts,
-    beside: &[Beside],
+    beside: &[ByRule],
     findings: &[FieldFindings],
 ) -> Vec<FieldResult> {
     plan.fields
@@ -371,9 +404,9 @@ fn field_results(
                 reason,
                 compared: if field.is_compared() { counts.matched + counts.mismatched } else { 0 },
                 unequal: found.unequal,
-                equal_by_rule: known.equal_by_rule + found.equal_by_rule,
+                matched: known.clone().plus(&found.settled),
+                mismatched: found.open.clone(),
                 null_mismatch: found.null_mismatch,
-                max_delta: known.max_delta.iter().chain(&found.max_delta).max().cloned(),
                 concentration: concentration(&plan.fields, found),
             }
         })

@@ -12,7 +12,7 @@ use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 
 use super::access;
-use super::classify::Classified;
+use super::classify::{ByRule, Classified};
 use super::diff::Bench;
 use super::hash::{Hashed, UNPARSED, properties};
 use super::pipeline::fan_out;
@@ -43,10 +43,10 @@ pub struct FieldFindings {
     pub unequal: u64,
     /// Of these, pairs with exactly one value.
     pub null_mismatch: u64,
-    /// Pairs that differ and are equal by the rule.
-    pub equal_by_rule: u64,
-    /// Largest |target − source|.
-    pub max_delta: Option<Number>,
+    /// What was equal by the rule in records that turned out equal.
+    pub settled: ByRule,
+    /// The same in records that differ in another field, and the differences of the unequal pairs.
+    pub open: ByRule,
     /// Mismatched cells that were sampled.
     pub sampled: u64,
     /// By index of another field: how often each source value stood beside a mismatch of this one; `None` where there were
@@ -250,10 +250,14 @@ impl FieldReader<'_> {
     }
 }
 
-/// Columns: sort, seq, the key's fields, field, rule, source, target, delta, source_kind, target_kind.
+/// Columns: sort, seq, source_pos, target_pos, the key's fields, field, rule, source, target, delta, source_kind, target_kind.
 fn cell_schema(plan: &EntityPlan<'_>) -> Schema {
-    let mut fields =
-        vec![Field::new("sort", DataType::Binary, false), Field::new("seq", DataType::Int64, false)];
+    let mut fields = vec![
+        Field::new("sort", DataType::Binary, false),
+        Field::new("seq", DataType::Int64, false),
+        Field::new("source_pos", DataType::Int64, false),
+        Field::new("target_pos", DataType::Int64, false),
+    ];
     fields.extend(
         plan.key().iter().enumerate().map(|(i, _)| Field::new(format!("key{i}"), DataType::Utf8, true)),
     );
@@ -331,6 +335,7 @@ struct Worker {
 struct Cell {
     sort: Vec<u8>,
     seq: i64,
+    positions: [i64; 2],
     key: Vec<Option<String>>,
     texts: [Option<String>; 7],
 }
@@ -378,6 +383,7 @@ impl Worker {
     ) -> Result<()> {
         let (mut unequal, mut sort, mut key) = (Vec::new(), Vec::new(), Vec::new());
         let mut source_texts: Vec<(usize, Option<String>)> = Vec::new();
+        let mut passed: Vec<(usize, Option<Number>)> = Vec::new();
         for reader in readers {
             // Both cast: a row of which one did not is unchecked and never comes here.
             let (Ok(source), Ok(target)) =
@@ -396,18 +402,17 @@ impl Worker {
             let own = reader.predicate.map(|at| batch.column(at).as_boolean().value(row));
             let judgement = rules::judge(&reader.field.rule, &source, &target, own);
             source_texts.push((reader.index, source.raw.display().map(|text| text.into_owned())));
-            let found = &mut self.findings.fields[reader.index];
             let delta = match judgement {
                 Judgement::Equal => continue,
                 Judgement::EqualByRule { delta } => {
-                    found.equal_by_rule += 1;
-                    found.see_delta(delta.as_ref());
+                    passed.push((reader.index, delta));
                     continue;
                 }
                 Judgement::Unequal { delta, null_mismatch } => {
+                    let found = &mut self.findings.fields[reader.index];
                     found.unequal += 1;
                     found.null_mismatch += u64::from(null_mismatch);
-                    found.see_delta(delta.as_ref());
+                    found.open.see(delta.as_ref());
                     delta
                 }
             };
@@ -422,13 +427,21 @@ impl Worker {
             }
             self.findings.settled_equal += 1;
         }
+        for (index, delta) in passed {
+            let found = &mut self.findings.fields[index];
+            let by_rule = if unequal.is_empty() { &mut found.settled } else { &mut found.open };
+            by_rule.equal += 1;
+            by_rule.see(delta.as_ref());
+        }
+        let position = |column: usize| batch.column(column).as_primitive::<Int64Type>().value(row);
+        let positions = [position(1), position(2)];
         for (reader, source, target, delta, kinds) in unequal {
             self.findings.fields[reader.index].sample(reader.index, &source_texts);
             let (name, rule) = (reader.field.name.clone(), rules::word(&reader.field.rule).to_owned());
             let [source_kind, target_kind] = kinds.map(|kind| Some(kind.to_owned()));
             let texts = [Some(name), Some(rule), source, target, delta, source_kind, target_kind];
             let seq = plan.fields.iter().position(|f| f.name == reader.field.name).unwrap_or(0) as i64;
-            out.push(Cell { sort: sort.clone(), seq, key: key.clone(), texts });
+            out.push(Cell { sort: sort.clone(), seq, positions, key: key.clone(), texts });
         }
         Ok(())
     }
@@ -493,6 +506,9 @@ fn cell_columns(plan: &EntityPlan<'_>, cells: &[Cell]) -> Vec<ArrayRef> {
         Arc::new(BinaryArray::from_iter_values(cells.iter().map(|c| &c.sort))),
         Arc::new(cells.iter().map(|c| Some(c.seq)).collect::<Int64Array>()),
     ];
+    for i in 0..2 {
+        columns.push(Arc::new(cells.iter().map(|c| Some(c.positions[i])).collect::<Int64Array>()));
+    }
     columns.extend((0..plan.key().len()).map(|i| texts(cells.iter().map(|c| &c.key[i]))));
     columns.extend((0..7).map(|i| texts(cells.iter().map(|c| &c.texts[i]))));
     columns
@@ -515,14 +531,6 @@ fn record_columns(plan: &EntityPlan<'_>, records: &[Record]) -> Vec<ArrayRef> {
 }
 
 impl FieldFindings {
-    fn see_delta(&mut self, delta: Option<&Number>) {
-        if let Some(delta) = delta.map(Number::abs)
-            && self.max_delta.as_ref().is_none_or(|max| delta > *max)
-        {
-            self.max_delta = Some(delta);
-        }
-    }
-
     fn sample(&mut self, own: usize, source: &[(usize, Option<String>)]) {
         if self.sampled >= SAMPLE_CELLS_MAX {
             return;
@@ -541,8 +549,8 @@ impl FieldFindings {
     fn plus(mut self, other: Self) -> Self {
         self.unequal += other.unequal;
         self.null_mismatch += other.null_mismatch;
-        self.equal_by_rule += other.equal_by_rule;
-        self.see_delta(other.max_delta.as_ref());
+        self.settled = self.settled.plus(&other.settled);
+        self.open = self.open.plus(&other.open);
         self.sampled += other.sampled;
         for (index, counts) in other.beside {
             let slot = self.beside.entry(index).or_insert_with(|| Some(HashMap::new()));

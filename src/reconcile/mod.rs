@@ -5,6 +5,7 @@
 //! three passes), `diff` (all of it), `report`.
 
 pub mod access;
+pub mod again;
 pub mod classify;
 pub mod diff;
 mod direct;

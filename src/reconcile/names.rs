@@ -98,23 +98,16 @@ impl<'a> Names<'a> {
     pub fn access(&self, sql: &Sql, optional: bool) -> Result<Access> {
         if let Some((column, path)) = self.plain(sql) {
             return Ok(match &column.store {
-                StoreType::Document { dynamodb, .. } => {
-                    let store = match path.is_empty() {
-                        true => column.store.clone(),
-                        false => {
-                            StoreType::Document { dynamodb: *dynamodb, tags: self.facts.tags(column, &path) }
-                        }
-                    };
-                    let root_map = |tag: &str| path.is_empty() || tag == "M";
-                    let physical = column.physical.iter().filter(|(tag, _)| root_map(tag)).cloned().collect();
-                    Access::Document { physical, path, store }
+                StoreType::Document { dynamodb, .. } if !path.is_empty() => {
+                    let tags = self.facts.tags(column, &path);
+                    let physical = column.physical.iter().filter(|(tag, _)| tag == "M").cloned().collect();
+                    Access::Document {
+                        physical,
+                        path,
+                        store: StoreType::Document { dynamodb: *dynamodb, tags },
+                    }
                 }
-                store => Access::Column {
-                    sql: identifier(&column.sql_name),
-                    physical: column.physical[0].1.clone(),
-                    store: store.clone(),
-                    carried: column.carried(),
-                },
+                _ => Access::of_column(column),
             });
         }
         let nowhere = || Access::Document {

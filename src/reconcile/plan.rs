@@ -270,6 +270,15 @@ impl<'a> EntityPlan<'a> {
         }
     }
 
+    /// The query of a side with other columns (a continuation of a select list) than the compared fields'.
+    pub fn query_of_columns(&self, side: Side, columns: &str) -> String {
+        let rows = self.staged(side).rows_sql();
+        match side {
+            Side::Source => self.source_query.of_columns(columns, &rows),
+            Side::Target => self.target_query.of_columns(columns, &rows),
+        }
+    }
+
     /// The columns of a side's parts, where these are all that its query gives.
     pub fn direct(&self, side: Side) -> Option<&[direct::Column]> {
         match side {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::access::{self, Access};
+use super::again::Record;
 use super::diff::{Bench, prepare};
 use super::failed;
 use super::hash::{Hashed, UNPARSED};
@@ -69,6 +70,9 @@ pub struct Shown {
     pub fields: Vec<FieldShown>,
 }
 
+/// An entity, a key of it, and what is known of the record.
+pub type Found = (String, Vec<Option<String>>, Shown);
+
 /// Rows of a side that are shown, where a key occurs more than once.
 const ROWS_MAX: usize = 5;
 
@@ -103,6 +107,60 @@ pub fn show(
     shown(bench, &plan, &hashed, found)
 }
 
+/// Picks up to `count` records at random from both sides, the same ones for the same seed.
+///
+/// # Errors
+/// A spec that does not fit the stores (exit 2); stores, engine or disk that fail (exit 4).
+pub fn sample(
+    bench: &Bench<'_>,
+    entity: &Entity,
+    sides: [&Staged; 2],
+    count: u32,
+    seed: u64,
+) -> Result<Vec<Record>> {
+    let (_, hashed) = prepare(bench, entity, sides[0], sides[1])?;
+    let (count, seed) = (count.to_string(), format!("{seed}::ubigint"));
+    let [source, target] = parts(&hashed);
+    let pieces = [("source", source.as_str()), ("target", &target), ("seed", &seed), ("count", &count)];
+    let found =
+        bench.warehouse.integers(&render(include_str!("../../queries/reconcile/sample.sql"), &pieces))?;
+    Ok(found.into_iter().map(|row| [row[0], row[1]]).collect())
+}
+
+/// Everything of an entity, record by record, with each one's key. For stagings that are known to be small.
+///
+/// # Errors
+/// As [`show`].
+pub fn show_all(
+    bench: &Bench<'_>,
+    entity: &Entity,
+    sides: [&Staged; 2],
+) -> Result<Vec<(Vec<Option<String>>, Shown)>> {
+    let (plan, hashed) = prepare(bench, entity, sides[0], sides[1])?;
+    let [source, target] = parts(&hashed);
+    let pieces = [("source", source.as_str()), ("target", &target)];
+    let sql = render(include_str!("../../queries/reconcile/all_records.sql"), &pieces);
+    let rows = bench.warehouse.integers(&sql)?;
+    let mut records = Vec::new();
+    for rows in rows.chunk_by(|a, b| a[0] == b[0]) {
+        let of =
+            |side: i64| rows.iter().filter(|row| row[1] == Some(side)).filter_map(|row| row[2]).collect();
+        let shown = shown(bench, &plan, &hashed, [of(0), of(1)])?;
+        let key = plan.key().iter().enumerate().map(|(i, _)| {
+            let field = &shown.fields[i];
+            field.source.as_ref().or(field.target.as_ref()).and_then(|value| value.text.clone())
+        });
+        records.push((key.collect::<Vec<_>>(), shown));
+    }
+    records.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(records)
+}
+
+/// The hash parts of both sides, as SQL.
+fn parts(hashed: &[Hashed; 2]) -> [String; 2] {
+    [0, 1].map(|i: usize| format!("read_parquet({}, hive_partitioning = false)", literal(&hashed[i].parts())))
+}
+
 /// How the texts of a key are read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reading {
@@ -114,10 +172,9 @@ struct Reading {
 
 /// The positions of the rows with a key, on both sides.
 fn positions(bench: &Bench<'_>, hashed: &[Hashed; 2], hash: u128) -> Result<[Vec<i64>; 2]> {
-    let parts =
-        |i: usize| format!("read_parquet({}, hive_partitioning = false)", literal(&hashed[i].parts()));
+    let [source, target] = parts(hashed);
     let (k1, k2) = (((hash >> 64) as u64).to_string(), (hash as u64).to_string());
-    let pieces = [("source", parts(0)), ("target", parts(1)), ("k1", k1), ("k2", k2)];
+    let pieces = [("source", source), ("target", target), ("k1", k1), ("k2", k2)];
     let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
     let found =
         bench.warehouse.integers(&render(include_str!("../../queries/reconcile/show_rows.sql"), &pieces))?;
@@ -219,11 +276,7 @@ fn read(bench: &Bench<'_>, plan: &EntityPlan<'_>, side: Side, pos: i64) -> Resul
             n += 1;
         }
     }
-    let query = match side {
-        Side::Source => &plan.source_query,
-        Side::Target => &plan.target_query,
-    };
-    let query = query.of_columns(&columns, &staged.rows_sql());
+    let query = plan.query_of_columns(side, &columns);
     let mut values = Vec::new();
     bench.warehouse.stream(&format!("select * from ({query}\n) as rows where pos = {pos}"), |batch| {
         let cells = access::cells(&batch);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::access::Access;
 use super::pipeline::spawn_workers;
 use super::resolve::StoreType;
 use crate::error::{Context, Error, Result};
@@ -291,6 +292,52 @@ impl Staged {
             let mut near = self.columns.iter().filter(|c| c.sql_name.eq_ignore_ascii_case(name));
             near.next().filter(|_| near.next().is_none())
         })
+    }
+
+    /// The column that an access reads whole, by its exact name.
+    pub(super) fn column_of(&self, access: &Access) -> Option<&str> {
+        let physical = match access {
+            Access::Column { physical, .. } => physical,
+            Access::Document { physical, path, .. } if path.is_empty() => &physical.first()?.1,
+            _ => return None,
+        };
+        let column = self.columns.iter().find(|c| c.physical.iter().any(|(_, name)| name == physical));
+        column.map(|column| column.name.as_str())
+    }
+
+    /// Some of its rows, by position, copied into a file, as a dataset of its own with the same columns.
+    ///
+    /// # Errors
+    /// What the engine says; a disk that is full.
+    pub fn subset(&self, warehouse: &Warehouse, positions: &[i64], file: &Path) -> Result<Self> {
+        let wanted: Vec<String> = positions.iter().map(i64::to_string).collect();
+        // Without any position the file holds the columns alone.
+        let wanted = if wanted.is_empty() { "null".to_owned() } else { wanted.join(", ") };
+        let pieces = [("rows", self.rows_sql()), ("positions", wanted), ("file", query::file(file))];
+        let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
+        warehouse.execute(&render(include_str!("../../queries/reconcile/subset.sql"), &pieces))?;
+        let path = std::path::absolute(file).or_failed(|| format!("cannot find {}", file.display()))?;
+        let rows = positions.len() as u64;
+        let written = Part { file: path.display().to_string(), rows, seal: None };
+        let part = StagedPart { path, unit: "as staged".to_owned(), written };
+        Ok(Self { parts: vec![part], failures: Vec::new(), is_chain: false, ..self.clone() })
+    }
+
+    /// The same rows with the columns that another staging of the dataset had too; `file` gets those columns without rows.
+    ///
+    /// # Errors
+    /// What the engine says; a disk that is full.
+    pub fn with_columns_of(mut self, other: &Self, warehouse: &Warehouse, file: &Path) -> Result<Self> {
+        self.parts.extend(other.subset(warehouse, &[], file)?.parts);
+        let physical = other.columns.iter().chain(&self.columns).flat_map(|column| {
+            column.physical.iter().map(|(tag, physical)| Physical {
+                physical: physical.clone(),
+                attribute: column.name.clone(),
+                tag: tag.clone(),
+            })
+        });
+        self.columns = self.find_columns(warehouse, physical.collect())?;
+        Ok(self)
     }
 
     /// Whether absent and NULL are two things in this dataset.

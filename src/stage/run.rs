@@ -16,7 +16,7 @@ use super::document::Names;
 use super::files::{Files, is_remote};
 use super::input::{Input, Stamp};
 use super::sink::{FailureLimit, PartColumn, UnitSink};
-use super::{Source, Unit, open};
+use super::{Keys, Source, Unit, open};
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
@@ -114,8 +114,10 @@ pub fn stage(
     options: &Options,
     progress: &Arc<Progress>,
 ) -> Result<Vec<Outcome>> {
-    let jobs: Vec<Job<'_>> =
-        datasets.iter().map(|dataset| prepare(dataset, ledger, run_id, options)).collect::<Result<_>>()?;
+    let jobs: Vec<Job<'_>> = datasets
+        .iter()
+        .map(|dataset| prepare_all(dataset, ledger, run_id, options))
+        .collect::<Result<_>>()?;
     let todo: Vec<(usize, usize)> = jobs
         .iter()
         .enumerate()
@@ -131,14 +133,59 @@ pub fn stage(
     jobs.into_iter().map(|job| complete(job, ledger)).collect()
 }
 
+/// Stages only the records with these keys, as their store has them now. `known` are the columns that the dataset was found to
+/// have before. False where the store cannot look records up by these columns.
+///
+/// # Errors
+/// As [`stage`].
+pub fn stage_keys(
+    dataset: &Dataset,
+    keys: &Keys,
+    known: &[PartColumn],
+    ledger: &Ledger,
+    run_id: &str,
+    options: &Options,
+    progress: &Arc<Progress>,
+) -> Result<bool> {
+    let names = Arc::new(Names::new(&dataset.name));
+    names.preload_columns(known);
+    let of_dataset = |error: Error| error.of(&format!("dataset `{}`", dataset.name));
+    let all = open(dataset, &names, options.copy).map_err(of_dataset)?;
+    let Some(source) = all.only(keys).map_err(of_dataset)? else { return Ok(false) };
+    let job = prepare(dataset, source, &names, ledger, run_id, options)?;
+    let todo: Vec<(usize, usize)> = (0..job.units.len()).map(|unit| (0, unit)).collect();
+    let limit = Arc::new(FailureLimit::new(options.errors_max));
+    let jobs = [job];
+    run_units(&jobs, &todo, ledger, options, progress, &limit)?;
+    jobs.into_iter().try_for_each(|job| complete(job, ledger).map(|_| ()))?;
+    Ok(true)
+}
+
+fn prepare_all<'a>(
+    dataset: &'a Dataset,
+    ledger: &Ledger,
+    run_id: &str,
+    options: &Options,
+) -> Result<Job<'a>> {
+    let names = Arc::new(Names::new(&dataset.name));
+    let source = open(dataset, &names, options.copy);
+    let source = source.map_err(|error| error.of(&format!("dataset `{}`", dataset.name)))?;
+    prepare(dataset, source, &names, ledger, run_id, options)
+}
+
 /// Lists a dataset's units and finds which are staged already.
-fn prepare<'a>(dataset: &'a Dataset, ledger: &Ledger, run_id: &str, options: &Options) -> Result<Job<'a>> {
+fn prepare<'a>(
+    dataset: &'a Dataset,
+    source: Box<dyn Source>,
+    names: &Arc<Names>,
+    ledger: &Ledger,
+    run_id: &str,
+    options: &Options,
+) -> Result<Job<'a>> {
     let folder = ledger.home().join("stage").join(&dataset.name);
     fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
-    let names = Arc::new(Names::new(&dataset.name));
-    let of_dataset = |error: Error| error.of(&format!("dataset `{}`", dataset.name));
-    let source = open(dataset, &names, options.copy).map_err(of_dataset)?;
-    let (units, warnings) = source.units().map_err(of_dataset)?;
+    let listed = source.units();
+    let (units, warnings) = listed.map_err(|error| error.of(&format!("dataset `{}`", dataset.name)))?;
     let definition = definition(dataset, ledger.home(), options.copy);
     let unit_key = |unit: &Unit| unit_key(unit, ledger.home());
     let is_live = dataset.kind.is_live();

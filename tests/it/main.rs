@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module per subject.
 
+mod afresh;
 mod bad_input;
 mod cli;
 mod demo;

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{each_record, field_texts, files_exist, number, text};
+use super::{each_record, field_texts, number, text};
 use crate::error::Result;
-use crate::query::{literal, render};
 use crate::reconcile::diff::EntityResult;
 use crate::warehouse::Warehouse;
 
@@ -47,10 +46,8 @@ pub enum Finding {
 pub fn found(result: &EntityResult, warehouse: &Warehouse) -> Result<BTreeSet<Found>> {
     let mut all = BTreeSet::new();
     let width = result.key.len();
-    if files_exist(&result.judged.cells) {
-        let template = include_str!("../../../queries/reconcile/report_cells.sql");
-        let sql = render(template, &[("cells", &literal(&result.judged.cells))]);
-        warehouse.stream(&sql, |batch| {
+    for look in result.looks.iter().filter(|look| look.has_cells()) {
+        warehouse.stream(&look.cells_sql(), |batch| {
             for row in 0..batch.num_rows() {
                 let key = (0..width).map(|i| text(&batch, i, row)).collect();
                 let field = text(&batch, width, row).unwrap_or_default();
@@ -60,7 +57,7 @@ pub fn found(result: &EntityResult, warehouse: &Warehouse) -> Result<BTreeSet<Fo
         })?;
     }
     for verdict in 2..=5 {
-        each_record(result, warehouse, verdict, |batch, row| {
+        each_record(result, warehouse, verdict, |_, batch, row| {
             let mut key = field_texts(result, batch, row);
             key.truncate(width);
             let count = |name| number(batch, name, row).unwrap_or(0);

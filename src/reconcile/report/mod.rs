@@ -3,6 +3,7 @@
 
 pub mod csv;
 pub mod found;
+pub mod spot_check;
 pub mod summary;
 pub mod terminal;
 
@@ -14,7 +15,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 
-use super::diff::EntityResult;
+use super::diff::{EntityResult, Look};
 use crate::error::{Context, Error, Result};
 use crate::fault;
 use crate::query::{self, literal, render};
@@ -107,7 +108,8 @@ pub fn write_csvs(
 pub fn redact(results: &mut [EntityResult], style: &Style) {
     for field in results.iter_mut().flat_map(|result| &mut result.fields) {
         if style.redact.contains(&field.name) {
-            field.max_delta = None;
+            field.matched.max_delta = None;
+            field.mismatched.max_delta = None;
         }
         if let Some(common) = &mut field.concentration {
             common.value = style.shown(&common.field, Some(&common.value)).unwrap_or_default();
@@ -123,15 +125,7 @@ struct Layout {
 
 impl Layout {
     fn new(results: &[EntityResult]) -> Self {
-        let width = results.iter().map(|r| r.key.len()).max().unwrap_or(0);
-        let keys = (0..width)
-            .map(|i| {
-                let mut names: Vec<&str> =
-                    results.iter().filter_map(|r| r.key.get(i)).map(String::as_str).collect();
-                names.dedup();
-                names.join("/")
-            })
-            .collect();
+        let keys = key_columns(&results.iter().map(|result| result.key.as_slice()).collect::<Vec<_>>());
         let mut fields: Vec<String> = Vec::new();
         for name in results.iter().flat_map(|r| r.fields[r.key.len()..].iter().map(|f| &f.name)) {
             if !fields.contains(name) {
@@ -152,6 +146,17 @@ impl Layout {
         cells.resize(self.keys.len(), None);
         cells
     }
+}
+
+/// The columns for the keys of several entities: by position, with the names of all that have a field there.
+fn key_columns(keys: &[&[String]]) -> Vec<String> {
+    let width = keys.iter().map(|key| key.len()).max().unwrap_or(0);
+    let column = |i: usize| {
+        let mut names: Vec<&str> = keys.iter().filter_map(|key| key.get(i)).map(String::as_str).collect();
+        names.dedup();
+        names.join("/")
+    };
+    (0..width).map(column).collect()
 }
 
 fn files_exist(pattern: &str) -> bool {
@@ -182,10 +187,9 @@ fn mismatches(
     let header = layout.header(["field", "rule", "source_value", "target_value", "delta"]);
     let mut file = CsvFile::create(&folder.join("mismatches.csv"), style, header)?;
     let mut examples = Vec::new();
-    for result in results.iter().filter(|r| files_exist(&r.judged.cells)) {
-        let template = include_str!("../../../queries/reconcile/report_cells.sql");
-        let sql = render(template, &[("cells", &literal(&result.judged.cells))]);
-        warehouse.stream(&sql, |batch| {
+    let looks = results.iter().flat_map(|result| result.looks.iter().map(move |look| (result, look)));
+    for (result, look) in looks.filter(|(_, look)| look.has_cells()) {
+        warehouse.stream(&look.cells_sql(), |batch| {
             for row in 0..batch.num_rows() {
                 let width = result.key.len();
                 let key: Vec<_> = (0..width).map(|i| text(&batch, i, row)).collect();
@@ -220,20 +224,41 @@ fn mismatches(
     Ok(examples)
 }
 
+impl Look {
+    /// Whether there are differing cells that still stand.
+    pub(in crate::reconcile) fn has_cells(&self) -> bool {
+        self.stands[1] && files_exist(&self.judged.cells)
+    }
+
+    /// The differing cells in the report's order.
+    fn cells_sql(&self) -> String {
+        let template = include_str!("../../../queries/reconcile/report_cells.sql");
+        render(template, &[("cells", &literal(&self.judged.cells))])
+    }
+}
+
 /// Streams an entity's records of one verdict in the report's order.
 fn each_record(
     result: &EntityResult,
     warehouse: &Warehouse,
-    verdict: i64,
-    mut each: impl FnMut(&RecordBatch, usize) -> Result<()>,
+    verdict: usize,
+    mut each: impl FnMut(&Look, &RecordBatch, usize) -> Result<()>,
 ) -> Result<()> {
-    if !files_exist(&result.judged.records) {
-        return Ok(());
+    for look in &result.looks {
+        if look.stands[verdict] && files_exist(&look.judged.records) {
+            let sql = records_sql(look, result.key.len(), verdict);
+            warehouse
+                .stream(&sql, |batch| (0..batch.num_rows()).try_for_each(|row| each(look, &batch, row)))?;
+        }
     }
-    let records = literal(&result.judged.records);
+    Ok(())
+}
+
+fn records_sql(look: &Look, key_width: usize, verdict: usize) -> String {
+    let records = literal(&look.judged.records);
     let mut places =
         vec!["select null::bigint as pos, false as on_target, null::bigint as line where false".to_owned()];
-    for (staged, on_target) in result.sides.iter().zip(["false", "true"]) {
+    for (staged, on_target) in look.sides.iter().zip(["false", "true"]) {
         if staged.has_lines && verdict == 4 {
             let pieces = [
                 ("rows", staged.rows_sql()),
@@ -247,22 +272,17 @@ fn each_record(
     }
     // Only of a duplicate may all rows be such that did not parse.
     let keys = match verdict {
-        5 => unparsed_keys(result),
+        5 => unparsed_keys(look, key_width),
         _ => "select null::bigint as pos, false as on_target where false".to_owned(),
     };
     let (places, verdict) = (places.join("\nunion all\n"), verdict.to_string());
     let pieces = [("records", records.as_str()), ("places", &places), ("keys", &keys), ("verdict", &verdict)];
-    let sql = render(include_str!("../../../queries/reconcile/report_records.sql"), &pieces);
-    warehouse.stream(&sql, |batch| (0..batch.num_rows()).try_for_each(|row| each(&batch, row)))
+    render(include_str!("../../../queries/reconcile/report_records.sql"), &pieces)
 }
 
-fn unparsed_keys(result: &EntityResult) -> String {
-    let texts: String = (0..result.key.len()).map(|i| format!(", u{i}")).collect();
-    format!("select pos, on_target{texts} from read_parquet({})", unparsed_file(result))
-}
-
-fn unparsed_file(result: &EntityResult) -> String {
-    query::file(&result.unparsed)
+fn unparsed_keys(look: &Look, key_width: usize) -> String {
+    let texts: String = (0..key_width).map(|i| format!(", u{i}")).collect();
+    format!("select pos, on_target{texts} from read_parquet({})", query::file(&look.unparsed))
 }
 
 /// A record's text of every field of the plan; the columns come after verdict, on_target and pos.
@@ -277,12 +297,12 @@ fn records(
     style: &Style,
     layout: &Layout,
     name: &str,
-    verdict: i64,
+    verdict: usize,
 ) -> Result<()> {
     let header = layout.header(layout.fields.iter().map(String::as_str));
     let mut file = CsvFile::create(&folder.join(name), style, header)?;
     for result in results {
-        each_record(result, warehouse, verdict, |batch, row| {
+        each_record(result, warehouse, verdict, |_, batch, row| {
             let texts = field_texts(result, batch, row);
             let mut cells = vec![Some(result.name.clone())];
             cells.extend(layout.key(result, style, &texts));
@@ -307,7 +327,7 @@ fn duplicates(
     let header = layout.header(["source_count", "target_count", "equal"]);
     let mut file = CsvFile::create(&folder.join("duplicates.csv"), style, header)?;
     for result in results {
-        each_record(result, warehouse, 5, |batch, row| {
+        each_record(result, warehouse, 5, |_, batch, row| {
             let unparsed = unparsed_key(result, batch, row);
             let texts = unparsed.unwrap_or_else(|| field_texts(result, batch, row));
             let equal = batch.column_by_name("equal").is_some_and(|c| c.as_boolean().value(row));
@@ -341,9 +361,11 @@ fn failures(
     // The rows of a dataset that several entities share are reported once.
     let mut seen = BTreeSet::new();
     for result in results {
-        let datasets = [0, 1].map(|side: usize| result.sides[side].dataset.name.as_str());
-        let reported = [0, 1].map(|side| result.owns_unparsed[side] || seen.insert(datasets[side]));
-        unparsed_rows(result, warehouse, style, layout, reported, &mut file)?;
+        for look in &result.looks {
+            let datasets = [0, 1].map(|side: usize| look.sides[side].dataset.name.as_str());
+            let reported = [0, 1].map(|side| result.owns_unparsed[side] || seen.insert(datasets[side]));
+            unparsed_rows((result, look), warehouse, style, layout, reported, &mut file)?;
+        }
         uncast_rows(result, warehouse, style, layout, &mut file)?;
     }
     file.finish()
@@ -357,7 +379,7 @@ fn failure_cells(code: String, column: Option<String>, message: String) -> [Opti
 
 /// The rows of an entity that did not parse, of the sides of which they are reported.
 fn unparsed_rows(
-    result: &EntityResult,
+    (result, look): (&EntityResult, &Look),
     warehouse: &Warehouse,
     style: &Style,
     layout: &Layout,
@@ -365,7 +387,7 @@ fn unparsed_rows(
     file: &mut CsvFile,
 ) -> Result<()> {
     let template = include_str!("../../../queries/reconcile/report_unparsed.sql");
-    warehouse.stream(&render(template, &[("file", &unparsed_file(result))]), |batch| {
+    warehouse.stream(&render(template, &[("file", &query::file(&look.unparsed))]), |batch| {
         for row in 0..batch.num_rows() {
             let side = usize::from(batch.column(0).as_boolean().value(row));
             if !reported[side] {
@@ -400,10 +422,10 @@ fn uncast_rows(
     layout: &Layout,
     file: &mut CsvFile,
 ) -> Result<()> {
-    each_record(result, warehouse, 4, |batch, row| {
+    each_record(result, warehouse, 4, |look, batch, row| {
         let texts = field_texts(result, batch, row);
         let on_target = batch.column(1).as_boolean().value(row);
-        let staged = &result.sides[usize::from(on_target)];
+        let staged = &look.sides[usize::from(on_target)];
         let pos = number(batch, "pos", row).unwrap_or(0);
         let unit = staged.parts.get((pos >> 40) as usize).map_or("", |part| part.unit.as_str());
         let line = number(batch, "line", row)

@@ -64,10 +64,13 @@ fn entity(result: &EntityResult) -> Json {
         "duplicate_target": c.duplicate_target,
         "unchecked": c.unchecked,
         "unchecked_target": c.unchecked_target,
+        "rechecks": result.again.iter().map(|again| json!({
+            "records": again.records, "equal": again.equal, "gone": again.gone,
+        })).collect::<Vec<_>>(),
         "fields": fields,
         "unmapped": result.unmapped,
         "warnings": warnings,
-        "datasets": result.sides.iter().map(|s| json!({
+        "datasets": result.looks[0].sides.iter().map(|s| json!({
             "dataset": s.dataset.name, "generation": s.generation, "staged_at": s.staged_at,
         })).collect::<Vec<_>>(),
     })
@@ -77,9 +80,9 @@ fn field(field: &FieldResult) -> Json {
     let mut out = json!({
         "compared": field.compared,
         "unequal": field.unequal,
-        "equal_by_rule": field.equal_by_rule,
+        "equal_by_rule": field.equal_by_rule(),
         "null_mismatch": field.null_mismatch,
-        "max_delta": field.max_delta.as_ref().map(exact),
+        "max_delta": field.max_delta().map(exact),
         "rule": field.rule,
         "status": field.status,
         "reason": field.reason,

@@ -109,7 +109,7 @@ fn fields(result: &EntityResult, out: &mut String) {
                 if f.null_mismatch > 0 {
                     let _ = write!(out, ", {} of them against NULL", thousands(f.null_mismatch));
                 }
-                if let Some(delta) = &f.max_delta {
+                if let Some(delta) = f.max_delta() {
                     let _ = write!(out, ", by at most {delta}");
                 }
                 if let Some(c) = &f.concentration {
@@ -118,14 +118,26 @@ fn fields(result: &EntityResult, out: &mut String) {
                 }
                 out.push('\n');
             }
-            _ if f.equal_by_rule > 0 => {
-                let (n, rule) = (thousands(f.equal_by_rule), f.rule);
+            _ if f.equal_by_rule() > 0 => {
+                let (n, rule) = (thousands(f.equal_by_rule()), f.rule);
                 let _ = writeln!(out, "  {entity}.{name}  {n} equal by the rule `{rule}`");
             }
             _ => {}
         }
         if let (true, Some(note)) = (f.status == "compared", &f.reason) {
             let _ = writeln!(out, "  {entity}.{name}  {}", plain(note));
+        }
+    }
+    for (again, round) in result.again.iter().zip(1..) {
+        let [records, equal] = [again.records, again.equal].map(thousands);
+        let _ =
+            writeln!(out, "  {entity}  recheck {round}: of {records} that differed, {equal} are equal now");
+        if again.gone > 0 {
+            let gone = thousands(again.gone);
+            let _ = writeln!(
+                out,
+                "  {entity}  recheck {round}: {gone} are on neither side now: stage again to be sure"
+            );
         }
     }
     for (name, n) in &result.warnings {
