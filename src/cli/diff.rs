@@ -1,16 +1,17 @@
 //! `recon diff`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 
+use super::out::Out;
 use super::progress::Bar;
 use super::recheck::{Rounds, recheck};
 use super::{Ended, Format, Global, afresh, in_run, print};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
 use crate::ledger::{Ledger, Total, now};
@@ -20,19 +21,13 @@ use crate::reconcile::report::summary::{RunFacts, summary};
 use crate::reconcile::report::{self, Example, terminal};
 use crate::reconcile::side::Staged;
 use crate::spec::{Dataset, Spec};
-use crate::stage::document::Names;
 use crate::stage::run::{check_references, definition, stale_inputs};
 use crate::warehouse::Warehouse;
 
-/// Tells a folder to which `--out` wrote before from any other.
-const MARK: &str = ".recon-reports";
-/// The files that a diff writes.
-const REPORTS: [&str; 6] =
-    ["summary.json", "mismatches.csv", "missing.csv", "extra.csv", "duplicates.csv", "failures.csv"];
-
 #[derive(Args, Debug, Default)]
 pub(super) struct DiffArgs {
-    /// Folder for the reports [default: runs/<run-id> in the home]; files there that recon did not write are not overwritten
+    /// Folder or s3:// uri for the reports [default: runs/<run-id> in the home]; files there that recon did not write are not
+    /// overwritten
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Count it as success when there is nothing to compare
@@ -58,8 +53,10 @@ pub(super) struct Done {
     pub(super) results: Vec<EntityResult>,
     /// The engine, by which the findings can be read.
     pub(super) warehouse: Warehouse,
-    /// Where the reports are.
+    /// Where the reports are, on this machine.
     pub(super) folder: PathBuf,
+    /// Where the user wants them.
+    place: String,
     /// The content of `summary.json`.
     pub(super) summary: serde_json::Value,
     examples: Vec<Example>,
@@ -77,22 +74,15 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Result<u8> {
 /// The summary for the terminal.
 pub(super) fn text(global: &Global, ended: &Ended<Done>) -> String {
     let done = &ended.result;
-    let folder = done.folder.display().to_string();
     let command = global.command();
     let command = (!global.quiet).then_some(command.as_str());
-    terminal::summary(&done.results, &done.examples, &folder, ended.code, command)
+    terminal::summary(&done.results, &done.examples, &done.place, ended.code, command)
 }
 
 /// Compares and writes the reports without showing anything but progress.
 pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
     let spec = global.load_spec()?;
-    if let Some(out) = args.out.as_ref().filter(|out| out.exists() && !out.is_dir()) {
-        return Err(Error::usage(format!("--out {} is no folder", out.display()))
-            .help("name a folder for the reports; it is made where there is none"));
-    }
-    if let Some(out) = &args.out {
-        check_out(out, &spec)?;
-    }
+    let out = args.out.as_deref().map(|out| Out::check(out, &spec)).transpose()?;
     let ledger = global.staged_ledger("diff")?;
     let progress = Arc::new(Progress::default());
     in_run(&ledger, "diff", &spec.digest, &progress, |run_id| {
@@ -101,12 +91,13 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         warehouse.stop_with(&progress)?;
         let style = style(args, &spec, &ledger)?;
         // Before the work, so that a wrong folder shows at once.
-        let folder = args.out.clone().unwrap_or_else(|| ledger.home().join("runs").join(run_id));
+        let folder = match &out {
+            Some(Out::Folder(folder)) => folder.clone(),
+            _ => ledger.home().join("runs").join(run_id),
+        };
         report::begin(&folder)?;
-        if args.out.is_some() {
-            let mark = folder.join(MARK);
-            let text = "recon diff --out writes its reports here anew\n";
-            std::fs::write(&mark, text).or_failed(|| format!("cannot write {}", mark.display()))?;
+        if let Some(out) = &out {
+            out.begin()?;
         }
         let bar = Bar::start(global, "comparing", &progress);
         let bench = Bench {
@@ -138,41 +129,16 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         };
         let summary = summary(&facts, &results);
         report::write_summary(&folder, &format!("{}\n", pretty(&summary)))?;
+        if let Some(out) = &out {
+            out.send(&folder)?;
+        }
         afresh::clear(ledger.home())?;
         fault::point("diff.before-totals");
         ledger.insert_totals(&totals(run_id, &results))?;
-        let result = Done { results, warehouse, folder: folder.clone(), summary, examples };
+        let place = out.as_ref().and_then(Out::elsewhere).unwrap_or_else(|| folder.display().to_string());
+        let result = Done { results, warehouse, folder: folder.clone(), place, summary, examples };
         Ok(Ended { code, folder: Some(folder), result })
     })
-}
-
-/// Refuses a folder in which the reports would take the place of somebody else's files. What an earlier `--out` wrote there
-/// may be written anew; an input of the spec never.
-fn check_out(out: &Path, spec: &Spec) -> Result<()> {
-    let files = || REPORTS.iter().map(|name| out.join(name));
-    let written = files().chain(files().map(|path| path.with_extension("tmp")));
-    let there: Vec<PathBuf> = written.filter(|path| path.symlink_metadata().is_ok()).collect();
-    let Some(first) = there.first() else { return Ok(()) };
-    for dataset in &spec.datasets {
-        let names = Arc::new(Names::new(&dataset.name));
-        // Inputs that are gone need no care.
-        let Ok((units, _)) = crate::stage::open(dataset, &names, false).and_then(|source| source.units())
-        else {
-            continue;
-        };
-        let inputs: Vec<PathBuf> = units.iter().filter_map(|unit| unit.path.canonicalize().ok()).collect();
-        let is_input = |path: &&PathBuf| path.canonicalize().is_ok_and(|path| inputs.contains(&path));
-        if let Some(path) = there.iter().find(is_input) {
-            let (path, name) = (path.display(), &dataset.name);
-            return Err(Error::usage(format!("--out would overwrite {path}, an input of dataset `{name}`"))
-                .help("name another folder for the reports"));
-        }
-    }
-    if out.join(MARK).is_file() {
-        return Ok(());
-    }
-    Err(Error::usage(format!("--out would overwrite {}, which recon did not write", first.display()))
-        .help("name a folder that is new or has no files of these names, or move the file away"))
 }
 
 fn pretty(summary: &serde_json::Value) -> String {

@@ -4,6 +4,7 @@ mod afresh;
 mod check;
 mod demo;
 mod diff;
+mod out;
 mod progress;
 mod recheck;
 mod show;

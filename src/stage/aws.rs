@@ -171,6 +171,11 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let code = code(&error).unwrap_or_default().to_owned();
+    let region = error.raw_response().and_then(|answer| answer.headers().get("x-amz-bucket-region"));
+    let place = match region.filter(|_| code == "PermanentRedirect") {
+        Some(region) => format!("{place} (in region {region})"),
+        None => place.to_owned(),
+    };
     let message =
         error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default().to_owned();
     let help = match code.as_str() {

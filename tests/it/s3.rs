@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::project::{Project, Ran, write_export, write_parquet};
-use crate::servers::s3::{ENVIRONMENT, bucket, dataset, put, put_all, put_folder};
+use crate::servers::s3::{ENVIRONMENT, bucket, dataset, endpoint, get, put, put_all, put_folder};
 
 const ENTITY: &str = "[entities.row]\nsource = \"a\"\ntarget = \"b\"\nkey = [\"id\"]\n";
 
@@ -196,4 +196,41 @@ fn what_goes_wrong_names_the_place_and_the_next_step() {
     // Without a signature what is public can be read.
     write_spec(&project, &(good.trim_end().to_owned() + "\nunsigned = true\n\n"));
     assert_eq!(project.recon_with(&["stage"], &NOBODY).code, 0);
+}
+
+#[test]
+fn reports_go_where_the_user_wants_them() {
+    bucket("reports");
+    let project = Project::new();
+    write_spec(&project, "[datasets.a]\nkind = \"csv\"\nuri = \"a.csv\"\n");
+    // 40 MB of missing records: more than one request takes.
+    project.write("a.csv", csv(0..800_000));
+    project.write("b.csv", "id,text\n1,other\n");
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    let at = endpoint();
+    let environment = [&ENVIRONMENT[..], &[("AWS_ENDPOINT_URL_S3", at.as_str())]].concat();
+    let diff = |out: &str| project.recon_with(&["diff", "--out", out], &environment);
+    for _ in 0..2 {
+        let ran = diff("s3://reports/run/one/");
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stdout.contains("reports in s3://reports/run/one\n"), "{}", ran.stdout);
+    }
+    assert_eq!(project.recon(&["diff", "--out", "out"]).code, 1);
+    for name in ["mismatches.csv", "missing.csv", "extra.csv", "duplicates.csv", "failures.csv"] {
+        let (there, here) =
+            (get("reports", &format!("run/one/{name}")), fs::read(project.path("out").join(name)).unwrap());
+        assert!(there == here, "{name}: {} bytes there, {} here", there.len(), here.len());
+    }
+    let summary: serde_json::Value = serde_json::from_slice(&get("reports", "run/one/summary.json")).unwrap();
+    assert_eq!(summary["entities"]["row"]["missing"], 799_999);
+    put("reports", "mine/summary.json", "{}", &[]);
+    for (out, code, words) in [
+        ("s3://reports/mine", 2, "would overwrite s3://reports/mine/summary.json"),
+        ("s3:///x", 2, "the bucket is missing"),
+        ("s3://nobodys/x", 4, "s3://nobodys/x"),
+    ] {
+        let ran = diff(out);
+        assert!(ran.code == code && ran.stderr.contains(words), "{out}: {} {}", ran.code, ran.stderr);
+    }
+    assert_eq!(get("reports", "mine/summary.json"), b"{}");
 }

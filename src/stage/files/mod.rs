@@ -1,10 +1,12 @@
 //! Where files lie: on this machine, or in S3, where a file's path is its whole URI.
 //!
-//! `local.rs` and `s3.rs` answer the same questions; `object.rs` reads an object in ranges, ahead of its reader.
+//! `local.rs` and `s3.rs` answer the same questions; `object.rs` reads an object in ranges, ahead of its reader,
+//! `upload.rs` writes one.
 
 mod local;
 mod object;
 mod s3;
+mod upload;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -139,6 +141,33 @@ impl Files {
         let read = self.open(unit)?.read_to_end(&mut bytes);
         read.or_failed(|| format!("cannot read {}", unit.path.display()))?;
         Ok(bytes)
+    }
+}
+
+/// Objects are also written: reports may go where the data is.
+impl Files {
+    /// Writes a small object.
+    ///
+    /// # Errors
+    /// A store that cannot be reached or does not allow it.
+    pub(crate) fn write(&self, object: &Path, bytes: Vec<u8>) -> Result<()> {
+        self.s3().write(object, bytes)
+    }
+
+    /// Copies a file to an object.
+    ///
+    /// # Errors
+    /// A file that cannot be read; a store that cannot be reached or does not allow it.
+    pub(crate) fn send(&self, file: &Path, object: &Path) -> Result<()> {
+        self.s3().send(file, object)
+    }
+
+    /// Removes an object, if it is there.
+    ///
+    /// # Errors
+    /// A store that cannot be reached or does not allow it.
+    pub(crate) fn remove(&self, object: &Path) -> Result<()> {
+        self.s3().remove(object)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::stage::aws::{self, Refused};
 use crate::stage::input::Stamp;
 use crate::stage::net::block_on;
 
-/// Where stores that are not AWS have their buckets, as far as a signature is concerned.
+/// Where nobody names a region: stores that are not AWS take any, and AWS answers from here in which one the bucket is.
 const REGION: &str = "us-east-1";
 
 /// A connection to object storage.
@@ -43,7 +43,7 @@ impl Place {
         Self { bucket: bucket.to_owned(), key: key.to_owned() }
     }
 
-    fn of_path(path: &Path) -> Self {
+    pub(super) fn of_path(path: &Path) -> Self {
         Self::of(&path.to_string_lossy())
     }
 
@@ -65,7 +65,7 @@ impl S3 {
             // Whole objects are held against their checksums here, ranges cannot be; and not every store knows the newer ones.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-        if config.region().is_none() && (config.endpoint_url().is_some() || storage.unsigned) {
+        if config.region().is_none() {
             builder = builder.region(Region::from_static(REGION));
         }
         let payer = storage.requester_pays.then_some(RequestPayer::Requester);

@@ -43,6 +43,14 @@ pub(crate) fn put(bucket: &str, key: &str, bytes: impl AsRef<[u8]>, headers: &[&
     run(curl.arg(format!("{}/{bucket}/{key}", endpoint())));
 }
 
+/// An object's bytes.
+pub(crate) fn get(bucket: &str, key: &str) -> Vec<u8> {
+    let url = format!("{}/{bucket}/{key}", endpoint());
+    let output = Command::new("curl").args(["-sSf", "-H", SIGNATURE, &url]).output().expect("curl runs");
+    assert!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
 /// Puts many small objects over one connection.
 pub(crate) fn put_all(bucket: &str, objects: &[(String, String)]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
