@@ -13,6 +13,7 @@ mod layering;
 mod mysql;
 mod naive;
 mod odd_paths;
+mod pairs;
 mod paths;
 mod postgres;
 mod project;

@@ -4,6 +4,7 @@
 pub(crate) mod dynamodb;
 pub(crate) mod mariadb;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
 pub(crate) mod s3;
 
 use std::fs::{self, File};
