@@ -10,8 +10,10 @@ use aws_smithy_http_client::{Builder, tls};
 
 use crate::error::Error;
 
-/// Tries of one request by the SDK itself, with its backoff.
-const TRIES: u32 = 5;
+/// Tries of one request by the SDK itself. It waits between them at random, at most 100, 200, 400, … ms: so what is away for some
+/// seconds is waited for.
+const TRIES: u32 = 8;
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
 
 /// The configuration: profile, environment, container or instance, as the ecosystem's tools read them; what the spec says wins.
 pub(crate) async fn config(region: Option<&str>, endpoint: Option<&str>, unsigned: bool) -> SdkConfig {
@@ -23,7 +25,7 @@ pub(crate) async fn config(region: Option<&str>, endpoint: Option<&str>, unsigne
         .read_timeout(Duration::from_secs(60));
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
-        .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+        .retry_config(RetryConfig::standard().with_max_attempts(TRIES).with_initial_backoff(PAUSE_FIRST))
         .timeout_config(timeouts.build());
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
@@ -47,8 +49,6 @@ pub(crate) fn is_throttling<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) 
                 | "RequestLimitExceeded"
                 | "LimitExceededException"
                 | "SlowDown"
-                | "InternalServerError"
-                | "ServiceUnavailable"
         )
     )
 }

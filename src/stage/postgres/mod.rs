@@ -1,11 +1,12 @@
 //! PostgreSQL (12 and later): a table, a view or a query.
 //!
 //! All of it is read as of one moment: a session holds a snapshot open and exports it, and each range of blocks is copied out
-//! in binary (`COPY … TO STDOUT`) by a session that took this snapshot over. `table.rs` finds out what is read, `decode.rs`
-//! knows the binary formats.
+//! in binary (`COPY … TO STDOUT`) by a session that took this snapshot over. `connect.rs` makes sessions, `table.rs` finds out
+//! what is read, `decode.rs` knows the binary formats.
 
 mod connect;
 mod decode;
+mod service;
 mod table;
 
 use std::collections::BTreeMap;
@@ -40,14 +41,22 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// A server that cannot be reached; a table that is not there or may not be read.
 pub(crate) fn open(options: &SqlOptions) -> Result<Box<dyn Source>> {
     let server = Server::new(&options.url)?;
-    block_on(async {
-        let mut connection = server.connect().await?;
-        let fail = |e| server.failed("cannot begin to read", e);
-        connection.execute("begin isolation level repeatable read read only").await.map_err(fail)?;
+    let begun = async {
+        let mut connection = begin(&server).await?;
         let relation = find(&server, &mut connection, &options.what).await?;
         let snapshot = Snapshot::take(connection, &server).await?;
-        Ok(Box::new(PostgresSource { server, relation, snapshot }) as Box<dyn Source>)
-    })
+        Ok((relation, snapshot))
+    };
+    let (relation, snapshot) = block_on(server.soon("cannot begin to read", begun))?;
+    Ok(Box::new(PostgresSource { server, relation, snapshot }))
+}
+
+/// A session in a transaction of one moment.
+async fn begin(server: &Server) -> Result<PgConnection> {
+    let mut connection = server.connect().await?;
+    let fail = |e| server.failed("cannot begin to read", e);
+    connection.execute("begin isolation level repeatable read read only").await.map_err(fail)?;
+    Ok(connection)
 }
 
 /// One moment of the database, as long as the session that holds it lives.
@@ -127,21 +136,17 @@ impl Source for PostgresSource {
         });
         let relation = Relation { ranges: ranges.collect(), ..self.relation.clone() };
         let server = self.server.clone();
-        block_on(async {
-            let mut connection = server.connect().await?;
-            let fail = |e| server.failed("cannot begin to read", e);
-            connection.execute("begin isolation level repeatable read read only").await.map_err(fail)?;
-            let snapshot = Snapshot::take(connection, &server).await?;
-            Ok(Some(Box::new(Self { server, relation, snapshot }) as Box<dyn Source>))
-        })
+        let begun = async { Snapshot::take(begin(&server).await?, &server).await };
+        let snapshot = block_on(server.soon("cannot begin to read", begun))?;
+        Ok(Some(Box::new(Self { server, relation, snapshot })))
     }
 }
 
 impl PostgresSource {
-    async fn copy(&self, range: &Range, sink: &UnitSink) -> Result<Digests> {
-        let fail = |e| self.server.failed(&format!("reading {} failed", range.name), e);
-        let mut connection = self.server.connect().await?;
-        connection.execute("begin isolation level repeatable read read only").await.map_err(fail)?;
+    /// A session that sees the snapshot, and its process number.
+    async fn session(&self, what: &str) -> Result<(PgConnection, i32)> {
+        let fail = |e| self.server.failed(what, e);
+        let mut connection = begin(&self.server).await?;
         if let Some(name) = &self.snapshot.name {
             let take = format!("set transaction snapshot {}", literal(name));
             connection
@@ -149,12 +154,22 @@ impl PostgresSource {
                 .await
                 .map_err(|e| self.server.failed("the snapshot could not be kept", e))?;
         }
+        let number = connection.fetch_one("select pg_backend_pid()").await.map_err(fail)?;
+        let number = number.try_get(0).map_err(fail)?;
+        Ok((connection, number))
+    }
+
+    async fn copy(&self, range: &Range, sink: &UnitSink) -> Result<Digests> {
+        let what = format!("reading {} failed", range.name);
+        let fail = |e| self.server.failed(&what, e);
+        let (mut connection, session) = self.server.soon(&what, self.session(&what)).await?;
         let sql =
             format!("copy (select {} from {}) to stdout (format binary)", self.relation.select, range.from);
         let mut rows = Rows::new(&self.relation.decoders, sink, &self.relation.facts);
         {
-            let mut stream = connection.copy_out_raw(&sql).await.map_err(fail)?;
-            while let Some(bytes) = next(&mut stream).await {
+            let begun = async { connection.copy_out_raw(&sql).await.map_err(fail) };
+            let mut stream = self.server.soon(&what, begun).await?;
+            while let Some(bytes) = self.server.next(&mut stream, session, sink.progress()).await? {
                 rows.push(&bytes.map_err(fail)?).map_err(|e| e.of(&range.name))?;
             }
         }
@@ -163,11 +178,6 @@ impl PostgresSource {
         let _ = connection.close().await;
         Ok(digests)
     }
-}
-
-/// The next item of a stream.
-async fn next<S: futures_core::Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
-    std::future::poll_fn(|context| std::pin::Pin::new(&mut *stream).poll_next(context)).await
 }
 
 /// Tuples of a binary copy on their way to the sink. Messages need not end where tuples do.

@@ -8,7 +8,7 @@ use super::process::{Held, run, run_with_fault};
 use crate::servers::{dynamodb, free_port, mariadb, postgres};
 
 /// A project over one dataset on both sides.
-fn project(kind: &str, place: &str) -> TempDir {
+pub(super) fn project(kind: &str, place: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let spec = format!(
         "[datasets.a]\nkind = \"{kind}\"\n{place}\n\n[entities.row]\nsource = \"a\"\ntarget = \"a\"\nkey = [\"k\"]\n"
@@ -17,8 +17,13 @@ fn project(kind: &str, place: &str) -> TempDir {
     folder
 }
 
-const MANY_ROWS: &str = "create table a (k int primary key, v text); \
+/// A table of 150,000 rows and three ranges in PostgreSQL.
+pub(super) const MANY_ROWS: &str = "create table a (k int primary key, v text); \
     insert into a select i, repeat('x', 900) from generate_series(1, 150000) i; analyze a";
+
+/// A table of 900,000 rows and several ranges in MariaDB.
+pub(super) const MANY_ROWS_OF_MARIADB: &str = "create table a (k int primary key, v varchar(20)); \
+    insert into a select seq, concat('v', seq) from seq_1_to_900000; analyze table a";
 
 /// Kills a staging after each of its ranges in turn; each goes on with what is left, and says that it is not one moment.
 fn killed_after_a_range_it_goes_on(folder: &Path, rows: u64) {
@@ -52,10 +57,7 @@ fn a_killed_staging_of_postgres_goes_on_with_the_ranges_that_are_left() {
 
 #[test]
 fn a_killed_staging_of_mariadb_goes_on_with_the_ranges_that_are_left() {
-    let database = mariadb::Database::new(
-        "create table a (k int primary key, v varchar(20)); \
-         insert into a select seq, concat('v', seq) from seq_1_to_900000; analyze table a",
-    );
+    let database = mariadb::Database::new(MANY_ROWS_OF_MARIADB);
     let project = project("mysql", &format!("url = \"{}\"\ntable = \"a\"", database.url));
     killed_after_a_range_it_goes_on(project.path(), 900_000);
 }
