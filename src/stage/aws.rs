@@ -67,7 +67,7 @@ where
             "the credentials do not allow this: see the permissions in the docs"
         }
         "ExpiredToken" | "ExpiredTokenException" => {
-            "the credentials have expired: renew them (`aws sso login`, a new session)"
+            "the credentials have expired: renew them (`aws sso login`, a new session); what was staged stays staged"
         }
         "UnrecognizedClientException"
         | "InvalidSignatureException"

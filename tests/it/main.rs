@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module per subject.
 
+mod access;
 mod bad_input;
 mod cli;
 mod demo;

@@ -13,7 +13,7 @@ use mysql::error::DriverError;
 use mysql::{ClientIdentity, Conn, Opts, OptsBuilder, SslOpts};
 
 use crate::error::{Error, Result};
-use crate::spec::Url;
+use crate::spec::{Url, closest};
 
 /// How long a connection may take, where the URL does not say (`tcp_connect_timeout_ms`).
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,6 +48,11 @@ impl Server {
     /// A URL that says something neither MySQL's clients nor the driver know (exit 2).
     pub(super) fn new(url: &Url) -> Result<Self> {
         let shown = url.shown();
+        let others = || url.parameters().filter(|(name, _)| !OWN.contains(name));
+        if let Some((name, near)) = others().find_map(|(name, _)| Some((name, closest(name, OWN)?))) {
+            return Err(Error::usage(format!("the url {shown} has an unknown parameter `{name}`"))
+                .help(format!("did you mean `{near}`?")));
+        }
         let tls = Tls::of(url).map_err(|e| e.of(&shown))?;
         let opts = Opts::from_url(&for_driver(url)).map_err(|error| {
             let what = error.to_string().replace(url.secret(), &shown);
@@ -98,8 +103,7 @@ impl Server {
                 _ => "",
             },
             mysql::Error::TlsError(_) | mysql::Error::DriverError(DriverError::TlsNotSupported) => CHECK_TLS,
-            // What the other side says is no TLS, or not what we trust.
-            mysql::Error::IoError(error) if error.kind() == io::ErrorKind::InvalidData => CHECK_TLS,
+            other if io_kind(other).is_some_and(|kind| TLS_KINDS.contains(&kind)) => CHECK_TLS,
             mysql::Error::IoError(_) | mysql::Error::DriverError(_) | mysql::Error::CodecError(_) => {
                 UNREACHABLE
             }
@@ -112,6 +116,19 @@ impl Server {
 
 const CHECK_TLS: &str = "check ssl-mode and ssl-ca in the url";
 const UNREACHABLE: &str = "check that the server is there and can be reached; what was staged stays staged";
+
+/// What the other side says is no TLS or not what we trust, or a file of ours is missing.
+const TLS_KINDS: [io::ErrorKind; 2] = [io::ErrorKind::InvalidData, io::ErrorKind::NotFound];
+
+/// The kind of the system's error inside.
+fn io_kind(error: &mysql::Error) -> Option<io::ErrorKind> {
+    let error = match error {
+        mysql::Error::IoError(error) => error,
+        mysql::Error::CodecError(error) => std::error::Error::source(error)?.downcast_ref()?,
+        _ => return None,
+    };
+    Some(error.kind())
+}
 
 /// Connects on a thread of its own: the driver waits for a silent server for ever, and that thread with it.
 fn begin(opts: &Opts) -> mysql::Result<Conn> {

@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::Xxh3;
 use self::connect::Server;
 use self::decode::append;
 use super::input::{Digests, Stamp};
-use super::sink::UnitSink;
+use super::sink::{PartColumn, UnitSink, columns_of};
 use super::table::{CellFault, TableBuilder, TableColumn, TableFacts, schema};
 use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
@@ -353,6 +353,10 @@ impl Source for MysqlSource {
 
     fn facts(&self) -> Result<Option<TableFacts>> {
         Ok(Some(self.relation.facts.clone()))
+    }
+
+    fn columns(&self) -> Option<Vec<PartColumn>> {
+        Some(columns_of(&schema(&self.relation.facts.columns)))
     }
 
     fn only(&self, keys: &Keys) -> Result<Option<Box<dyn Source>>> {

@@ -172,6 +172,10 @@ impl Server {
         row.map(|row| row.try_get("waits")).transpose()
     }
 
+    fn is_local(&self) -> bool {
+        self.options.get_socket().is_some() || self.options.get_host().starts_with('/')
+    }
+
     /// The error for something that this server refused, or that happened on the way.
     pub(super) fn failed(&self, what: &str, error: sqlx::Error) -> Error {
         let help = match &error {
@@ -192,6 +196,10 @@ impl Server {
             sqlx::Error::Tls(_) => CHECK_TLS,
             // What the other side says is no TLS, or not what we trust.
             sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => CHECK_TLS,
+            // Without a socket to look for, the files of TLS are all that could be missing.
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::NotFound && !self.is_local() => {
+                CHECK_TLS
+            }
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => {
                 "check that the server is there and can be reached; what was staged stays staged"
             }

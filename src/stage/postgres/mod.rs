@@ -22,7 +22,7 @@ use self::decode::Decoder;
 use self::table::{Range, Relation, find};
 use super::input::{Digests, Stamp};
 use super::net::block_on;
-use super::sink::UnitSink;
+use super::sink::{PartColumn, UnitSink, columns_of};
 use super::table::{CellFault, TableBuilder, TableFacts, schema};
 use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
@@ -44,6 +44,7 @@ pub(crate) fn open(options: &SqlOptions) -> Result<Box<dyn Source>> {
     let begun = async {
         let mut connection = begin(&server).await?;
         let relation = find(&server, &mut connection, &options.what).await?;
+        lock(&server, &mut connection, &relation).await?;
         let snapshot = Snapshot::take(connection, &server).await?;
         Ok((relation, snapshot))
     };
@@ -51,12 +52,20 @@ pub(crate) fn open(options: &SqlOptions) -> Result<Box<dyn Source>> {
     Ok(Box::new(PostgresSource { server, relation, snapshot }))
 }
 
-/// A session in a transaction of one moment.
+/// A session in a transaction, each statement of which sees what is there when it begins.
 async fn begin(server: &Server) -> Result<PgConnection> {
     let mut connection = server.connect().await?;
     let fail = |e| server.failed("cannot begin to read", e);
-    connection.execute("begin isolation level repeatable read read only").await.map_err(fail)?;
+    connection.execute("begin isolation level read committed read only").await.map_err(fail)?;
     Ok(connection)
+}
+
+/// Keeps tables as they are until the transaction ends, as every query does that reads them: a table that is emptied by TRUNCATE or
+/// rewritten looks empty even to snapshots from before, and a snapshot that is taken after this has nothing of that kind to fear.
+async fn lock(server: &Server, connection: &mut PgConnection, relation: &Relation) -> Result<()> {
+    let sql = format!("select from {} limit 0", relation.from);
+    let fail = |e| server.failed(&format!("cannot read {}", relation.shown), e);
+    connection.execute(AssertSqlSafe(sql)).await.map_err(fail).map(|_| ())
 }
 
 /// One moment of the database, as long as the session that holds it lives.
@@ -118,6 +127,10 @@ impl Source for PostgresSource {
         Ok(Some(self.relation.facts.clone()))
     }
 
+    fn columns(&self) -> Option<Vec<PartColumn>> {
+        Some(columns_of(&schema(&self.relation.facts.columns)))
+    }
+
     fn only(&self, keys: &Keys) -> Result<Option<Box<dyn Source>>> {
         let columns: Vec<String> = keys.columns.iter().map(|name| identifier(name)).collect();
         let ranges = keys.values.chunks(KEYS_AT_ONCE).enumerate().map(|(i, chunk)| {
@@ -136,7 +149,11 @@ impl Source for PostgresSource {
         });
         let relation = Relation { ranges: ranges.collect(), ..self.relation.clone() };
         let server = self.server.clone();
-        let begun = async { Snapshot::take(begin(&server).await?, &server).await };
+        let begun = async {
+            let mut connection = begin(&server).await?;
+            lock(&server, &mut connection, &relation).await?;
+            Snapshot::take(connection, &server).await
+        };
         let snapshot = block_on(server.soon("cannot begin to read", begun))?;
         Ok(Some(Box::new(Self { server, relation, snapshot })))
     }
@@ -146,7 +163,8 @@ impl PostgresSource {
     /// A session that sees the snapshot, and its process number.
     async fn session(&self, what: &str) -> Result<(PgConnection, i32)> {
         let fail = |e| self.server.failed(what, e);
-        let mut connection = begin(&self.server).await?;
+        let mut connection = self.server.connect().await?;
+        connection.execute("begin isolation level repeatable read read only").await.map_err(fail)?;
         if let Some(name) = &self.snapshot.name {
             let take = format!("set transaction snapshot {}", literal(name));
             connection
