@@ -39,6 +39,9 @@ fn files_with(text: &str, folder: &Path) -> Vec<String> {
     found
 }
 
+/// Variables and their values.
+type Environment<'a> = Vec<(&'a str, &'a str)>;
+
 /// What is expected: rows, or an exit code and words.
 type Expected = Result<u64, (i32, &'static str)>;
 
@@ -143,7 +146,7 @@ fn postgres_takes_the_password_from_where_libpq_does() {
     let (url, home) =
         (format!("postgres://reader@127.0.0.1:{port}/postgres"), folder.path().display().to_string());
     let refused = Err((4, "postgres://reader@127.0.0.1 … cannot connect … check user and password"));
-    let cases: Vec<(String, Vec<(&str, &str)>, Expected)> = vec![
+    let cases: Vec<(String, Environment<'_>, Expected)> = vec![
         (url.replace("reader@", "reader:s3cret@"), vec![], Ok(2)),
         (url.replace("reader@", "reader:wr0ng@"), vec![], refused),
         (format!("{url}?password=wr0ng"), vec![], refused),

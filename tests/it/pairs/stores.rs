@@ -204,8 +204,8 @@ fn sqlite(project: &Project, name: &str, rows: &[Row]) -> String {
     };
     let cell = |(&(_, kind, ..), value): (&Column, &Option<&str>)| match (kind, value) {
         (_, None) => Cell::Null,
-        (Kind::Int, Some(text)) => Cell::Integer(text.parse().unwrap()),
-        (Kind::Double | Kind::Single, Some(text)) => Cell::Real(text.parse().unwrap()),
+        (Kind::Int, Some(text)) => Cell::Integer(text.parse().expect("an integer")),
+        (Kind::Double | Kind::Single, Some(text)) => Cell::Real(text.parse().expect("a float")),
         (Kind::Bool, Some(text)) => Cell::Integer(i64::from(*text == "true")),
         (Kind::Bytes, Some(text)) => Cell::Blob(unhex(text)),
         (Kind::Set, Some(text)) => {
@@ -215,13 +215,14 @@ fn sqlite(project: &Project, name: &str, rows: &[Row]) -> String {
         }
         (_, Some(text)) => Cell::Text((*text).to_owned()),
     };
-    let db = rusqlite::Connection::open(project.path(&format!("{name}.db"))).unwrap();
-    db.execute_batch(&table(&[], "k1 text, k2 integer", ty, |_, _| String::new())).unwrap();
+    let db = rusqlite::Connection::open(project.path(&format!("{name}.db"))).expect("a database");
+    db.execute_batch(&table(&[], "k1 text, k2 integer", ty, |_, _| String::new())).expect("a table");
     let places = vec!["?"; COLUMNS.len() + 2].join(", ");
     for row in rows {
         let key = [Cell::Text(row.key.0.to_owned()), Cell::Integer(row.key.1 as i64)];
         let cells = key.into_iter().chain(COLUMNS.iter().zip(&row.values).map(cell));
-        db.execute(&format!("insert into t values ({places})"), rusqlite::params_from_iter(cells)).unwrap();
+        db.execute(&format!("insert into t values ({places})"), rusqlite::params_from_iter(cells))
+            .expect("a row");
     }
     format!("kind = \"sqlite\"\npath = \"{name}.db\"\ntable = \"t\"")
 }
@@ -344,7 +345,7 @@ fn item(row: &Row) -> Json {
             }
             (Kind::Bool, Some(text)) => json!({ "BOOL": *text == "true" }),
             (Kind::Bytes, Some(text)) => json!({ "B": STANDARD.encode(unhex(text)) }),
-            (Kind::Json | Kind::List, Some(text)) => typed(&serde_json::from_str(text).unwrap()),
+            (Kind::Json | Kind::List, Some(text)) => typed(&serde_json::from_str(text).expect("JSON")),
             (Kind::Set, Some(text)) => json!({ "SS": elements(text) }),
             (_, Some(text)) => json!({ "S": text }),
         };
