@@ -266,7 +266,9 @@ fn castable(side: &StoreType, class: Class) -> bool {
         S::Interval => matches!(class, Class::Text | Class::Interval),
         S::Uuid => matches!(class, Class::Text | Class::Uuid),
         S::Bytes => matches!(class, Class::Text | Class::Bytes),
-        S::Json | S::Map => matches!(class, Class::Text | Class::Json),
+        // A document may be an array.
+        S::Json => matches!(class, Class::Text | Class::Json | Class::List | Class::Set(_)),
+        S::Map => matches!(class, Class::Text | Class::Json),
         S::List => matches!(class, Class::Text | Class::Json | Class::List | Class::Set(_)),
         S::Other(_) => false,
     }
@@ -437,6 +439,7 @@ mod tests {
         assert!(by(Type::Int, &StoreType::Date).is_err());
         assert!(by(Type::Date, &StoreType::Timestamp { zoned: false }).is_ok());
         assert!(by(Type::Int, &doc(&["S"])).is_ok());
+        assert!(by(Type::List, &StoreType::Json).is_ok() && by(Type::List, &StoreType::Map).is_err());
     }
 
     #[test]

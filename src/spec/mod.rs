@@ -25,6 +25,7 @@ use crate::value::kind::Type;
 pub use load::{load, parse, time_zone};
 pub use schema::json_schema;
 pub use store::{Identifier, TableName, Url, What};
+pub(crate) use suggest::closest;
 
 /// A checked spec.
 #[derive(Clone, Debug)]

@@ -17,6 +17,15 @@ impl Url {
         &self.0
     }
 
+    /// The parameters after the question mark, as they are written.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let query = self.0.split_once('?').map_or("", |(_, query)| query);
+        query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    }
+
     /// The URL without its password, and without the parameters that may hold one.
     pub fn shown(&self) -> String {
         let (head, query) = self.0.split_once('?').map_or((self.0.as_str(), None), |(h, q)| (h, Some(q)));

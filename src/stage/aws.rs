@@ -11,11 +11,12 @@ use aws_smithy_http_client::{Builder, tls};
 
 use crate::error::{Error, Result};
 
-/// Tries of one request by the SDK itself, with its backoff.
-const TRIES: u32 = 5;
+/// Tries of one request by the SDK itself. It waits between them at random, at most 100, 200, 400, … ms: so what is away for some
+/// seconds is waited for.
+const TRIES: u32 = 8;
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// How long throttling may last before the run gives up.
 const THROTTLE_MAX: Duration = Duration::from_secs(15 * 60);
-const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(20);
 
 /// The configuration: profile, environment, container or instance, as the ecosystem's tools read them; what the spec says wins.
@@ -28,7 +29,7 @@ pub(crate) async fn config(region: Option<&str>, endpoint: Option<&str>, unsigne
         .read_timeout(Duration::from_secs(60));
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
-        .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+        .retry_config(RetryConfig::standard().with_max_attempts(TRIES).with_initial_backoff(PAUSE_FIRST))
         .timeout_config(timeouts.build());
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
@@ -94,7 +95,7 @@ pub(crate) struct Patience<'a> {
 impl<'a> Patience<'a> {
     /// With a request to the store and object that `place` names.
     pub(crate) fn with(place: &'a str) -> Self {
-        Self { place, began: Instant::now(), pause: PAUSE_MIN, broken: 0 }
+        Self { place, began: Instant::now(), pause: PAUSE_FIRST, broken: 0 }
     }
 
     /// Waits until the request may be sent again: for as long as the store only wants fewer of them, and a few times where an
@@ -147,8 +148,6 @@ fn is_throttling<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> 
                 | "RequestLimitExceeded"
                 | "LimitExceededException"
                 | "SlowDown"
-                | "InternalServerError"
-                | "ServiceUnavailable"
         )
     )
 }
@@ -183,7 +182,7 @@ where
             "the credentials do not allow this: see the permissions in the docs"
         }
         "ExpiredToken" | "ExpiredTokenException" => {
-            "the credentials have expired: renew them (`aws sso login`, a new session)"
+            "the credentials have expired: renew them (`aws sso login`, a new session); what was staged stays staged"
         }
         "UnrecognizedClientException"
         | "InvalidSignatureException"

@@ -32,7 +32,7 @@ use crate::value::Value;
 use document::Names;
 use files::Files;
 use input::{Digests, Stamp};
-use sink::UnitSink;
+use sink::{PartColumn, UnitSink};
 use table::TableFacts;
 
 /// Something that can be read, checked and resumed alone: a file, or a range of a live table.
@@ -91,6 +91,11 @@ pub trait Source: Send + Sync {
     /// A store that cannot be reached; a table that is not there.
     fn facts(&self) -> Result<Option<TableFacts>> {
         Ok(None)
+    }
+
+    /// The columns that every part of a table has from now on; `None` where they depend on the rows.
+    fn columns(&self) -> Option<Vec<PartColumn>> {
+        None
     }
 
     /// The same dataset, but only the records with these keys, read afresh when it is read; `None` where the store cannot look

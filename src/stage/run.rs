@@ -17,7 +17,7 @@ use super::files::{Files, is_remote};
 use super::input::{Input, Stamp};
 use super::sink::{FailureLimit, PartColumn, UnitSink};
 use super::{Keys, Source, Unit, open};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::{self, Progress};
 use crate::fault;
 use crate::ledger::part::DAMAGED;
@@ -195,9 +195,12 @@ fn prepare<'a>(
         .filter(|g| g.definition == definition && !(is_live && g.complete));
     let old = latest.as_ref().map_or(Ok(Vec::new()), |g| ledger.units(g.id))?;
     let by_path: HashMap<&str, &UnitRow> = old.iter().map(|row| (row.path.as_str(), row)).collect();
+    // A range that was read before a table was altered does not go with those that are read now.
+    let columns = source.columns();
+    let is_of_now = |row: &UnitRow| columns.as_ref().is_none_or(|now| columns_of(row) == *now);
     let mut kept = HashMap::new();
     for (ordinal, unit) in units.iter().enumerate() {
-        if let Some(row) = by_path.get(unit_key(unit).as_str())
+        if let Some(row) = by_path.get(unit_key(unit).as_str()).filter(|row| is_of_now(row))
             && let Some(row) = still_good(unit, row, &folder)?
         {
             kept.insert(ordinal, UnitRow { ordinal: ordinal as i64, ..row });
@@ -369,7 +372,11 @@ fn read_unit(
     let started = Instant::now();
     let stem = format!("{}-{ordinal:06}", job.generation);
     let sink = UnitSink::new(&job.folder, &stem, Arc::clone(progress), Arc::clone(limit)).of(&unit.path);
-    let digests = job.source.read(unit, &sink, workers)?;
+    let of_dataset = |error: Error| match error.kind() {
+        ErrorKind::Failed => error.of(&format!("dataset `{}`", job.dataset.name)),
+        ErrorKind::Usage | ErrorKind::Incomplete => error,
+    };
+    let digests = job.source.read(unit, &sink, workers).map_err(of_dataset)?;
     let after = job.source.stamp(unit)?;
     if after != unit.stamp {
         return Err(Error::failed(format!("{} changed while it was being read", unit.path.display()))

@@ -315,12 +315,20 @@ impl PartWriter<'_> {
         let Some(OpenPart { schema, file, writer, rows }) = self.open.take() else { return Ok(()) };
         let fail = || format!("cannot write {}", self.sink.folder.join(&file).display());
         let seal = Some(writer.into_inner().or_failed(fail)?.finish().or_failed(fail)?);
-        let columns = schema.fields().iter().map(|field| PartColumn {
-            physical: field.name().clone(),
-            attribute: field.metadata().get(META_ATTRIBUTE).unwrap_or(field.name()).clone(),
-            tag: field.metadata().get(META_TYPE).cloned().unwrap_or_default(),
-        });
+        let columns = columns_of(&schema);
         self.sink.note_part(Part { file, rows, seal }, columns);
         Ok(())
     }
+}
+
+/// The columns of a part with this schema.
+pub(super) fn columns_of(schema: &arrow::datatypes::Schema) -> Vec<PartColumn> {
+    let fields = schema.fields().iter();
+    fields
+        .map(|field| PartColumn {
+            physical: field.name().clone(),
+            attribute: field.metadata().get(META_ATTRIBUTE).unwrap_or(field.name()).clone(),
+            tag: field.metadata().get(META_TYPE).cloned().unwrap_or_default(),
+        })
+        .collect()
 }

@@ -6,6 +6,7 @@ mod damage;
 mod disk;
 mod memory;
 mod moments;
+mod network;
 mod panics;
 mod points;
 mod process;

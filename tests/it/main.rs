@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module per subject.
 
+mod access;
 mod afresh;
 mod bad_input;
 mod cli;
@@ -14,6 +15,7 @@ mod layering;
 mod mysql;
 mod naive;
 mod odd_paths;
+mod pairs;
 mod paths;
 mod postgres;
 mod project;

@@ -70,6 +70,21 @@ impl Project {
         Ran { code, stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
+    /// The cells of `<folder>/mismatches.csv` of an entity whose key ends with a number: that number and the field, sorted.
+    pub(crate) fn mismatches(&self, folder: &str, entity: &str) -> Vec<(usize, String)> {
+        let mut reader =
+            csv::Reader::from_path(self.path(&format!("{folder}/mismatches.csv"))).expect("a report");
+        let field =
+            reader.headers().expect("a header").iter().position(|name| name == "field").expect("a field");
+        let records = reader.records().map(|record| record.expect("a record"));
+        let mut found: Vec<(usize, String)> = records
+            .filter(|record| record[0] == *entity)
+            .map(|record| (record[field - 1].parse().expect("a number"), record[field].to_owned()))
+            .collect();
+        found.sort();
+        found
+    }
+
     /// The content of `<folder>/summary.json`.
     pub(crate) fn summary(&self, folder: &str) -> serde_json::Value {
         let text = self.read(&format!("{folder}/summary.json"));

@@ -3,6 +3,7 @@
 //! Sessions that began under one short read lock see one moment; each reads a range of the primary key in the text protocol, in
 //! which every value but a FLOAT is exact. The driver is `mysql`: sqlx reads zero dates as NULL and does not give the bytes.
 
+mod connect;
 mod decode;
 
 use std::collections::BTreeMap;
@@ -12,17 +13,18 @@ use std::sync::{Condvar, Mutex};
 use mysql::consts::ColumnFlags;
 use mysql::consts::ColumnType as Wire;
 use mysql::prelude::Queryable;
-use mysql::{Conn, Opts, OptsBuilder, Value as Raw};
+use mysql::{Conn, Value as Raw};
 use xxhash_rust::xxh3::Xxh3;
 
+use self::connect::Server;
 use self::decode::append;
 use super::input::{Digests, Stamp};
-use super::sink::UnitSink;
+use super::sink::{PartColumn, UnitSink, columns_of};
 use super::table::{CellFault, TableBuilder, TableColumn, TableFacts, schema};
 use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
 use crate::event;
-use crate::spec::{SqlOptions, Url, What};
+use crate::spec::{SqlOptions, What};
 use crate::value::Value;
 use crate::value::column::ColumnType;
 
@@ -37,14 +39,6 @@ const ROWS_BETWEEN_CHECKS: u64 = 10_000;
 /// The number of the collation of bytes (`SELECT id FROM information_schema.collations WHERE collation_name = 'binary'`).
 const BINARY: u16 = 63;
 
-/// What every session of ours is: times of TIMESTAMP in UTC, text in UTF-8, names quoted by back ticks, patience with our disk.
-const SESSION: [&str; 4] = [
-    "set time_zone = '+00:00', sql_mode = '', net_write_timeout = 3600, lock_wait_timeout = 60",
-    "set names utf8mb4",
-    "set session transaction isolation level repeatable read",
-    "set session transaction read only",
-];
-
 /// Opens a dataset: connects, finds out what is read, and takes the moment as of which all of it is.
 ///
 /// # Errors
@@ -55,52 +49,6 @@ pub(crate) fn open(options: &SqlOptions) -> Result<Box<dyn Source>> {
     let relation = Relation::find(&server, &mut session, &options.what)?;
     let sessions = Sessions::begin(&server, session, &relation)?;
     Ok(Box::new(MysqlSource { server, relation, sessions }))
-}
-
-/// A server, and how it is called in messages.
-#[derive(Clone)]
-struct Server {
-    opts: Opts,
-    shown: String,
-}
-
-impl Server {
-    fn new(url: &Url) -> Result<Self> {
-        let address = url.secret().replacen("mariadb://", "mysql://", 1);
-        let opts = Opts::from_url(&address).map_err(|error| {
-            let what = error.to_string().replace(url.secret(), &url.shown());
-            Error::usage(format!("the url {} cannot be read: {what}", url.shown()))
-                .help("write `mysql://USER:PASSWORD@HOST:PORT/DATABASE`")
-        })?;
-        // A socket of the same machine may be another server's.
-        let opts = OptsBuilder::from_opts(opts).prefer_socket(false).init(SESSION.to_vec());
-        Ok(Self { opts: opts.into(), shown: url.shown() })
-    }
-
-    fn connect(&self) -> Result<Conn> {
-        Conn::new(self.opts.clone()).map_err(|e| self.failed("cannot connect", e))
-    }
-
-    fn failed(&self, what: &str, error: mysql::Error) -> Error {
-        let help = match &error {
-            mysql::Error::MySqlError(refused) => match refused.code {
-                1045 | 1698 => "check user and password in the url",
-                1044 | 1049 => "check the database's name in the url, and the user's rights to it",
-                1142 | 1143 => "the user needs the SELECT privilege: grant select on TABLE to USER",
-                1054 | 1146 => "the table was dropped or altered: run `recon check`",
-                1040 | 1203 => "the server has no free connection: try again later",
-                1205 => "somebody holds a lock on the table for longer than a minute: try again later",
-                _ => "",
-            },
-            mysql::Error::TlsError(_) => "check require_ssl, verify_ca and the certificate in the url",
-            mysql::Error::IoError(_) | mysql::Error::DriverError(_) => {
-                "check that the server is there and can be reached; what was staged stays staged"
-            }
-            _ => "",
-        };
-        let failed = Error::failed(format!("{}: {what}", self.shown)).caused_by(error);
-        if help.is_empty() { failed } else { failed.help(help) }
-    }
 }
 
 /// A name in MySQL's quotes.
@@ -405,6 +353,10 @@ impl Source for MysqlSource {
 
     fn facts(&self) -> Result<Option<TableFacts>> {
         Ok(Some(self.relation.facts.clone()))
+    }
+
+    fn columns(&self) -> Option<Vec<PartColumn>> {
+        Some(columns_of(&schema(&self.relation.facts.columns)))
     }
 
     fn only(&self, keys: &Keys) -> Result<Option<Box<dyn Source>>> {

@@ -1,44 +1,95 @@
 //! Connections to PostgreSQL, and its errors in words that say what to do.
 //!
-//! The URL, the `PG*` variables, `~/.pgpass` and `sslmode` are read as libpq does, by sqlx.
+//! The URL, the `PG*` variables, `~/.pgpass` and `sslmode` are read as libpq does, by sqlx; `service.rs` adds the service files,
+//! and this file what sqlx leaves out: how long to wait for a connection, and that a misspelt parameter is an error.
 
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
+use futures_core::Stream;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
+use tokio::time::timeout;
 
+use super::service;
 use crate::error::{Error, Result};
-use crate::spec::Url;
+use crate::event::Progress;
+use crate::spec::{Url, closest};
 
 /// What every session of ours is: it only reads, waits for no lock forever, and is not thrown out while it waits for our disk.
 const SESSION: &str = "set default_transaction_read_only = on; set lock_timeout = '60s'; set statement_timeout = 0; \
     set idle_in_transaction_session_timeout = 0; set timezone = 'UTC'; set datestyle = 'ISO'; set bytea_output = 'hex'; \
     set extra_float_digits = 3; set row_security = on";
 
+/// As `SESSION` has it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+/// Seconds to wait for a connection, and for the next bytes before the server is asked whether it still sends.
+const PATIENCE_S: u64 = 30;
+/// How long to wait between two looks at whether somebody wants to stop.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The parameters of a URL that sqlx or recon reads.
+const PARAMETERS: [&str; 20] = [
+    "application_name",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "service",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
 /// A server, and how it is called in messages.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     options: PgConnectOptions,
+    patience: Duration,
     /// The URL without its password.
     pub(super) shown: String,
 }
 
 impl Server {
-    /// Reads a URL.
+    /// Reads a URL, and what the environment says where the URL does not.
     ///
     /// # Errors
-    /// A URL that says something libpq does not know (exit 2).
+    /// A URL, a variable or a service that says something libpq does not know (exit 2).
     pub(super) fn new(url: &Url) -> Result<Self> {
+        let shown = url.shown();
+        let url = service::filled_in(url)?;
+        check_parameters(&url, &shown)?;
+        let patience = patience(&url, &shown)?;
         let options = PgConnectOptions::from_str(url.secret()).map_err(|error| {
             // The driver's words may repeat the URL, and with it the password.
-            let what = error.to_string().replace(url.secret(), &url.shown());
-            Error::usage(format!("the url {} cannot be read: {what}", url.shown()))
+            let what = error.to_string().replace(url.secret(), &shown);
+            Error::usage(format!("the url {shown} cannot be read: {what}"))
                 .help("write `postgres://USER@HOST:PORT/DATABASE`; the password may come from ~/.pgpass or PGPASSWORD")
         })?;
-        Ok(Self {
-            options: options.application_name("recon").disable_statement_logging(),
-            shown: url.shown(),
-        })
+        let names_root =
+            url.parameters().any(|(name, _)| matches!(name, "sslrootcert" | "ssl-ca" | "ssl-root-cert"))
+                || std::env::var_os("PGSSLROOTCERT").is_some();
+        let options = match options.get_ssl_mode() {
+            // As in libpq: whoever names a root certificate wants it to be used.
+            PgSslMode::Require if names_root => options.ssl_mode(PgSslMode::VerifyCa),
+            _ => options,
+        };
+        Ok(Self { options: options.application_name("recon").disable_statement_logging(), patience, shown })
     }
 
     /// A new session.
@@ -46,12 +97,83 @@ impl Server {
     /// # Errors
     /// A server that cannot be reached or that refuses us (exit 4).
     pub(super) async fn connect(&self) -> Result<PgConnection> {
-        let mut connection = self.options.connect().await.map_err(|e| self.failed("cannot connect", e))?;
-        connection
-            .execute(AssertSqlSafe(SESSION))
-            .await
-            .map_err(|e| self.failed("cannot set the session up", e))?;
-        Ok(connection)
+        self.try_connect().await.map_err(|e| self.failed("cannot connect", e))
+    }
+
+    /// What a server does at once, or after a minute that it waited for a lock.
+    ///
+    /// # Errors
+    /// What it gives; no answer (exit 4).
+    pub(super) async fn soon<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let limit = self.patience.saturating_add(LOCK_TIMEOUT);
+        let late = |_| self.failed(what, lost(format!("no answer within {} s", limit.as_secs())));
+        timeout(limit, work).await.map_err(late)?
+    }
+
+    async fn try_connect(&self) -> sqlx::Result<PgConnection> {
+        let connecting = async {
+            let mut connection = self.options.connect().await?;
+            connection.execute(AssertSqlSafe(SESSION)).await?;
+            Ok(connection)
+        };
+        let Ok(connected) = timeout(self.patience, connecting).await else {
+            return Err(lost(format!("no answer within {} s", self.patience.as_secs())));
+        };
+        connected
+    }
+
+    /// The next of what a session (by its process number) sends. A query may take its time, but a session that is gone, or whose
+    /// bytes do not arrive, would never end: where nothing comes for long, the server is asked about it over another connection.
+    ///
+    /// # Errors
+    /// What the stream gives; a session that is lost; an interruption.
+    pub(super) async fn next<T, S>(
+        &self,
+        stream: &mut S,
+        session: i32,
+        progress: &Progress,
+    ) -> Result<Option<sqlx::Result<T>>>
+    where
+        S: Stream<Item = sqlx::Result<T>> + Unpin,
+    {
+        let (mut since, mut was_stuck) = (Instant::now(), false);
+        loop {
+            let item = poll_fn(|context| Pin::new(&mut *stream).poll_next(context));
+            if let Ok(item) = timeout(TICK.min(self.patience), item).await {
+                return Ok(item);
+            }
+            progress.check()?;
+            if since.elapsed() < self.patience {
+                continue;
+            }
+            tracing::warn!("{}: nothing has come for {} s", self.shown, since.elapsed().as_secs());
+            match self.state_of(session).await {
+                // Only that it stays so shows that it is not just beginning to send.
+                Ok(Some(true)) if was_stuck => {
+                    return Ok(Some(Err(lost("what the server sends does not arrive".to_owned()))));
+                }
+                Ok(Some(stuck)) => was_stuck = stuck,
+                Ok(None) => return Ok(Some(Err(lost("the server has ended the session".to_owned())))),
+                // It is there, but has no room for another connection.
+                Err(sqlx::Error::Database(_)) => {}
+                Err(error) => return Ok(Some(Err(error))),
+            }
+            since = Instant::now();
+        }
+    }
+
+    /// Whether a session has sent all, or waits for us to take it; `None` if there is no such session.
+    async fn state_of(&self, session: i32) -> sqlx::Result<Option<bool>> {
+        let mut connection = self.try_connect().await?;
+        let row = sqlx::query(include_str!("../../../queries/postgres/session_state.sql"))
+            .bind(session)
+            .fetch_optional(&mut connection)
+            .await?;
+        row.map(|row| row.try_get("waits")).transpose()
+    }
+
+    fn is_local(&self) -> bool {
+        self.options.get_socket().is_some() || self.options.get_host().starts_with('/')
     }
 
     /// The error for something that this server refused, or that happened on the way.
@@ -71,7 +193,13 @@ impl Server {
                 Some("42P01" | "42703") => "the table was dropped or altered: run `recon check`",
                 _ => "",
             },
-            sqlx::Error::Tls(_) => "check sslmode and sslrootcert in the url, or PGSSLMODE and PGSSLROOTCERT",
+            sqlx::Error::Tls(_) => CHECK_TLS,
+            // What the other side says is no TLS, or not what we trust.
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => CHECK_TLS,
+            // Without a socket to look for, the files of TLS are all that could be missing.
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::NotFound && !self.is_local() => {
+                CHECK_TLS
+            }
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => {
                 "check that the server is there and can be reached; what was staged stays staged"
             }
@@ -79,5 +207,47 @@ impl Server {
         };
         let failed = Error::failed(format!("{}: {what}", self.shown)).caused_by(error);
         if help.is_empty() { failed } else { failed.help(help) }
+    }
+}
+
+const CHECK_TLS: &str = "check sslmode and sslrootcert in the url, or PGSSLMODE and PGSSLROOTCERT";
+
+fn lost(what: String) -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, what))
+}
+
+/// A parameter that is not read changes nothing, which is worth a warning; one that was meant to be another, as `sslmod`, could
+/// leave a connection without protection.
+fn check_parameters(url: &Url, shown: &str) -> Result<()> {
+    for (name, _) in url.parameters().filter(|(name, _)| !name.starts_with("options[")) {
+        if PARAMETERS.contains(&name) {
+            continue;
+        }
+        if let Some(near) = closest(name, PARAMETERS) {
+            return Err(Error::usage(format!("the url {shown} has an unknown parameter `{name}`"))
+                .help(format!("did you mean `{near}`?")));
+        }
+        tracing::warn!("{shown}: the parameter `{name}` of the url is not read");
+    }
+    match std::env::var("PGSSLMODE") {
+        Ok(mode) if !SSL_MODES.contains(&mode.as_str()) => {
+            Err(Error::usage(format!("PGSSLMODE is `{mode}`, which is no mode of TLS"))
+                .help(format!("one of {}", SSL_MODES.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How long to wait for a connection: `connect_timeout` in seconds, 0 meaning for as long as it takes.
+fn patience(url: &Url, shown: &str) -> Result<Duration> {
+    let given = url.parameters().find(|(name, _)| *name == "connect_timeout").map(|(_, s)| s.to_owned());
+    let Some(text) = given.or_else(|| std::env::var("PGCONNECT_TIMEOUT").ok()) else {
+        return Ok(Duration::from_secs(PATIENCE_S));
+    };
+    match text.parse::<u32>() {
+        Ok(0) => Ok(Duration::from_secs(u32::MAX.into())),
+        Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
+        Err(_) => Err(Error::usage(format!("{shown}: the connect_timeout `{text}` is no number of seconds"))
+            .help("write whole seconds in the url or in PGCONNECT_TIMEOUT; 0 waits for as long as it takes")),
     }
 }

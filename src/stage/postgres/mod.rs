@@ -1,11 +1,12 @@
 //! PostgreSQL (12 and later): a table, a view or a query.
 //!
 //! All of it is read as of one moment: a session holds a snapshot open and exports it, and each range of blocks is copied out
-//! in binary (`COPY … TO STDOUT`) by a session that took this snapshot over. `table.rs` finds out what is read, `decode.rs`
-//! knows the binary formats.
+//! in binary (`COPY … TO STDOUT`) by a session that took this snapshot over. `connect.rs` makes sessions, `table.rs` finds out
+//! what is read, `decode.rs` knows the binary formats.
 
 mod connect;
 mod decode;
+mod service;
 mod table;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use self::decode::Decoder;
 use self::table::{Range, Relation, find};
 use super::input::{Digests, Stamp};
 use super::net::block_on;
-use super::sink::UnitSink;
+use super::sink::{PartColumn, UnitSink, columns_of};
 use super::table::{CellFault, TableBuilder, TableFacts, schema};
 use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
@@ -40,14 +41,31 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// A server that cannot be reached; a table that is not there or may not be read.
 pub(crate) fn open(options: &SqlOptions) -> Result<Box<dyn Source>> {
     let server = Server::new(&options.url)?;
-    block_on(async {
-        let mut connection = server.connect().await?;
-        let fail = |e| server.failed("cannot begin to read", e);
-        connection.execute("begin isolation level repeatable read read only").await.map_err(fail)?;
+    let begun = async {
+        let mut connection = begin(&server).await?;
         let relation = find(&server, &mut connection, &options.what).await?;
+        lock(&server, &mut connection, &relation).await?;
         let snapshot = Snapshot::take(connection, &server).await?;
-        Ok(Box::new(PostgresSource { server, relation, snapshot }) as Box<dyn Source>)
-    })
+        Ok((relation, snapshot))
+    };
+    let (relation, snapshot) = block_on(server.soon("cannot begin to read", begun))?;
+    Ok(Box::new(PostgresSource { server, relation, snapshot }))
+}
+
+/// A session in a transaction, each statement of which sees what is there when it begins.
+async fn begin(server: &Server) -> Result<PgConnection> {
+    let mut connection = server.connect().await?;
+    let fail = |e| server.failed("cannot begin to read", e);
+    connection.execute("begin isolation level read committed read only").await.map_err(fail)?;
+    Ok(connection)
+}
+
+/// Keeps tables as they are until the transaction ends, as every query does that reads them: a table that is emptied by TRUNCATE or
+/// rewritten looks empty even to snapshots from before, and a snapshot that is taken after this has nothing of that kind to fear.
+async fn lock(server: &Server, connection: &mut PgConnection, relation: &Relation) -> Result<()> {
+    let sql = format!("select from {} limit 0", relation.from);
+    let fail = |e| server.failed(&format!("cannot read {}", relation.shown), e);
+    connection.execute(AssertSqlSafe(sql)).await.map_err(fail).map(|_| ())
 }
 
 /// One moment of the database, as long as the session that holds it lives.
@@ -109,6 +127,10 @@ impl Source for PostgresSource {
         Ok(Some(self.relation.facts.clone()))
     }
 
+    fn columns(&self) -> Option<Vec<PartColumn>> {
+        Some(columns_of(&schema(&self.relation.facts.columns)))
+    }
+
     fn only(&self, keys: &Keys) -> Result<Option<Box<dyn Source>>> {
         let columns: Vec<String> = keys.columns.iter().map(|name| identifier(name)).collect();
         let ranges = keys.values.chunks(KEYS_AT_ONCE).enumerate().map(|(i, chunk)| {
@@ -127,19 +149,20 @@ impl Source for PostgresSource {
         });
         let relation = Relation { ranges: ranges.collect(), ..self.relation.clone() };
         let server = self.server.clone();
-        block_on(async {
-            let mut connection = server.connect().await?;
-            let fail = |e| server.failed("cannot begin to read", e);
-            connection.execute("begin isolation level repeatable read read only").await.map_err(fail)?;
-            let snapshot = Snapshot::take(connection, &server).await?;
-            Ok(Some(Box::new(Self { server, relation, snapshot }) as Box<dyn Source>))
-        })
+        let begun = async {
+            let mut connection = begin(&server).await?;
+            lock(&server, &mut connection, &relation).await?;
+            Snapshot::take(connection, &server).await
+        };
+        let snapshot = block_on(server.soon("cannot begin to read", begun))?;
+        Ok(Some(Box::new(Self { server, relation, snapshot })))
     }
 }
 
 impl PostgresSource {
-    async fn copy(&self, range: &Range, sink: &UnitSink) -> Result<Digests> {
-        let fail = |e| self.server.failed(&format!("reading {} failed", range.name), e);
+    /// A session that sees the snapshot, and its process number.
+    async fn session(&self, what: &str) -> Result<(PgConnection, i32)> {
+        let fail = |e| self.server.failed(what, e);
         let mut connection = self.server.connect().await?;
         connection.execute("begin isolation level repeatable read read only").await.map_err(fail)?;
         if let Some(name) = &self.snapshot.name {
@@ -149,12 +172,22 @@ impl PostgresSource {
                 .await
                 .map_err(|e| self.server.failed("the snapshot could not be kept", e))?;
         }
+        let number = connection.fetch_one("select pg_backend_pid()").await.map_err(fail)?;
+        let number = number.try_get(0).map_err(fail)?;
+        Ok((connection, number))
+    }
+
+    async fn copy(&self, range: &Range, sink: &UnitSink) -> Result<Digests> {
+        let what = format!("reading {} failed", range.name);
+        let fail = |e| self.server.failed(&what, e);
+        let (mut connection, session) = self.server.soon(&what, self.session(&what)).await?;
         let sql =
             format!("copy (select {} from {}) to stdout (format binary)", self.relation.select, range.from);
         let mut rows = Rows::new(&self.relation.decoders, sink, &self.relation.facts);
         {
-            let mut stream = connection.copy_out_raw(&sql).await.map_err(fail)?;
-            while let Some(bytes) = next(&mut stream).await {
+            let begun = async { connection.copy_out_raw(&sql).await.map_err(fail) };
+            let mut stream = self.server.soon(&what, begun).await?;
+            while let Some(bytes) = self.server.next(&mut stream, session, sink.progress()).await? {
                 rows.push(&bytes.map_err(fail)?).map_err(|e| e.of(&range.name))?;
             }
         }
@@ -163,11 +196,6 @@ impl PostgresSource {
         let _ = connection.close().await;
         Ok(digests)
     }
-}
-
-/// The next item of a stream.
-async fn next<S: futures_core::Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
-    std::future::poll_fn(|context| std::pin::Pin::new(&mut *stream).poll_next(context)).await
 }
 
 /// Tuples of a binary copy on their way to the sink. Messages need not end where tuples do.

@@ -29,6 +29,11 @@ impl Ended {
         }
     }
 
+    /// Runs a command to its end.
+    pub(super) fn of(command: &mut Command) -> Self {
+        Self::new(command.output().expect("recon starts"))
+    }
+
     /// Asserts the exit code, with what the process said.
     #[track_caller]
     pub(super) fn exits(self, code: i32) -> Self {
@@ -85,12 +90,12 @@ pub(super) fn recon(project: &Path, home: &Path, args: &[&str]) -> Command {
 
 /// Runs it to its end.
 pub(super) fn run(project: &Path, home: &Path, args: &[&str]) -> Ended {
-    Ended::new(recon(project, home, args).output().expect("recon starts"))
+    Ended::of(&mut recon(project, home, args))
 }
 
 /// Runs it with a fault set.
 pub(super) fn run_with_fault(project: &Path, home: &Path, args: &[&str], fault: &str) -> Ended {
-    Ended::new(recon(project, home, args).env("RECON_FAULT", fault).output().expect("recon starts"))
+    Ended::of(recon(project, home, args).env("RECON_FAULT", fault))
 }
 
 /// A process that runs beside the test; it is ended with it.

@@ -8,7 +8,7 @@ use super::process::{Held, run, run_with_fault};
 use crate::servers::{dynamodb, free_port, mariadb, postgres};
 
 /// A project over one dataset on both sides.
-fn project(kind: &str, place: &str) -> TempDir {
+pub(super) fn project(kind: &str, place: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let spec = format!(
         "[datasets.a]\nkind = \"{kind}\"\n{place}\n\n[entities.row]\nsource = \"a\"\ntarget = \"a\"\nkey = [\"k\"]\n"
@@ -17,8 +17,13 @@ fn project(kind: &str, place: &str) -> TempDir {
     folder
 }
 
-const MANY_ROWS: &str = "create table a (k int primary key, v text); \
+/// A table of 150,000 rows and three ranges in PostgreSQL.
+pub(super) const MANY_ROWS: &str = "create table a (k int primary key, v text); \
     insert into a select i, repeat('x', 900) from generate_series(1, 150000) i; analyze a";
+
+/// A table of 900,000 rows and several ranges in MariaDB.
+pub(super) const MANY_ROWS_OF_MARIADB: &str = "create table a (k int primary key, v varchar(20)); \
+    insert into a select seq, concat('v', seq) from seq_1_to_900000; analyze table a";
 
 /// Kills a staging after each of its ranges in turn; each goes on with what is left, and says that it is not one moment.
 fn killed_after_a_range_it_goes_on(folder: &Path, rows: u64) {
@@ -52,10 +57,7 @@ fn a_killed_staging_of_postgres_goes_on_with_the_ranges_that_are_left() {
 
 #[test]
 fn a_killed_staging_of_mariadb_goes_on_with_the_ranges_that_are_left() {
-    let database = mariadb::Database::new(
-        "create table a (k int primary key, v varchar(20)); \
-         insert into a select seq, concat('v', seq) from seq_1_to_900000; analyze table a",
-    );
+    let database = mariadb::Database::new(MANY_ROWS_OF_MARIADB);
     let project = project("mysql", &format!("url = \"{}\"\ntable = \"a\"", database.url));
     killed_after_a_range_it_goes_on(project.path(), 900_000);
 }
@@ -98,4 +100,77 @@ fn a_server_that_restarts_in_the_middle_is_named_and_the_staging_goes_on_later()
     let resumed = run(folder, &home, &["stage", "--format", "json"]).exits(0);
     assert_eq!((resumed.sum("units"), resumed.sum("units_read"), resumed.sum("rows")), (3, 2, 150_000));
     assert!(resumed.stdout.contains("not one moment"), "{}", resumed.stdout);
+}
+
+#[test]
+fn a_table_of_postgres_stays_what_it_is_while_it_is_read() {
+    let database = postgres::Database::new(MANY_ROWS);
+    let project = project("postgres", &format!("url = \"{}\"\ntable = \"a\"", database.url));
+    let (folder, home) = (project.path(), project.path().join("home"));
+    let held =
+        Held::at("stage.after-ledger", folder, &home, &["stage", "--threads", "1", "--format", "json"]);
+    // Emptied, it would look empty to every snapshot.
+    for change in ["truncate a", "alter table a drop column v", "drop table a"] {
+        let sql = format!(
+            "set lock_timeout = '100ms'; do $$ begin {change}; raise 'it went through'; \
+            exception when lock_not_available then null; end $$"
+        );
+        database.run(&sql);
+    }
+    database.run("delete from a where k % 2 = 0; update a set v = 'new'");
+    let staged = held.go_on().exits(0);
+    assert_eq!(staged.sum("rows"), 150_000);
+    assert!(!staged.stdout.contains("not one moment"), "{}", staged.stdout);
+}
+
+#[test]
+fn a_table_that_was_altered_since_is_read_anew() {
+    let database = postgres::Database::new(MANY_ROWS);
+    let other = mariadb::Database::new(MANY_ROWS_OF_MARIADB);
+    for (kind, url, change) in [
+        ("postgres", &database.url, "alter table a alter column v type varchar(1000), add column w int"),
+        ("mysql", &other.url, "alter table a add column w int"),
+    ] {
+        let project = project(kind, &format!("url = \"{url}\"\ntable = \"a\""));
+        let (folder, home) = (project.path(), project.path().join("home"));
+        let killed = run_with_fault(folder, &home, &["stage", "--threads", "1"], "stage.after-ledger:1");
+        assert!(killed.was_killed());
+        if kind == "postgres" {
+            database.run(change)
+        } else {
+            other.run(change)
+        };
+        let resumed = run(folder, &home, &["stage", "--format", "json"]).exits(0);
+        assert_eq!(resumed.sum("units_read"), resumed.sum("units"), "{kind}");
+        assert!(!resumed.stdout.contains("not one moment"), "{}", resumed.stdout);
+    }
+}
+
+#[test]
+fn a_table_of_mariadb_stays_what_it_is_while_it_is_read() {
+    let database = mariadb::Database::new(MANY_ROWS_OF_MARIADB);
+    let project = project("mysql", &format!("url = \"{}\"\ntable = \"a\"", database.url));
+    let (folder, home) = (project.path(), project.path().join("home"));
+    let held =
+        Held::at("stage.after-ledger", folder, &home, &["stage", "--threads", "1", "--format", "json"]);
+    for change in ["truncate a", "alter table a drop column v", "drop table a"] {
+        let sql = format!("set lock_wait_timeout = 1; {change}");
+        assert!(std::panic::catch_unwind(|| database.run(&sql)).is_err(), "{change} went through");
+    }
+    database.run("delete from a where k % 2 = 0");
+    assert_eq!(held.go_on().exits(0).sum("rows"), 900_000);
+}
+
+#[test]
+fn a_table_that_is_dropped_before_it_is_read_is_named() {
+    let database = mariadb::Database::new(MANY_ROWS_OF_MARIADB);
+    let project = project("mysql", &format!("url = \"{}\"\ntable = \"a\"", database.url));
+    for change in ["truncate a", "drop table a"] {
+        let home = project.path().join(change);
+        let held = Held::at("stage.prepared", project.path(), &home, &["stage", "--threads", "1"]);
+        database.run(change);
+        let words = ["dataset `a`: ", "reading a `k` ", "dropped or altered", "recon check"];
+        held.go_on().exits(4).says(&words);
+        database.run(&MANY_ROWS_OF_MARIADB.replace("create table", "create or replace table"));
+    }
 }

@@ -22,6 +22,11 @@ pub(crate) fn endpoint() -> String {
     format!("http://127.0.0.1:{}", SERVER.port)
 }
 
+/// Its port on 127.0.0.1.
+pub(crate) fn port() -> u16 {
+    SERVER.port
+}
+
 /// Asks by the HTTP interface; no signature is checked.
 pub(crate) fn ask(operation: &str, body: &Value) -> Value {
     let output = Command::new("curl")

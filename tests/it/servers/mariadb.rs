@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::{Server, command_as, data_folder, free_port, place, run, start};
 
-static SERVER: LazyLock<Server> = LazyLock::new(|| begin(free_port()));
+static SERVER: LazyLock<Server> = LazyLock::new(|| begin(free_port(), &[]));
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
-/// A MariaDB of one's own.
-pub(crate) fn begin(port: u16) -> Server {
+/// A MariaDB of one's own, with further arguments.
+pub(crate) fn begin(port: u16, settings: &[&str]) -> Server {
     let folder = data_folder(Some("nobody"));
     let data = folder.path().join("data");
     run(command_as("nobody", &client("mariadb-install-db"))
@@ -28,7 +28,8 @@ pub(crate) fn begin(port: u16) -> Server {
         ])
         .arg(format!("--datadir={}", data.display()))
         .arg(format!("--socket={}", folder.path().join("s.sock").display()))
-        .arg(format!("--port={port}"));
+        .arg(format!("--port={port}"))
+        .args(settings);
     let server = start(command, folder, port);
     while !try_sql(port, "mysql", "select 1") {
         std::thread::sleep(Duration::from_millis(100));

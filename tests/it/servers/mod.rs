@@ -4,7 +4,9 @@
 pub(crate) mod dynamodb;
 pub(crate) mod mariadb;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
 pub(crate) mod s3;
+pub(crate) mod tls;
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
