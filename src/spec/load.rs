@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Spec> {
     let bytes = std::fs::read(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::usage(format!("there is no spec file {}", path.display()))
-            .help("name another with `--spec PATH`, or try `recon demo`, which makes a small project"),
+            .help("name another with `--spec PATH`, or let `recon init SOURCE TARGET` write one"),
         ErrorKind::IsADirectory => {
             Error::usage(format!("the spec must be a file, and {} is a folder", path.display()))
                 .help("name the file in it, as in `--spec FOLDER/recon.toml`")

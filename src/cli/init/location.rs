@@ -112,7 +112,8 @@ impl Location {
             None => kind_of_files(local)?,
         };
         let option = if kind == "sqlite" { "path" } else { "uri" };
-        let own = if remote || written.contains("${") { written } else { as_seen_from(around.spec, local)? };
+        let has_variable = written.replace("$${", "").contains("${");
+        let own = if remote || has_variable { written } else { as_seen_from(around.spec, local)? };
         let mut options = vec![(option, own)];
         if kind == "csv" && !remote {
             options.extend(delimiter(local)?.map(|c| ("delimiter", c.to_string())));

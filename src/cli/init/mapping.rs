@@ -3,7 +3,6 @@
 
 use super::sample::{Column, Sample};
 use super::split::Group;
-use super::sql_name;
 use crate::error::Result;
 use crate::query::render;
 use crate::reconcile::resolve::{StoreType, resolve};
@@ -99,6 +98,11 @@ impl<'a> Side<'a> {
         Ok(Self { word, sample, group, columns, rows })
     }
 
+    /// Whether its rows are documents.
+    fn is_schemaless(&self) -> bool {
+        self.sample.dataset.kind.is_schemaless()
+    }
+
     /// The condition on the sample's rows that makes them this side's.
     pub(super) fn filter(&self) -> &str {
         self.group.as_ref().map_or("true", |group| group.filter.as_str())
@@ -117,7 +121,7 @@ impl Place {
     /// The engine's SQL of its values in the sample.
     pub(super) fn value(&self) -> String {
         match self {
-            Self::Column(column) => column.value(),
+            Self::Column(column) => column.value.clone(),
             Self::Rest { sample, .. } => sample.clone(),
         }
     }
@@ -125,7 +129,7 @@ impl Place {
     /// The spec's SQL.
     pub(super) fn sql(&self) -> String {
         match self {
-            Self::Column(column) => sql_name(&column.sql_name),
+            Self::Column(column) => column.sql.clone(),
             Self::Rest { spec, .. } => spec.clone(),
         }
     }
@@ -170,15 +174,18 @@ pub(super) fn map(
     let (mut open, nameless): (Vec<Column>, Vec<Column>) =
         target.columns.iter().cloned().partition(|column| !column.name.is_empty());
     let mut fields = Vec::new();
-    pair(How::Name, &mut left, &mut open, &mut fields, |side| side.name.clone());
-    pair(How::Spelling, &mut left, &mut open, &mut fields, |side| spelling(&side.name));
+    pair(How::Name, &mut left, &mut open, &mut fields, |column| column.own_name.clone());
+    pair(How::Spelling, &mut left, &mut open, &mut fields, |column| spelling(&column.own_name));
     let entity = singular(entity);
-    pair(How::Entity, &mut left, &mut open, &mut fields, |side| match spelling(&side.name) {
+    pair(How::Entity, &mut left, &mut open, &mut fields, |column| match spelling(&column.own_name) {
         name if name == "id" => format!("{entity}id"),
         name => name,
     });
     derive(source, target, &mut open, &mut fields, warehouse)?;
     derive(target, source, &mut left, &mut fields, warehouse)?;
+    dig(source, &mut left, &mut open, true, &mut fields, warehouse)?;
+    dig(target, &mut open, &mut left, false, &mut fields, warehouse)?;
+    moments(source, target, &mut fields, warehouse)?;
     let position = |field: &Field| {
         let name = |side: &Side<'_>, place: &Place| {
             let column = place.column()?;
@@ -210,10 +217,75 @@ fn pair(
             Some(side.remove(at))
         };
         if let (Some(source), Some(target)) = (taken(left), taken(open)) {
-            let name = target.name.clone();
+            let name = if target.is_inside { &source.name } else { &target.name }.clone();
             fields.push(field(name, Place::Column(source), Place::Column(target), how));
         }
     }
+}
+
+/// Pairs what is left of one side with what is inside the maps that are left of the other.
+fn dig(
+    side: &Side<'_>,
+    own: &mut Vec<Column>,
+    others: &mut Vec<Column>,
+    is_source: bool,
+    fields: &mut Vec<Field>,
+    warehouse: &Warehouse,
+) -> Result<()> {
+    let is_map = |column: &&Column| column.tags().is_some_and(|tags| tags == ["M"]) && !column.is_inside;
+    let maps: Vec<Column> = own.iter().filter(is_map).cloned().collect();
+    let mut inside = Vec::new();
+    for map in maps.iter().filter(|_| !others.is_empty()) {
+        inside.extend(side.sample.inside(warehouse, side.filter(), map)?);
+    }
+    let (all, before) = (inside.clone(), fields.len());
+    for (how, measure) in [(How::Name, str::to_owned as fn(&str) -> String), (How::Spelling, spelling)] {
+        let name = |column: &Column| measure(&column.own_name);
+        match is_source {
+            true => pair(how, &mut inside, others, fields, name),
+            false => pair(how, others, &mut inside, fields, name),
+        }
+    }
+    // A map of which some is mapped is not left out as a whole.
+    let place = |field: &Field| if is_source { field.source.sql() } else { field.target.sql() };
+    let mapped: Vec<String> = fields[before..].iter().map(place).collect();
+    for map in maps {
+        let of_map =
+            |column: &&Column| column.sql == format!("{}.{}", map.sql, super::sql_name(&column.own_name));
+        let (parts, rest): (Vec<&Column>, Vec<&Column>) =
+            all.iter().filter(of_map).partition(|column| mapped.contains(&column.sql));
+        if !parts.is_empty() {
+            own.retain(|column| column.name != map.name);
+            own.extend(rest.into_iter().cloned());
+        }
+    }
+    Ok(())
+}
+
+/// A timestamp with its offset, as ISO 8601 or as a database prints it.
+const MOMENT: &str = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)";
+
+/// Compares as instants what is text on both sides and in every row that was read a timestamp with its offset: the two may write
+/// one instant in two ways. Between two schemaless sides texts are what they are.
+fn moments(source: &Side<'_>, target: &Side<'_>, fields: &mut [Field], warehouse: &Warehouse) -> Result<()> {
+    let is_text = |place: &Place| place.column().is_some_and(Column::is_text);
+    let are_texts = |field: &Field| {
+        let both = is_text(&field.source) && is_text(&field.target);
+        both && !(source.is_schemaless() && target.is_schemaless())
+    };
+    let texts: Vec<usize> = (0..fields.len()).filter(|i| are_texts(&fields[*i])).collect();
+    let values =
+        |pick: fn(&Field) -> &Place| texts.iter().map(|i| pick(&fields[*i]).value()).collect::<Vec<_>>();
+    let (ours, theirs) = (values(|field| &field.source), values(|field| &field.target));
+    let of_source = source.sample.all_match(warehouse, source.filter(), &ours, MOMENT)?;
+    let of_target = target.sample.all_match(warehouse, target.filter(), &theirs, MOMENT)?;
+    for ((i, a), b) in texts.into_iter().zip(of_source).zip(of_target) {
+        if a && b {
+            fields[i].ty = Some(Type::Timestamp);
+            fields[i].remark = Some("every value read is a timestamp with its offset".to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// Finds for the columns that are left of one side what of the other's key they are, where that is one kind of items of a table
@@ -256,7 +328,7 @@ fn best_rest(
     is_key: bool,
     warehouse: &Warehouse,
 ) -> Result<Option<(usize, How)>> {
-    let theirs = other.sample.texts_sql(other.filter(), &column.value());
+    let theirs = other.sample.texts_sql(other.filter(), &column.value);
     let mut best: Option<(usize, u64, u64)> = None;
     for (at, (_, rest)) in rests.iter().enumerate().filter(|_| items.rows > 0 && other.rows > 0) {
         let ours = items.sample.texts_sql(items.filter(), rest);

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
+use super::sql_name;
 use crate::cli::progress::Bar;
 use crate::cli::{Global, Interrupts};
 use crate::error::{Context, Result};
 use crate::event::Progress;
 use crate::ledger::Ledger;
 use crate::query::{identifier, literal, render};
+use crate::reconcile::access::pointer;
 use crate::reconcile::resolve::StoreType;
 use crate::reconcile::side::{Staged, document_sql};
 use crate::spec::Dataset;
@@ -52,38 +54,40 @@ pub(super) struct Sample {
     table: String,
 }
 
-/// A column or an attribute.
+/// A column, an attribute, or one inside a map.
 #[derive(Clone, Debug)]
 pub(super) struct Column {
-    /// As the store spells it.
+    /// As the store spells it, with the map's name where it is inside one.
     pub(super) name: String,
-    /// As SQL must spell it.
-    pub(super) sql_name: String,
+    /// The same without the map.
+    pub(super) own_name: String,
+    /// As the spec's SQL spells it.
+    pub(super) sql: String,
+    /// The engine's SQL of its values in the sample.
+    pub(super) value: String,
+    /// The engine's SQL of a document's types.
+    tag: String,
     /// Its type.
     pub(super) store: StoreType,
+    /// Whether it is inside a map.
+    pub(super) is_inside: bool,
     /// Rows that have it, NULLs included.
     pub(super) present: u64,
-    /// Rows in which it has a value.
-    pub(super) values: u64,
     /// Different values.
     pub(super) distinct: u64,
-    /// Its place among the sample's columns.
-    pub(super) index: usize,
+    /// Rows in which it has a value.
+    pub(super) values: u64,
 }
 
 impl Column {
-    fn uncounted((index, (name, sql_name, store)): (usize, (&String, &String, StoreType))) -> Self {
-        let (name, sql_name) = (name.clone(), sql_name.clone());
-        Self { name, sql_name, store, present: 0, values: 0, distinct: 0, index }
-    }
-
-    /// The engine's name of its values.
-    pub(super) fn value(&self) -> String {
-        format!("v{}", self.index)
+    fn uncounted((i, (name, spelt, store)): (usize, (&String, &String, StoreType))) -> Self {
+        let (value, tag) = (format!("v{i}"), format!("t{i}"));
+        let (name, own_name, sql) = (name.clone(), name.clone(), sql_name(spelt));
+        Self { name, own_name, sql, value, tag, store, is_inside: false, present: 0, distinct: 0, values: 0 }
     }
 
     /// The types of an attribute, `NULL` left out.
-    fn tags(&self) -> Option<&[String]> {
+    pub(super) fn tags(&self) -> Option<&[String]> {
         match &self.store {
             StoreType::Document { tags, .. } => Some(tags),
             _ => None,
@@ -215,10 +219,10 @@ impl Sample {
     fn count(&self, warehouse: &Warehouse, columns: &[Column], filter: &str) -> Result<(u64, Vec<Column>)> {
         let mut counts = vec!["count(*)".to_owned()];
         for column in columns {
-            let (i, tags) = (column.index, column.tags());
-            let present = tags.map_or_else(|| "1".to_owned(), |_| format!("t{i}"));
-            counts.push(format!("count({present}), count(v{i}), count(distinct v{i})"));
-            let of_tag = |tag: &String| format!("count(*) filter (t{i} = {})", literal(tag));
+            let (value, tag, tags) = (&column.value, &column.tag, column.tags());
+            let present = tags.map_or("1", |_| tag);
+            counts.push(format!("count({present}), count({value}), count(distinct {value})"));
+            let of_tag = |name: &String| format!("count(*) filter ({tag} = {})", literal(name));
             counts.extend(tags.unwrap_or_default().iter().map(of_tag));
         }
         let sql = format!("select {} from {} where {filter}", counts.join(", "), self.table);
@@ -266,6 +270,79 @@ impl Sample {
     /// The engine's query of the different texts of an expression over rows.
     pub(super) fn texts_sql(&self, filter: &str, value: &str) -> String {
         format!("select distinct cast({value} as varchar) as text from {} where {filter}", self.table)
+    }
+
+    /// Which of these have in every row that has a value one of this shape, a regular expression.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub(super) fn all_match(
+        &self,
+        warehouse: &Warehouse,
+        filter: &str,
+        values: &[String],
+        shape: &str,
+    ) -> Result<Vec<bool>> {
+        if values.is_empty() || self.rows == 0 {
+            return Ok(vec![false; values.len()]);
+        }
+        let shape = literal(shape);
+        let matching = |value: &String| {
+            format!(
+                "cast(coalesce(bool_and(regexp_full_match(cast({value} as varchar), {shape})), false) as integer)"
+            )
+        };
+        let matching: Vec<String> = values.iter().map(matching).collect();
+        let sql = format!("select {} from {} where {filter}", matching.join(", "), self.table);
+        let row = warehouse.integers(&sql)?.pop().unwrap_or_default();
+        Ok(row.into_iter().map(|cell| cell == Some(1)).collect())
+    }
+
+    /// The attributes inside a map, one level deep, as columns that are counted but for their different values.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub(super) fn inside(&self, warehouse: &Warehouse, filter: &str, map: &Column) -> Result<Vec<Column>> {
+        let StoreType::Document { dynamodb, .. } = map.store else { return Ok(Vec::new()) };
+        let pieces = [("value", map.value.as_str()), ("table", &self.table), ("filter", filter)];
+        let rows = warehouse.texts(&render(include_str!("../../../queries/init/inside.sql"), &pieces))?;
+        let mut found: Vec<Column> = Vec::new();
+        for row in rows {
+            let [Some(name), Some(tag), Some(items)] = &row[..] else { continue };
+            if found.last().is_none_or(|column| column.own_name != *name) {
+                found.push(Column {
+                    name: format!("{}.{name}", map.name),
+                    own_name: name.clone(),
+                    sql: format!("{}.{}", map.sql, sql_name(name)),
+                    value: String::new(),
+                    tag: String::new(),
+                    store: StoreType::Document { dynamodb, tags: Vec::new() },
+                    is_inside: true,
+                    present: 0,
+                    distinct: 0,
+                    values: 0,
+                });
+            }
+            let column = found.last_mut().expect("just pushed");
+            let items = items.parse().unwrap_or(0);
+            column.present += items;
+            if let (StoreType::Document { tags, .. }, true) = (&mut column.store, tag != "NULL") {
+                tags.push(tag.clone());
+                column.values += items;
+            }
+        }
+        for column in &mut found {
+            let of_tag = |tag: &String| {
+                let place = pointer(std::slice::from_ref(&column.own_name), Some(tag));
+                format!("json_extract_string({}, {})", map.value, literal(&place))
+            };
+            let values: Vec<String> = column.tags().unwrap_or_default().iter().map(of_tag).collect();
+            column.value = format!(
+                "coalesce({}, null)",
+                if values.is_empty() { "null".to_owned() } else { values.join(", ") }
+            );
+        }
+        Ok(found)
     }
 
     /// How many rows there are for each pair of texts.

@@ -4,7 +4,6 @@
 //! one partition holds several kinds. A word without any `#` (`sk = PROFILE`) is a kind of its own.
 
 use super::sample::{Column, Sample};
-use super::sql_name;
 use crate::error::Result;
 use crate::query::literal;
 use crate::warehouse::Warehouse;
@@ -45,8 +44,8 @@ impl Group {
     fn within(mut self, sk: &Column, word: &str, is_one_of_several: bool) -> Self {
         if is_one_of_several {
             let is = |name: &str| format!(" and split_part({name}, '#', 1) = {}", literal(word));
-            self.condition.push_str(&is(&sql_name(&sk.sql_name)));
-            self.filter.push_str(&is(&sk.value()));
+            self.condition.push_str(&is(&sk.sql));
+            self.filter.push_str(&is(&sk.value));
             self.words.push(word.to_owned());
         }
         self.rests.push(after(sk, word));
@@ -55,7 +54,7 @@ impl Group {
 
     /// The same, with its sort key as it is.
     fn beside(mut self, sk: &Column) -> Self {
-        self.rests.push((sql_name(&sk.sql_name), sk.value()));
+        self.rests.push((sk.sql.clone(), sk.value.clone()));
         self
     }
 
@@ -80,9 +79,9 @@ pub(super) fn split(sample: &Sample, warehouse: &Warehouse) -> Result<Option<Spl
     }
     let Some(pk) = key_column(sample, 0, &PARTITION_KEYS) else { return Ok(None) };
     let sk = key_column(sample, 1, &SORT_KEYS);
-    let first = format!("case when contains({0}, '#') then split_part({0}, '#', 1) end", pk.value());
+    let first = format!("case when contains({0}, '#') then split_part({0}, '#', 1) end", pk.value);
     let second =
-        sk.map_or_else(|| "null::varchar".to_owned(), |sk| format!("split_part({}, '#', 1)", sk.value()));
+        sk.map_or_else(|| "null::varchar".to_owned(), |sk| format!("split_part({}, '#', 1)", sk.value));
     let by_pk = sample.groups(warehouse, &first, "null::varchar", KINDS_MAX + 1)?;
     let is_kind = |word: &Option<String>| word.as_deref().is_some_and(is_word);
     if by_pk.len() > KINDS_MAX || !by_pk.iter().any(|(word, ..)| is_kind(word)) {
@@ -143,8 +142,8 @@ fn group(pk: &Column, word: &str, items: u64) -> Group {
     let begins = |name: &str| format!("starts_with({name}, {})", literal(&format!("{word}#")));
     Group {
         words: vec![word.to_owned()],
-        condition: begins(&sql_name(&pk.sql_name)),
-        filter: begins(&pk.value()),
+        condition: begins(&pk.sql),
+        filter: begins(&pk.value),
         rests: vec![after(pk, word)],
         items,
     }
@@ -153,5 +152,5 @@ fn group(pk: &Column, word: &str, items: u64) -> Group {
 /// What follows a word and its `#`.
 fn after(column: &Column, word: &str) -> (String, String) {
     let rest = |name: &str| format!("substr({name}, {})", word.chars().count() + 2);
-    (rest(&sql_name(&column.sql_name)), rest(&column.value()))
+    (rest(&column.sql), rest(&column.value))
 }

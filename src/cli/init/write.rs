@@ -119,12 +119,13 @@ fn entity_table(entity: &Entity, found: &Found<'_>) -> String {
 /// A field and, behind it, what is known of it.
 fn field_line(field: &Field, entity: &Entity, [source, target]: [&Described<'_>; 2]) -> String {
     let mut options = Vec::new();
-    let is_own_name = field.source.column().is_some_and(|column| column.name == field.name);
+    let is_own_name =
+        field.source.column().is_some_and(|column| column.name == field.name && !column.is_inside);
     if !is_own_name {
         options.push(format!("from = {}", toml_text(&field.source.sql())));
     }
-    if let Place::Rest { spec, .. } = &field.target {
-        options.push(format!("to = {}", toml_text(spec)));
+    if field.target.column().is_none_or(|column| column.is_inside) {
+        options.push(format!("to = {}", toml_text(&field.target.sql())));
     }
     if let Some(ty) = field.ty {
         options.push(format!("type = {}", toml_text(&ty.to_string())));
@@ -133,7 +134,7 @@ fn field_line(field: &Field, entity: &Entity, [source, target]: [&Described<'_>;
         // The field's own name, whatever characters it has.
         [] if is_plain(&field.name) => toml_text(&field.name),
         [] => "{}".to_owned(),
-        [_] if !is_own_name && field.ty.is_none() => toml_text(&field.source.sql()),
+        [from] if from.starts_with("from = ") => toml_text(&field.source.sql()),
         options => format!("{{ {} }}", options.join(", ")),
     };
     let of = |place: &Place, dataset: &Described<'_>, rows| match place {
