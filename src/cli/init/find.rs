@@ -258,7 +258,7 @@ impl<'a> Finder<'a, '_> {
                 let near = names(&group);
                 let is =
                     |table: &&String| near.iter().flatten().any(|name| *name == singular(&own_name(table)));
-                match left.iter().position(|table| is(table)) {
+                match left.iter().position(is) {
                     Some(table) => found.push((group, left.remove(table))),
                     None => of_none.push(group),
                 }

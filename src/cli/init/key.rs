@@ -117,9 +117,7 @@ pub(super) fn guess(
     let has_rows = source.rows + target.rows > 0;
     all.retain(|candidate| candidate.is_likely() && (has_rows || candidate.rank <= 4));
     // Sorting keeps the order of the fields among equals.
-    all.sort_by_key(|candidate| {
-        (candidate.rank + u8::from(!candidate.is_sure()) * candidate.doubt(), candidate.fields.len())
-    });
+    all.sort_by_key(Candidate::weight);
     Ok(all.into_iter().next().map(|best| KeyGuess {
         fields: best.fields.iter().map(|i| fields[*i].name.clone()).collect(),
         is_sure: best.is_sure() && best.evidence.iter().any(|e| e.rows > 0 || e.declared.is_some()),
@@ -140,12 +138,15 @@ impl Candidate {
         self.is_declared() || self.evidence.iter().all(Evidence::is_nearly_unique)
     }
 
-    /// How much less a candidate is that not all rows speak for: a name alone weighs something, a chance nothing.
-    fn doubt(&self) -> u8 {
-        match (self.is_declared(), self.rank) {
-            (true, _) => 2,
-            (false, 0) => 3,
-            _ => 20,
+    /// The smaller, the better: what a store declares first. Where not all rows speak for it, a name alone still weighs
+    /// something, a chance nothing.
+    fn weight(&self) -> u8 {
+        match (self.is_declared(), self.is_sure(), self.rank) {
+            (true, true, _) => 0,
+            (true, false, _) => 2,
+            (false, true, rank) => rank + 1,
+            (false, false, 0) => 4,
+            (false, false, rank) => rank + 20,
         }
     }
 }

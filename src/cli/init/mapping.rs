@@ -206,7 +206,7 @@ fn pair(
     fields: &mut Vec<Field>,
     name: impl Fn(&Column) -> String,
 ) {
-    let names = |side: &[Column]| side.iter().map(|column| name(column)).collect::<Vec<_>>();
+    let names = |side: &[Column]| side.iter().map(&name).collect::<Vec<_>>();
     let (of_left, of_open) = (names(left), names(open));
     let alone = |all: &[String], name: &String| all.iter().filter(|other| *other == name).count() == 1;
     let shared: Vec<&String> =

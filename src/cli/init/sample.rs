@@ -54,6 +54,16 @@ pub(super) struct Sample {
     table: String,
 }
 
+/// What the keys of some items begin with.
+pub(super) struct Beginning {
+    /// The partition key's beginning, where it has one.
+    pub(super) first: Option<String>,
+    /// The sort key's.
+    pub(super) second: Option<String>,
+    /// How many items there are.
+    pub(super) items: u64,
+}
+
 /// A column, an attribute, or one inside a map.
 #[derive(Clone, Debug)]
 pub(super) struct Column {
@@ -345,7 +355,7 @@ impl Sample {
         Ok(found)
     }
 
-    /// How many rows there are for each pair of texts.
+    /// How many items there are of each pair of beginnings.
     ///
     /// # Errors
     /// What the engine says.
@@ -355,7 +365,7 @@ impl Sample {
         first: &str,
         second: &str,
         most: usize,
-    ) -> Result<Vec<(Option<String>, Option<String>, u64)>> {
+    ) -> Result<Vec<Beginning>> {
         let pieces =
             [("first", first), ("second", second), ("table", &self.table), ("most", &most.to_string())];
         let sql = render(include_str!("../../../queries/init/prefixes.sql"), &pieces);
@@ -363,7 +373,8 @@ impl Sample {
         let read = |row: Vec<Option<String>>| {
             let mut cells = row.into_iter();
             let mut next = || cells.next().flatten();
-            (next(), next(), next().and_then(|n| n.parse().ok()).unwrap_or(0))
+            let (first, second) = (next(), next());
+            Beginning { first, second, items: next().and_then(|n| n.parse().ok()).unwrap_or(0) }
         };
         Ok(rows.into_iter().map(read).collect())
     }

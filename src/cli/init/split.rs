@@ -3,7 +3,7 @@
 //! `pk = USER#123`, `sk = ORDER#9`: a kind is what stands before the first `#` of the partition key, and of the sort key where
 //! one partition holds several kinds. A word without any `#` (`sk = PROFILE`) is a kind of its own.
 
-use super::sample::{Column, Sample};
+use super::sample::{Beginning, Column, Sample};
 use crate::error::Result;
 use crate::query::literal;
 use crate::warehouse::Warehouse;
@@ -84,21 +84,21 @@ pub(super) fn split(sample: &Sample, warehouse: &Warehouse) -> Result<Option<Spl
         sk.map_or_else(|| "null::varchar".to_owned(), |sk| format!("split_part({}, '#', 1)", sk.value));
     let by_pk = sample.groups(warehouse, &first, "null::varchar", KINDS_MAX + 1)?;
     let is_kind = |word: &Option<String>| word.as_deref().is_some_and(is_word);
-    if by_pk.len() > KINDS_MAX || !by_pk.iter().any(|(word, ..)| is_kind(word)) {
+    if by_pk.len() > KINDS_MAX || !by_pk.iter().any(|of| is_kind(&of.first)) {
         return Ok(None);
     }
     let most = KINDS_MAX * KINDS_MAX;
     let by_both = sample.groups(warehouse, &first, &second, most)?;
     let (mut groups, mut others) = (Vec::new(), 0);
-    for (word, _, items) in by_pk {
-        let Some(word) = word.filter(|word| is_word(word)) else {
+    for Beginning { first, items, .. } in by_pk {
+        let Some(word) = first.filter(|word| is_word(word)) else {
             others += items;
             continue;
         };
         let below: Vec<(&str, u64)> = by_both
             .iter()
-            .filter(|(of, ..)| of.as_deref() == Some(word.as_str()))
-            .map(|(_, second, items)| (second.as_deref().unwrap_or_default(), *items))
+            .filter(|of| of.first.as_deref() == Some(word.as_str()))
+            .map(|of| (of.second.as_deref().unwrap_or_default(), of.items))
             .collect();
         // Values separate nothing.
         let are_words = below.len() <= KINDS_MAX && below.iter().all(|(word, _)| is_word(word));
