@@ -2,6 +2,7 @@
 //! that were read; with the evidence, and whether that is enough.
 
 use super::mapping::{Field, Mapping, Side, singular, spelling};
+use super::split::key_names;
 use crate::error::Result;
 use crate::reconcile::report::terminal::thousands;
 use crate::reconcile::resolve::StoreType;
@@ -92,8 +93,8 @@ pub(super) fn guess(
 ) -> Result<Option<KeyGuess>> {
     let fields = &mapping.fields;
     let ranks: Vec<Option<u8>> = fields.iter().map(|field| name_rank(entity, field)).collect();
-    let mut sets: Vec<(Vec<usize>, u8)> =
-        declared(fields, source, target).into_iter().map(|set| (set, 0)).collect();
+    let by_store = declared(fields, source, target).into_iter().chain(customary(fields, source, target));
+    let mut sets: Vec<(Vec<usize>, u8)> = by_store.map(|set| (set, 0)).collect();
     sets.extend(ranks.iter().enumerate().filter_map(|(i, rank)| Some((vec![i], rank.as_ref()? * 4))));
     let likely = |together: usize| -> Vec<(Vec<usize>, u8)> {
         let mut good: Vec<usize> =
@@ -172,6 +173,15 @@ fn declared(fields: &[Field], source: &Side<'_>, target: &Side<'_>) -> Vec<Vec<u
         }
     }
     sets
+}
+
+/// The key of a DynamoDB table, which an export does not tell, by the names that it usually has.
+fn customary(fields: &[Field], source: &Side<'_>, target: &Side<'_>) -> Option<Vec<usize>> {
+    [(target, 1), (source, 0)].into_iter().find_map(|(side, n)| {
+        let names = if side.sample.key.is_empty() { key_names(side.sample) } else { Vec::new() };
+        let found = names.iter().map(|name| fields.iter().position(|f| column_of(f, n) == Some(name)));
+        found.collect::<Option<Vec<usize>>>().filter(|set| !set.is_empty() && comparable(fields, set))
+    })
 }
 
 fn comparable(fields: &[Field], set: &[usize]) -> bool {

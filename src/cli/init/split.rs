@@ -69,16 +69,27 @@ impl Group {
     }
 }
 
+/// The attributes of the key of a DynamoDB table, as far as its store or their names tell; none of another dataset.
+pub(super) fn key_names(sample: &Sample) -> Vec<String> {
+    let Some(pk) = partition_key(sample) else { return Vec::new() };
+    [Some(pk), sort_key(sample)].into_iter().flatten().map(|column| column.name.clone()).collect()
+}
+
+fn partition_key(sample: &Sample) -> Option<&Column> {
+    if sample.dataset.kind.is_dynamodb() { key_column(sample, 0, &PARTITION_KEYS) } else { None }
+}
+
+fn sort_key(sample: &Sample) -> Option<&Column> {
+    key_column(sample, 1, &SORT_KEYS)
+}
+
 /// Finds the kinds of items; `None` where the keys tell none.
 ///
 /// # Errors
 /// What the engine says.
 pub(super) fn split(sample: &Sample, warehouse: &Warehouse) -> Result<Option<Split>> {
-    if !sample.dataset.kind.is_dynamodb() || sample.rows == 0 {
-        return Ok(None);
-    }
-    let Some(pk) = key_column(sample, 0, &PARTITION_KEYS) else { return Ok(None) };
-    let sk = key_column(sample, 1, &SORT_KEYS);
+    let Some(pk) = partition_key(sample).filter(|_| sample.rows > 0) else { return Ok(None) };
+    let sk = sort_key(sample);
     let first = format!("case when contains({0}, '#') then split_part({0}, '#', 1) end", pk.value);
     let second =
         sk.map_or_else(|| "null::varchar".to_owned(), |sk| format!("split_part({}, '#', 1)", sk.value));
@@ -113,7 +124,7 @@ pub(super) fn split(sample: &Sample, warehouse: &Warehouse) -> Result<Option<Spl
         }
     }
     groups.sort_by(|a, b| b.items.cmp(&a.items).then_with(|| a.words.cmp(&b.words)));
-    let key = [Some(pk), sk].into_iter().flatten().map(|column| column.name.clone()).collect();
+    let key = key_names(sample);
     Ok(Some(Split { groups, others, key }))
 }
 
