@@ -223,17 +223,18 @@ fn no_more_rows_are_read_than_it_says() {
     let project = Project::new();
     let rows = |last: &str| {
         let mut text = "id,n\n".to_owned();
-        (0..150_000).for_each(|n| text.push_str(&format!("{n},{}\n", n % 7)));
+        (0..400_000).for_each(|n| text.push_str(&format!("{n},{}\n", n % 7)));
         text + last
     };
-    // A repetition behind the rows that are read.
-    project.write("a.csv", rows("5,5\n"));
+    // Behind the rows that are read: a repetition, and a row that does not parse.
+    project.write("a.csv", rows("5,5\n6,6,6\n"));
     project.write("b.csv", rows(""));
     let ran = project.recon(&["init", "a.csv", "b.csv", "--format", "json"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let said: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(said["datasets"]["source"]["rows_read"], 100_000);
     assert_eq!(said["datasets"]["source"]["all_rows"], false);
+    assert_eq!(said["datasets"]["source"]["failures"], 0);
     assert_eq!(said["entities"]["b"]["key"]["fields"][0], "id");
     let why = said["entities"]["b"]["key"]["why"].as_str().unwrap();
     assert!(why.contains("in the source unique and not null in the first 100"), "{why}");
