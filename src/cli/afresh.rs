@@ -123,7 +123,7 @@ impl<'a> Afresh<'a> {
     fn stage(&self, staged: &Staged, keys: Keys, home: &Path, warehouse: &Warehouse) -> Result<Staged> {
         let dataset = &staged.dataset;
         let ledger = Ledger::open(home, "recheck")?;
-        let options = Options { threads: self.bench.threads, copy: false, errors_max: None };
+        let options = Options { threads: self.bench.threads, copy: false, errors_max: None, rows_max: None };
         let known = columns(staged);
         let run = ledger.begin_run("recheck", &self.bench.spec.digest)?;
         let can = stage_keys(dataset, &keys, &known, &ledger, &run, &options, self.progress)?;

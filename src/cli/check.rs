@@ -1,9 +1,12 @@
 //! `recon check`: what the spec says, and what would be read.
 
+mod beside;
+
 use std::sync::Arc;
 
 use serde_json::json;
 
+use self::beside::{Beside, Known, of_columns, of_plan};
 use super::{Format, Global, print};
 use crate::error::Result;
 use crate::ledger::Ledger;
@@ -11,8 +14,8 @@ use crate::reconcile::plan::{EntityPlan, FieldPlan, Status};
 use crate::reconcile::report::terminal::{plain, thousands};
 use crate::reconcile::resolve::StoreType;
 use crate::reconcile::side::Staged;
-use crate::spec::{Dataset, Spec};
-use crate::stage::table::TableFacts;
+use crate::spec::{Dataset, Entity, Spec};
+use crate::stage::table::{TableColumn, TableFacts};
 use crate::stage::{self, document::Names};
 use crate::warehouse::Warehouse;
 
@@ -23,15 +26,17 @@ struct Seen<'a> {
     bytes: u64,
     warnings: Vec<String>,
     /// Those that are staged, else those that the store declares.
-    columns: Option<Vec<(String, String)>>,
+    columns: Option<Vec<Known>>,
     /// What a live store says of the table.
     facts: Option<TableFacts>,
 }
 
-/// What the spec means for an entity whose sides are staged.
+/// What the spec means for an entity.
 struct Meant {
     entity: String,
-    remarks: Vec<String>,
+    fields: Vec<Beside>,
+    /// What there is to say of it; `None` before its sides are staged.
+    remarks: Option<Vec<String>>,
 }
 
 pub(super) fn run(global: &Global) -> Result<u8> {
@@ -53,14 +58,19 @@ pub(super) fn run(global: &Global) -> Result<u8> {
             is_current &= stage::run::is_current(dataset, &units, ledger)?;
         }
         let declared = |facts: &TableFacts| {
-            let columns = facts.columns.iter();
-            columns.map(|c| (c.name.clone(), StoreType::from(&c.ty).describe())).collect()
+            let known = |c: &TableColumn| Known {
+                name: c.name.clone(),
+                sql_name: c.name.clone(),
+                store: StoreType::from(&c.ty),
+            };
+            facts.columns.iter().map(known).collect()
         };
-        let columns = staged.as_ref().map(columns).or(facts.as_ref().map(declared));
+        let columns =
+            staged.as_ref().map(columns).or(facts.as_ref().filter(|f| !f.columns.is_empty()).map(declared));
         seen.push(Seen { dataset, units: units.len(), bytes, warnings, columns, facts });
         all_staged.extend(staged);
     }
-    let meant = bind(global, &spec, &warehouse, &all_staged)?;
+    let meant = bind(global, &spec, &warehouse, &all_staged, &seen)?;
     match global.format {
         Format::Json => print(&as_json(global, &spec, &seen, &meant)),
         Format::Text => print(&as_text(global, &spec, &seen, &meant, is_current)),
@@ -71,12 +81,25 @@ fn used(global: &Global, spec: &Spec, dataset: &Dataset) -> bool {
     global.entities(spec).iter().any(|e| e.source == dataset.name || e.target == dataset.name)
 }
 
-/// Binds the SQL of the entities to the columns of their sides, where both are staged.
-fn bind(global: &Global, spec: &Spec, warehouse: &Warehouse, staged: &[Staged]) -> Result<Vec<Meant>> {
+/// Binds the SQL of the entities to the columns of their sides, where both are staged; before, only plain columns are known.
+fn bind(
+    global: &Global,
+    spec: &Spec,
+    warehouse: &Warehouse,
+    staged: &[Staged],
+    seen: &[Seen<'_>],
+) -> Result<Vec<Meant>> {
     let side = |name: &str| staged.iter().find(|s| s.dataset.name == name);
+    let columns =
+        |name: &str| seen.iter().find(|s| s.dataset.name == name).and_then(|s| s.columns.as_deref());
     let mut all = Vec::new();
     for entity in global.entities(spec) {
-        let (Some(source), Some(target)) = (side(&entity.source), side(&entity.target)) else { continue };
+        let name = entity.name.clone();
+        let (Some(source), Some(target)) = (side(&entity.source), side(&entity.target)) else {
+            let fields = of_columns(entity, columns(&entity.source), columns(&entity.target));
+            all.push(Meant { entity: name, fields, remarks: None });
+            continue;
+        };
         let plan = EntityPlan::new(spec, warehouse, entity, source, target, &[])?;
         plan.check_predicates(spec, warehouse)?;
         let of_field = |field: &FieldPlan| match &field.status {
@@ -84,76 +107,86 @@ fn bind(global: &Global, spec: &Spec, warehouse: &Warehouse, staged: &[Staged]) 
             _ => None,
         };
         let remarks = plan.fields.iter().filter_map(of_field).chain(plan.remarks.iter().cloned()).collect();
-        all.push(Meant { entity: entity.name.clone(), remarks });
+        all.push(Meant { entity: name, fields: of_plan(entity, &plan), remarks: Some(remarks) });
     }
     Ok(all)
 }
 
 /// The columns as SQL spells them, with their types.
-fn columns(staged: &Staged) -> Vec<(String, String)> {
-    staged.columns.iter().map(|c| (c.sql_name.clone(), c.store.describe())).collect()
+fn columns(staged: &Staged) -> Vec<Known> {
+    let known = staged.columns.iter().map(|c| Known {
+        name: c.name.clone(),
+        sql_name: c.sql_name.clone(),
+        store: c.store.clone(),
+    });
+    known.collect()
 }
 
 fn as_text(global: &Global, spec: &Spec, seen: &[Seen<'_>], meant: &[Meant], is_current: bool) -> String {
     let mut out = format!("{} is a good spec\n", spec.path.display());
-    for s in seen {
-        let (kind, uri) = (s.dataset.kind.word(), s.dataset.kind.place());
-        let unit = if s.dataset.kind.is_live() { "range" } else { "file" };
-        let units = if s.units == 1 { format!("1 {unit}") } else { format!("{} {unit}s", s.units) };
-        let bytes = thousands(s.bytes);
-        let about = if s.dataset.kind.is_live() { "about " } else { "" };
-        let name = &s.dataset.name;
-        out.push_str(&format!("\ndataset {name}  ({kind}, {uri}): {units}, {about}{bytes} bytes\n"));
-        if let Some(facts) = &s.facts {
-            let rows =
-                facts.rows.map_or("an unknown number of".to_owned(), |n| format!("about {}", thousands(n)));
-            let key = if facts.key.is_empty() { "none".to_owned() } else { plain(&facts.key.join(", ")) };
-            out.push_str(&format!("  {rows} rows, primary key: {key}\n"));
-        }
-        for warning in &s.warnings {
-            out.push_str(&format!("  warning: {}\n", plain(warning)));
-        }
-        match &s.columns {
-            None => out.push_str("  columns are known once it is staged\n"),
-            Some(columns) => {
-                for (name, ty) in columns {
-                    out.push_str(&format!("  {}  {ty}\n", plain(name)));
-                }
-            }
-        }
-    }
+    seen.iter().for_each(|s| out.push_str(&dataset_text(s)));
     for e in global.entities(spec) {
-        let key = if e.key.is_empty() { "whole rows".to_owned() } else { e.key.join(", ") };
-        let key = plain(&key);
-        out.push_str(&format!("\nentity {}  {} → {}, key: {key}\n", e.name, e.source, e.target));
-        if let Some(filter) = &e.source_filter {
-            out.push_str(&format!("  where {}\n", filter.text));
-        }
-        if let Some(filter) = &e.target_filter {
-            out.push_str(&format!("  target_where {}\n", filter.text));
-        }
-        match &e.fields {
-            None => out.push_str("  every column with the same name on both sides\n"),
-            Some(fields) => {
-                for f in fields {
-                    let rule = crate::reconcile::rules::word(&f.rule);
-                    let ty = f.ty.map_or_else(String::new, |ty| format!(", {ty}"));
-                    out.push_str(&format!(
-                        "  {}  from {}, to {}{ty}, {rule}\n",
-                        plain(&f.name),
-                        f.from.text,
-                        f.to.text
-                    ));
-                }
-            }
-        }
-        for remark in meant.iter().filter(|m| m.entity == e.name).flat_map(|m| &m.remarks) {
-            out.push_str(&format!("  warning: {}\n", plain(remark)));
+        if let Some(meant) = meant.iter().find(|m| m.entity == e.name) {
+            out.push_str(&entity_text(e, meant));
         }
     }
     if !global.quiet {
         let next = if is_current { "diff" } else { "stage" };
         out.push_str(&format!("\nnext: {} {next}\n", global.command()));
+    }
+    out
+}
+
+fn dataset_text(s: &Seen<'_>) -> String {
+    let (kind, uri) = (s.dataset.kind.word(), s.dataset.kind.place());
+    let unit = if s.dataset.kind.is_live() { "range" } else { "file" };
+    let units = if s.units == 1 { format!("1 {unit}") } else { format!("{} {unit}s", s.units) };
+    let bytes = thousands(s.bytes);
+    let about = if s.dataset.kind.is_live() { "about " } else { "" };
+    let name = &s.dataset.name;
+    let mut out = format!("\ndataset {name}  ({kind}, {uri}): {units}, {about}{bytes} bytes\n");
+    if let Some(facts) = &s.facts {
+        let rows =
+            facts.rows.map_or("an unknown number of".to_owned(), |n| format!("about {}", thousands(n)));
+        let key = if facts.key.is_empty() { "none".to_owned() } else { plain(&facts.key.join(", ")) };
+        out.push_str(&format!("  {rows} rows, primary key: {key}\n"));
+    }
+    for warning in &s.warnings {
+        out.push_str(&format!("  warning: {}\n", plain(warning)));
+    }
+    match &s.columns {
+        None => out.push_str("  columns are known once it is staged\n"),
+        Some(columns) => {
+            for column in columns {
+                out.push_str(&format!(
+                    "  {}  {}\n",
+                    plain(&column.sql_name),
+                    plain(&column.store.describe())
+                ));
+            }
+        }
+    }
+    out
+}
+
+fn entity_text(e: &Entity, meant: &Meant) -> String {
+    let key = if e.key.is_empty() { "whole rows".to_owned() } else { e.key.join(", ") };
+    let key = plain(&key);
+    let mut out = format!("\nentity {}  {} → {}, key: {key}\n", e.name, e.source, e.target);
+    if let Some(filter) = &e.source_filter {
+        out.push_str(&format!("  where {}\n", filter.text));
+    }
+    if let Some(filter) = &e.target_filter {
+        out.push_str(&format!("  target_where {}\n", filter.text));
+    }
+    if e.fields.is_none() {
+        out.push_str("  every column with the same name on both sides\n");
+    }
+    if !meant.fields.is_empty() {
+        out.push_str(&format!("{}\n", beside::table(&meant.fields)));
+    }
+    for remark in meant.remarks.iter().flatten() {
+        out.push_str(&format!("  warning: {}\n", plain(remark)));
     }
     out
 }
@@ -164,7 +197,7 @@ fn as_json(global: &Global, spec: &Spec, seen: &[Seen<'_>], meant: &[Meant]) -> 
         .map(|s| {
             let (kind, uri) = (s.dataset.kind.word(), s.dataset.kind.place());
             let columns = s.columns.as_ref().map(|all| {
-                all.iter().map(|(name, ty)| json!({ "name": name, "type": ty })).collect::<Vec<_>>()
+                all.iter().map(|c| json!({ "name": c.sql_name, "type": c.store.describe() })).collect::<Vec<_>>()
             });
             let key = s.facts.as_ref().map(|facts| &facts.key);
             let rows = s.facts.as_ref().and_then(|facts| facts.rows);
@@ -178,8 +211,12 @@ fn as_json(global: &Global, spec: &Spec, seen: &[Seen<'_>], meant: &[Meant]) -> 
         .entities(spec)
         .iter()
         .map(|e| {
-            let remarks = meant.iter().find(|m| m.entity == e.name).map(|m| &m.remarks);
-            let facts = json!({ "source": e.source, "target": e.target, "key": e.key, "warnings": remarks });
+            let meant = meant.iter().find(|m| m.entity == e.name);
+            let fields: Vec<_> = meant.iter().flat_map(|m| &m.fields).map(Beside::json).collect();
+            let remarks = meant.and_then(|m| m.remarks.as_ref());
+            let facts = json!({
+                "source": e.source, "target": e.target, "key": e.key, "fields": fields, "warnings": remarks,
+            });
             (e.name.clone(), facts)
         })
         .collect();

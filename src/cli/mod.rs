@@ -4,6 +4,7 @@ mod afresh;
 mod check;
 mod demo;
 mod diff;
+mod init;
 mod out;
 mod progress;
 mod recheck;
@@ -35,14 +36,27 @@ const DEMO_HELP: &str = "\
 Exit codes: 0 everything that was planted was found, and nothing else; 2 the folder is not empty;\n\
 4 it did not work. Its own `recon diff` finds differences, and the demo says what that exits with.\n\
 Example: recon demo /tmp/recon-demo";
+/// What `recon init --help` ends with.
+const INIT_HELP: &str = "\
+SOURCE and TARGET are files (csv, jsonl, parquet), a folder, a glob, a SQLite file, a DynamoDB export's folder,\n\
+postgres://…, mysql://… or dynamodb:TABLE. Where the name does not tell the kind, put it in front: csv:data.dat\n\
+A URL with a password is not written: the spec gets ${RECON_SOURCE_URL} or ${RECON_TARGET_URL}, to be exported.\n\
+Your own variable stays as it is: recon init '${DATABASE_URL}' images.csv\n\
+Two databases without tables named: every pair of tables of the same name is an entity.\n\
+Exit codes: 0 written; 2 the spec is there already, or a location is unclear; 3 written, with something to fill in;\n\
+4 a location cannot be reached or read.\n\
+Examples:\n  \
+recon init export/ postgres://me@localhost/shop --target-table public.images\n  \
+recon init postgres://me@localhost/old mysql://me@localhost/new\n  \
+recon init dynamodb:app-data sqlite:app.db --region eu-central-1";
 /// What `recon show --help` ends with.
 const SHOW_HELP: &str = "\
 A key that begins with a letter after `-` goes behind `--`: recon show -- -key\n\
 A field that is NULL is named instead of given: recon show --null region 42\n\
 Example: recon show 42        a composite key, field by field: recon show eu 42";
 /// Commands of later versions, which are no misspelt ones of this.
-const COMMANDS_TO_COME: [&str; 10] =
-    ["init", "validate", "migrate", "replay", "rollback", "spot-check", "report", "start", "stop", "logs"];
+const COMMANDS_TO_COME: [&str; 9] =
+    ["validate", "migrate", "replay", "rollback", "spot-check", "report", "start", "stop", "logs"];
 
 /// Verifies data migrations: stages both sides on this machine and compares them, record by record and field by field.
 #[derive(Debug, Parser)]
@@ -51,7 +65,7 @@ const COMMANDS_TO_COME: [&str; 10] =
     version,
     max_term_width = 100,
     after_help = "Exit codes: 0 done and equal, 1 differences, 2 usage or spec wrong, 3 incomplete, 4 could not do it.\n\
-                  New here: recon demo        With a recon.toml of your own: recon check && recon stage && recon diff"
+                  New here: recon demo        Your own data: recon init SOURCE TARGET && recon check && recon stage && recon diff"
 )]
 struct Cli {
     #[command(flatten)]
@@ -105,7 +119,10 @@ enum Command {
     /// Make a small project with planted differences and run the whole way on it
     #[command(after_help = DEMO_HELP)]
     Demo(demo::DemoArgs),
-    /// Parse the spec and show what would be read; change nothing
+    /// Write a recon.toml from two locations: keys, types and a likely mapping, and how sure it is
+    #[command(after_help = INIT_HELP)]
+    Init(init::InitArgs),
+    /// Parse the spec, connect, and show both sides' columns and how they correspond; change nothing
     #[command(after_help = "Example: recon check --spec recon.toml")]
     Check,
     /// Stage one side or both; goes on where an earlier run stopped
@@ -191,6 +208,7 @@ fn run(cli: &Cli) -> Result<u8> {
     let global = &cli.global;
     match &cli.command {
         Command::Demo(args) => demo::run(global, args),
+        Command::Init(args) => init::run(global, args),
         Command::Check => check::run(global),
         Command::Stage(args) => stage::run(global, args),
         Command::Diff(args) => diff::run(global, args),

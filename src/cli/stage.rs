@@ -57,7 +57,8 @@ pub(super) fn execute(global: &Global, args: &StageArgs) -> Result<Ended<Done>> 
     let progress = Arc::new(Progress::default());
     in_run(&ledger, "stage", &spec.digest, &progress, |run_id| {
         let datasets = wanted(global, &spec, args.side);
-        let options = Options { threads: global.threads(), copy: args.copy, errors_max: args.max_errors };
+        let errors_max = args.max_errors;
+        let options = Options { threads: global.threads(), copy: args.copy, errors_max, rows_max: None };
         let bar = Bar::start(global, "staging", &progress);
         let staged = stage(&datasets, &ledger, run_id, &options, &progress);
         drop(bar);

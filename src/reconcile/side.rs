@@ -275,10 +275,18 @@ impl Staged {
         warehouse.execute(&render(include_str!("../../queries/reconcile/dataset_view.sql"), &pieces))
     }
 
-    /// Copies of some rows (see `subset`), as a query like [`Staged::rows_sql`]'s.
+    /// Copies of some rows (see `subset`), as a query like [`Staged::rows_sql`]'s: with every column, also those that no part
+    /// of these rows has.
     pub fn copied_rows_sql(&self, files: &[PathBuf]) -> String {
         let files: Vec<String> = files.iter().map(|p| query::file(p)).collect();
-        render(include_str!("../../queries/reconcile/copied_rows.sql"), &[("files", &files.join(", "))])
+        let (files, parts) = (files.join(", "), self.parts_sql());
+        match self.is_schemaless() {
+            true => {
+                let pieces = [("files", files.as_str()), ("parts", &parts)];
+                render(include_str!("../../queries/reconcile/copied_documents.sql"), &pieces)
+            }
+            false => render(include_str!("../../queries/reconcile/copied_rows.sql"), &[("files", &files)]),
+        }
     }
 
     /// Whether the parts are ours, rather than a user's Parquet files.

@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::Spec;
 use super::check::check;
+use super::interpolate::{Fault, interpolate};
 use super::place::{Problem, SpecText};
 use super::raw::RawSpec;
 use super::unknown::unknown_keys;
@@ -22,7 +23,7 @@ use crate::error::{Error, Result};
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Spec> {
     let bytes = std::fs::read(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::usage(format!("there is no spec file {}", path.display()))
-            .help("name another with `--spec PATH`, or try `recon demo`, which makes a small project"),
+            .help("name another with `--spec PATH`, or let `recon init SOURCE TARGET` write one"),
         ErrorKind::IsADirectory => {
             Error::usage(format!("the spec must be a file, and {} is a folder", path.display()))
                 .help("name the file in it, as in `--spec FOLDER/recon.toml`")
@@ -57,6 +58,20 @@ pub fn parse(text: &str, path: &Path, env: &dyn Fn(&str) -> Option<String>) -> R
     let raw: RawSpec = toml::from_str(text).map_err(|error| place.error(vec![toml_problem(&error)]))?;
     let (datasets, entities) = check(&raw, place, document.get_ref(), env)?;
     Ok(Spec { path: path.to_owned(), digest, datasets, entities, text: text.to_owned() })
+}
+
+/// A text with every `${NAME}` replaced, as in the strings of a dataset.
+///
+/// # Errors
+/// A variable that is not set, a `${` that is no variable: of kind usage (exit 2). The text itself is not repeated.
+pub fn interpolated(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String> {
+    interpolate(text, env).map_err(|fault| match fault {
+        Fault::Unset(name) => Error::usage(format!("the environment variable `{name}` is not set")).help(
+            format!("set it (`export {name}=…`), or write `$${{{name}}}` where the text itself is meant"),
+        ),
+        Fault::NotAName(_) | Fault::Unclosed => Error::usage("a `${` that is no `${NAME}`")
+            .help("write `${NAME}`, or `$${` where the text `${` itself is meant"),
+    })
 }
 
 /// The zone that a dataset's `timezone` names: an IANA name or a fixed offset such as `+02:00`.

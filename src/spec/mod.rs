@@ -22,10 +22,11 @@ use std::path::PathBuf;
 use crate::error::Error;
 use crate::value::kind::Type;
 
-pub use load::{load, parse, time_zone};
+pub use load::{interpolated, load, parse, time_zone};
 pub use schema::json_schema;
 pub use store::{Identifier, TableName, Url, What};
 pub(crate) use suggest::closest;
+pub use words::KINDS;
 
 /// A checked spec.
 #[derive(Clone, Debug)]

@@ -26,6 +26,23 @@ impl Url {
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
     }
 
+    /// Whether it holds a password. A `${NAME}` in the place of one is none.
+    pub fn has_password(&self) -> bool {
+        let (head, query) = self.0.split_once('?').unwrap_or((self.0.as_str(), ""));
+        let authority = head.split_once("://").map_or(head, |(_, rest)| rest);
+        let is_literal = |secret: &str| {
+            let mut rest = secret;
+            while let Some((_, after)) = rest.strip_prefix("${").and_then(|r| r.split_once('}')) {
+                rest = after;
+            }
+            !rest.is_empty()
+        };
+        let of_user = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+        let in_query = query.split('&').filter(|pair| pair.to_ascii_lowercase().contains("pass"));
+        of_user.is_some_and(|(_, password)| is_literal(password))
+            || in_query.filter_map(|pair| pair.split_once('=')).any(|(_, value)| is_literal(value))
+    }
+
     /// The URL without its password, and without the parameters that may hold one.
     pub fn shown(&self) -> String {
         let (head, query) = self.0.split_once('?').map_or((self.0.as_str(), None), |(h, q)| (h, Some(q)));
@@ -177,6 +194,23 @@ mod tests {
         ] {
             assert_eq!(Url::new(url).shown(), shown);
             assert!(!format!("{:?}", Url::new(url)).contains("cret"));
+        }
+    }
+
+    #[test]
+    fn a_variable_in_the_place_of_a_password_is_none() {
+        for (url, has) in [
+            ("postgres://me:s3cret@host/db", true),
+            ("postgres://me:a@b@host/db", true),
+            ("postgres://me:${PW}@host/db", false),
+            ("postgres://me:${PW}x@host/db", true),
+            ("postgres://me@host:5432/db?sslmode=require", false),
+            ("postgres://me@host/db?password=x", true),
+            ("postgres://me@host/db?sslPassword=${PW}", false),
+            ("mysql://host/a:b", false),
+            ("${DATABASE_URL}", false),
+        ] {
+            assert_eq!(Url::new(url).has_password(), has, "{url}");
         }
     }
 

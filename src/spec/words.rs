@@ -8,7 +8,7 @@ use crate::value::kind::TYPE_NAMES;
 const KINDS_OF_FILES: [&str; 4] = ["csv", "jsonl", "parquet", "dynamodb-export"];
 
 /// All kinds of datasets.
-pub(super) const KINDS: [&str; 8] =
+pub const KINDS: [&str; 8] =
     ["csv", "jsonl", "parquet", "dynamodb-export", "sqlite", "postgres", "mysql", "dynamodb"];
 
 pub(super) const ENCODINGS: [&str; 2] = ["hex", "base64"];

@@ -14,8 +14,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::document::Names;
 use super::files::{Files, is_remote};
-use super::input::{Input, Stamp};
-use super::sink::{FailureLimit, PartColumn, UnitSink};
+use super::input::{Digests, Input, Stamp};
+use super::sink::{FailureLimit, PartColumn, RowLimit, UnitSink};
 use super::{Keys, Source, Unit, open};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::{self, Progress};
@@ -36,6 +36,9 @@ pub struct Options {
     pub copy: bool,
     /// Most rows that may fail to parse.
     pub errors_max: Option<u64>,
+    /// Most rows of each dataset that are read, where they are only looked at: the first ones, where there is one thread. The
+    /// generation then counts as whole although it is not, so its home must be one that is thrown away.
+    pub rows_max: Option<u64>,
 }
 
 /// What became of a dataset.
@@ -76,6 +79,7 @@ struct Job<'a> {
     generation: i64,
     warnings: Vec<String>,
     units: Vec<Unit>,
+    rows_wanted: Option<Arc<RowLimit>>,
     /// Rows of units that need not be read again, by ordinal.
     kept: HashMap<usize, UnitRow>,
     done: Mutex<Vec<UnitRow>>,
@@ -227,7 +231,9 @@ fn prepare<'a>(
         }
     };
     fault::point("stage.prepared");
-    Ok(Job { dataset, source, folder, generation, warnings, units, kept, done: Mutex::default(), unchanged })
+    let rows_wanted = options.rows_max.map(|max| Arc::new(RowLimit::new(max)));
+    let done = Mutex::default();
+    Ok(Job { dataset, source, folder, generation, warnings, units, rows_wanted, kept, done, unchanged })
 }
 
 /// A unit's name in the ledger: one file may be in two exports of a chain.
@@ -368,15 +374,23 @@ fn read_unit(
     limit: &Arc<FailureLimit>,
 ) -> Result<()> {
     progress.check()?;
+    if job.rows_wanted.as_ref().is_some_and(|limit| limit.is_reached()) {
+        return Ok(());
+    }
     let unit = &job.units[ordinal];
     let started = Instant::now();
     let stem = format!("{}-{ordinal:06}", job.generation);
-    let sink = UnitSink::new(&job.folder, &stem, Arc::clone(progress), Arc::clone(limit)).of(&unit.path);
+    let sink = UnitSink::new(&job.folder, &stem, Arc::clone(progress), Arc::clone(limit))
+        .of(&unit.path)
+        .at_most(job.rows_wanted.as_ref());
     let of_dataset = |error: Error| match error.kind() {
         ErrorKind::Failed => error.of(&format!("dataset `{}`", job.dataset.name)),
         ErrorKind::Usage | ErrorKind::Incomplete => error,
     };
-    let digests = job.source.read(unit, &sink, workers).map_err(of_dataset)?;
+    let digests = match job.source.read(unit, &sink, workers) {
+        Err(_) if sink.has_enough() => Digests { bytes: 0, xxh3: String::new(), md5: None },
+        read => read.map_err(of_dataset)?,
+    };
     let after = job.source.stamp(unit)?;
     if after != unit.stamp {
         return Err(Error::failed(format!("{} changed while it was being read", unit.path.display()))

@@ -49,6 +49,7 @@ pub struct UnitSink {
     unit: String,
     progress: Arc<Progress>,
     limit: Arc<FailureLimit>,
+    rows_wanted: Option<Arc<RowLimit>>,
     parts: Mutex<Vec<Part>>,
     columns: Mutex<Vec<PartColumn>>,
     failures: Mutex<FailureFile>,
@@ -86,6 +87,31 @@ impl FailureLimit {
     }
 }
 
+/// Most rows that are read of a dataset which is only looked at; shared by its units.
+#[derive(Debug)]
+pub struct RowLimit {
+    left: AtomicU64,
+}
+
+impl RowLimit {
+    /// A limit of `max` rows.
+    pub fn new(max: u64) -> Self {
+        Self { left: AtomicU64::new(max) }
+    }
+
+    /// Whether there are enough rows.
+    pub fn is_reached(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
+    }
+
+    /// How many of so many rows are still wanted.
+    fn take(&self, rows: usize) -> usize {
+        let take = |left: u64| Some(left.saturating_sub(rows as u64));
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or(0);
+        rows.min(usize::try_from(left).unwrap_or(usize::MAX))
+    }
+}
+
 /// What a unit became.
 #[derive(Debug)]
 pub struct StagedUnit {
@@ -108,6 +134,7 @@ impl UnitSink {
             unit: stem.to_owned(),
             progress,
             limit,
+            rows_wanted: None,
             parts: Mutex::default(),
             columns: Mutex::default(),
             failures: Mutex::new(FailureFile::new(folder.join(failures_name(stem)).with_extension("tmp"))),
@@ -121,6 +148,23 @@ impl UnitSink {
     pub fn of(mut self, unit: &Path) -> Self {
         self.unit = unit.display().to_string();
         self
+    }
+
+    /// The same sink, that refuses more rows than these. Its readers then fail; what was written until then is whole.
+    #[must_use]
+    pub fn at_most(mut self, rows: Option<&Arc<RowLimit>>) -> Self {
+        self.rows_wanted = rows.map(Arc::clone);
+        self
+    }
+
+    /// Whether the dataset is only looked at.
+    pub fn is_sample(&self) -> bool {
+        self.rows_wanted.is_some()
+    }
+
+    /// Whether it has all the rows that it was to take.
+    pub fn has_enough(&self) -> bool {
+        self.rows_wanted.as_ref().is_some_and(|limit| limit.is_reached())
     }
 
     /// The run's counters; [`Progress::check`] tells when to stop.
@@ -274,8 +318,18 @@ impl PartWriter<'_> {
     /// Appends a batch as (part of) a row group.
     ///
     /// # Errors
-    /// A disk that is full or refuses; the error names the part.
+    /// A disk that is full or refuses; the error names the part. Rows enough of a dataset that is only looked at.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let Some(limit) = &self.sink.rows_wanted else { return self.append(batch) };
+        self.append(&batch.slice(0, limit.take(batch.num_rows())))?;
+        if !limit.is_reached() {
+            return Ok(());
+        }
+        self.close()?;
+        Err(Error::incomplete("enough rows were read"))
+    }
+
+    fn append(&mut self, batch: &RecordBatch) -> Result<()> {
         self.sink.progress.check()?;
         if self.open.as_ref().is_some_and(|open| open.schema != batch.schema()) {
             self.close()?;

@@ -52,6 +52,31 @@ pub enum Class {
 }
 
 impl Class {
+    /// The spec's word for it; for [`Class::Any`] there is none.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Any => "each value's own type",
+            Self::Text => "string",
+            Self::Int => "int",
+            Self::Number | Self::Decimal(_) => "decimal",
+            Self::Float32 | Self::Float64 => "float",
+            Self::Bool => "bool",
+            Self::Timestamp(_) => "timestamp",
+            Self::Date => "date",
+            Self::Time => "time",
+            Self::TimeTz => "timetz",
+            Self::Interval => "interval",
+            Self::Uuid => "uuid",
+            Self::Bytes => "bytes",
+            Self::Json => "json",
+            Self::Set(None) => "set",
+            Self::Set(Some(Element::String)) => "set<string>",
+            Self::Set(Some(Element::Number)) => "set<number>",
+            Self::Set(Some(Element::Bytes)) => "set<bytes>",
+            Self::List => "list",
+        }
+    }
+
     /// The name of a class that every store but a text file has a type for: there a string is a value of another type.
     fn own_type_everywhere(self) -> Option<&'static str> {
         match self {

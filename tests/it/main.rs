@@ -11,6 +11,7 @@ mod expressions;
 #[cfg(feature = "faults")]
 mod faults;
 mod golden;
+mod init;
 mod layering;
 mod mysql;
 mod naive;

@@ -13,7 +13,7 @@ fn missing_file_names_the_next_step() {
     assert_eq!(
         error.report(),
         "error: there is no spec file no/such/recon.toml\n  \
-         help: name another with `--spec PATH`, or try `recon demo`, which makes a small project"
+         help: name another with `--spec PATH`, or let `recon init SOURCE TARGET` write one"
     );
 }
 

@@ -22,6 +22,7 @@ use super::Unit;
 use super::input::Stamp;
 use crate::error::{Context, Error, Result};
 use crate::spec::Storage;
+pub(crate) use local::has_extension;
 use object::Object;
 use s3::S3;
 

@@ -8,9 +8,8 @@ use aws_sdk_s3::config::{Builder, Region, RequestChecksumCalculation, ResponseCh
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::RequestPayer;
 
-use super::local::has_extension;
 use super::object::{Object, ObjectReader};
-use super::{Folder, MATCHING, none_of_the_kind, not_there, pattern};
+use super::{Folder, MATCHING, has_extension, none_of_the_kind, not_there, pattern};
 use crate::error::{Error, Result};
 use crate::spec::Storage;
 use crate::stage::Unit;

@@ -101,6 +101,8 @@ pub(crate) struct TableBuilder<'a> {
     /// By row: whether it stays. A row of which a cell could not be read does not.
     kept: Vec<bool>,
     bytes: usize,
+    /// Whether nothing was written yet.
+    is_empty: bool,
     sink: &'a UnitSink,
     part: PartWriter<'a>,
 }
@@ -118,7 +120,7 @@ impl<'a> TableBuilder<'a> {
     /// An empty builder; `schema` is [`super::schema`]'s.
     pub(crate) fn new(schema: SchemaRef, sink: &'a UnitSink) -> Self {
         let columns = schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type())).collect();
-        Self { schema, columns, kept: Vec::new(), bytes: 0, sink, part: sink.part() }
+        Self { schema, columns, kept: Vec::new(), bytes: 0, is_empty: true, sink, part: sink.part() }
     }
 
     /// The columns, to append one cell to each; [`TableBuilder::end_row`] follows.
@@ -165,15 +167,19 @@ impl<'a> TableBuilder<'a> {
         if kept.contains(&false) {
             batch = filter_record_batch(&batch, &BooleanArray::from(kept)).or_failed(gather)?;
         }
+        self.is_empty = false;
         self.part.write(&batch)
     }
 
-    /// Writes what is left.
+    /// Writes what is left. Without a row the columns are known all the same, and have to be seen.
     ///
     /// # Errors
     /// A sink that refuses.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.flush()?;
+        if self.is_empty {
+            self.part.write(&RecordBatch::new_empty(Arc::clone(&self.schema)))?;
+        }
         self.part.finish()
     }
 }
