@@ -1,7 +1,7 @@
 //! Reading some records of both sides again, as their stores have them now: in a home of its own that is gone afterwards.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use super::Global;
 use crate::error::{Context, Error, Result};
 use crate::event::Progress;
 use crate::ledger::Ledger;
-use crate::reconcile::again::{Reading, Record, Ways, readings, ways};
+use crate::reconcile::again::{Reading, Record, Ways, readings, wanted_rows, ways};
 use crate::reconcile::diff::{Bench, Verified};
+use crate::reconcile::plan::Side;
 use crate::reconcile::side::{Column, Staged};
 use crate::spec::{Dataset, Entity, Spec};
 use crate::stage::document::Names;
@@ -42,6 +43,8 @@ pub(super) struct Read {
     pub(super) warehouse: Warehouse,
     /// Source and target.
     pub(super) sides: [Staged; 2],
+    /// How many keys were looked up.
+    pub(super) asked: usize,
 }
 
 impl Read {
@@ -84,15 +87,20 @@ impl<'a> Afresh<'a> {
         ways(self.bench, entity, sides, [primary[0].as_deref(), primary[1].as_deref()])
     }
 
-    /// Reads records again; `None` where one of them has no value by which it could be found.
+    /// Reads records again; or says in words why they cannot be read.
+    ///
+    /// # Errors
+    /// A store that cannot be reached; a disk that is full.
     pub(super) fn read(
         &self,
         entity: &Entity,
         sides: [&Staged; 2],
         ways: &Ways,
         records: &[Record],
-    ) -> Result<Option<Read>> {
-        let Some(readings) = readings(self.bench, entity, sides, ways, records)? else { return Ok(None) };
+    ) -> Result<Result<Read, String>> {
+        let Some(readings) = readings(self.bench, entity, sides, ways, records)? else {
+            return Ok(Err("a record has no value by which its store finds it".to_owned()));
+        };
         self.times.set(self.times.get() + 1);
         let folder = self.folder.join(self.times.get().to_string());
         let make = |name: &str| {
@@ -103,24 +111,63 @@ impl<'a> Afresh<'a> {
         let home = make("diff")?;
         let warehouse = Warehouse::open(&home, self.bench.threads, self.global.engine_memory())?;
         warehouse.stop_with(self.progress)?;
-        let mut read = Vec::new();
-        for ((staged, reading), name) in sides.into_iter().zip(readings).zip(["source", "target"]) {
-            let folder = make(name)?;
-            read.push(match reading {
+        let mut fresh = sides.map(Clone::clone);
+        for (side, reading) in [Side::Source, Side::Target].into_iter().zip(readings.sides.clone()) {
+            let (staged, folder) = (sides[side as usize], make(side.word())?);
+            fresh[side as usize] = match reading {
                 Reading::AsStaged(positions) => {
                     staged.subset(&warehouse, &positions, &folder.join("rows.parquet"))?
                 }
                 Reading::Afresh { columns, values } => {
-                    self.stage(staged, Keys { columns, values }, &folder, &warehouse)?
+                    match self.stage(staged, Keys { columns, values }, &folder, &warehouse)? {
+                        Some(read) => read,
+                        None => {
+                            let name = &staged.dataset.name;
+                            return Ok(Err(format!(
+                                "dataset `{name}` has other columns now: stage it again"
+                            )));
+                        }
+                    }
                 }
-            });
+            };
         }
-        let sides = read.try_into().map_err(|_| Error::failed("a record has two sides"))?;
-        Ok(Some(Read { home, warehouse, sides }))
+        let asked = readings.keys.len();
+        let mut read = Read { home, warehouse, sides: fresh, asked };
+        for (side, reading) in [Side::Source, Side::Target].into_iter().zip(readings.sides) {
+            if matches!(reading, Reading::Afresh { .. }) {
+                let folder = folder.join(side.word());
+                read.sides[side as usize] = self.wanted(&read, entity, side, &readings.keys, &folder)?;
+            }
+        }
+        Ok(Ok(read))
     }
 
-    /// Stages the records of one side in a home of their own.
-    fn stage(&self, staged: &Staged, keys: Keys, home: &Path, warehouse: &Warehouse) -> Result<Staged> {
+    /// Of what a store found, the rows of the wanted keys, each once; rows that did not parse stay.
+    fn wanted(
+        &self,
+        read: &Read,
+        entity: &Entity,
+        side: Side,
+        keys: &HashSet<Vec<u8>>,
+        folder: &Path,
+    ) -> Result<Staged> {
+        let (bench, fresh) = (read.bench(self.bench), &read.sides[side as usize]);
+        let primary = self.primary.get(&fresh.dataset.name).cloned().flatten().unwrap_or_default();
+        let sides = [&read.sides[0], &read.sides[1]];
+        let positions = wanted_rows(&bench, entity, sides, side, keys, &primary)?;
+        let wanted = fresh.subset(&read.warehouse, &positions, &folder.join("rows.parquet"))?;
+        Ok(Staged { failures: fresh.failures.clone(), ..wanted })
+    }
+
+    /// Stages the records of one side in a home of their own; `None` where the table is not what it was: its values would have
+    /// to be brought to types that they do not have.
+    fn stage(
+        &self,
+        staged: &Staged,
+        keys: Keys,
+        home: &Path,
+        warehouse: &Warehouse,
+    ) -> Result<Option<Staged>> {
         let dataset = &staged.dataset;
         let ledger = Ledger::open(home, "recheck")?;
         let options = Options { threads: self.bench.threads, copy: false, errors_max: None, rows_max: None };
@@ -132,7 +179,10 @@ impl<'a> Afresh<'a> {
             return Err(Error::failed(format!("dataset `{}` finds no record by {columns}", dataset.name)));
         }
         let fresh = Staged::load(&ledger, warehouse, dataset, &definition(dataset, home, false))?;
-        fresh.with_columns_of(staged, warehouse, &home.join("columns.parquet"))
+        if dataset.kind.is_schemaless() {
+            return fresh.with_columns_of(staged, warehouse, &home.join("columns.parquet")).map(Some);
+        }
+        Ok(fresh.has_columns_of(staged).then_some(fresh))
     }
 }
 

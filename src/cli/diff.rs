@@ -227,6 +227,7 @@ fn exit_code(results: &[EntityResult], allow_empty: bool) -> u8 {
     let incomplete = results.iter().any(|r| {
         let c = &r.counts;
         c.unchecked + c.unchecked_target + r.failed + r.unassigned > 0
+            || r.again_failed
             || r.again.iter().any(|again| again.gone > 0)
             || r.fields.iter().any(|f| f.status == "not_compared")
             || (c.source_rows + c.target_rows == 0 && !allow_empty)

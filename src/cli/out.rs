@@ -43,9 +43,11 @@ impl Out {
         let out = PathBuf::from(text.trim_end_matches('/'));
         let files = Files::default();
         let there = files.folder(&out)?.unwrap_or_default();
-        let first = REPORTS.iter().map(|name| out.join(name)).find(|path| there.files.contains_key(path));
-        match first.filter(|_| !there.files.contains_key(&out.join(MARK))) {
-            Some(first) => Err(foreign(&first)),
+        let written: Vec<PathBuf> =
+            REPORTS.iter().map(|name| out.join(name)).filter(|path| there.file(path).is_some()).collect();
+        check_inputs(&written, spec, |path| Some(path.to_path_buf()))?;
+        match written.first().filter(|_| there.file(&out.join(MARK)).is_none()) {
+            Some(first) => Err(foreign(first)),
             None => Ok(Self::Objects(out, files)),
         }
     }
@@ -96,21 +98,7 @@ fn check_folder(out: &Path, spec: &Spec) -> Result<()> {
     let written = files().chain(files().map(|path| path.with_extension("tmp")));
     let there: Vec<PathBuf> = written.filter(|path| path.symlink_metadata().is_ok()).collect();
     let Some(first) = there.first() else { return Ok(()) };
-    for dataset in &spec.datasets {
-        let names = Arc::new(Names::new(&dataset.name));
-        // Inputs that are gone need no care.
-        let Ok((units, _)) = crate::stage::open(dataset, &names, false).and_then(|source| source.units())
-        else {
-            continue;
-        };
-        let inputs: Vec<PathBuf> = units.iter().filter_map(|unit| unit.path.canonicalize().ok()).collect();
-        let is_input = |path: &&PathBuf| path.canonicalize().is_ok_and(|path| inputs.contains(&path));
-        if let Some(path) = there.iter().find(is_input) {
-            let (path, name) = (path.display(), &dataset.name);
-            return Err(Error::usage(format!("--out would overwrite {path}, an input of dataset `{name}`"))
-                .help("name another folder for the reports"));
-        }
-    }
+    check_inputs(&there, spec, |path| path.canonicalize().ok())?;
     if out.join(MARK).is_file() {
         return Ok(());
     }
@@ -120,4 +108,27 @@ fn check_folder(out: &Path, spec: &Spec) -> Result<()> {
 fn foreign(path: &Path) -> Error {
     Error::usage(format!("--out would overwrite {}, which recon did not write", path.display()))
         .help("name a folder that is new or has no files of these names, or move the file away")
+}
+
+/// Refuses files to be written of which one is an input of the spec. `same` gives a path the form in which it is compared.
+fn check_inputs(written: &[PathBuf], spec: &Spec, same: impl Fn(&Path) -> Option<PathBuf>) -> Result<()> {
+    if written.is_empty() {
+        return Ok(());
+    }
+    for dataset in &spec.datasets {
+        let names = Arc::new(Names::new(&dataset.name));
+        // Inputs that are gone need no care.
+        let Ok((units, _)) = crate::stage::open(dataset, &names, false).and_then(|source| source.units())
+        else {
+            continue;
+        };
+        let inputs: Vec<PathBuf> = units.iter().filter_map(|unit| same(&unit.path)).collect();
+        let is_input = |path: &&PathBuf| same(path).is_some_and(|path| inputs.contains(&path));
+        if let Some(path) = written.iter().find(is_input) {
+            let (path, name) = (path.display(), &dataset.name);
+            return Err(Error::usage(format!("--out would overwrite {path}, an input of dataset `{name}`"))
+                .help("name another folder for the reports"));
+        }
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Global;
 use super::afresh::{Afresh, has_live_side};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::event::Progress;
 use crate::reconcile::again::{RECORDS_MAX, records};
 use crate::reconcile::diff::{Bench, EntityResult, diff_entity};
@@ -38,7 +38,16 @@ pub(super) fn recheck(
         }
         wait(rounds.delay, progress)?;
         for (result, done) in results.iter_mut().zip(&mut done).filter(|(_, done)| !**done) {
-            *done = !look_again(&mut afresh, round, result)?;
+            *done = match look_again(&mut afresh, round, result) {
+                Ok(more) => !more,
+                // What was found before is not lost with a store that went away.
+                Err(error) if error.kind() == ErrorKind::Failed => {
+                    result.remark(&format!("looking again failed: {error}"));
+                    result.again_failed = true;
+                    true
+                }
+                Err(error) => return Err(error),
+            };
         }
     }
     Ok(())
@@ -72,14 +81,15 @@ fn look_again(afresh: &mut Afresh<'_>, round: u32, result: &mut EntityResult) ->
         return Ok(false);
     }
     tracing::info!(entity = entity.name, round, records = records.len(), "looking again");
-    let Some(read) = afresh.read(entity, from, &ways, &records)? else {
-        result.remark(
-            "nothing is looked at again: a differing record has no value by which its store finds it",
-        );
-        return Ok(false);
+    let read = match afresh.read(entity, from, &ways, &records)? {
+        Ok(read) => read,
+        Err(why) => {
+            result.remark(&format!("nothing is looked at again: {why}"));
+            return Ok(false);
+        }
     };
     let again = diff_entity(&read.bench(bench), entity, &read.sides[0], &read.sides[1])?;
-    if !result.see_again(again, ways.reach) {
+    if !result.see_again(again, ways.reach)? {
         result.remark("a field could not be compared when looking again, so the first findings stand");
         return Ok(false);
     }

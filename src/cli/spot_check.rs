@@ -126,13 +126,16 @@ fn check(
         _ => true,
     };
     let picked: Vec<_> = picked.into_iter().filter(reachable).collect();
-    let Some(read) = afresh.read(entity, sides, &ways, &picked)? else {
-        remark("a record has no value by which its store finds it");
-        return Ok(Vec::new());
+    let read = match afresh.read(entity, sides, &ways, &picked)? {
+        Ok(read) => read,
+        Err(why) => {
+            remark(&why);
+            return Ok(Vec::new());
+        }
     };
     let shown = show_all(&read.bench(bench), entity, [&read.sides[0], &read.sides[1]])?;
-    if shown.len() < picked.len() {
-        remark(&format!("{} records are on neither side any longer", picked.len() - shown.len()));
+    if shown.len() < read.asked {
+        remark(&format!("{} records are on neither side any longer", read.asked - shown.len()));
     }
     Ok(shown.into_iter().map(|(key, shown)| (entity.name.clone(), key, shown)).collect())
 }

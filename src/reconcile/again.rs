@@ -1,6 +1,6 @@
 //! Looking at records again: by which values their stores find them, and what is left of the differences.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::access::{self, Access};
 use super::diff::{Bench, EntityResult, Look, VERDICTS};
@@ -43,6 +43,15 @@ pub enum Reading {
     AsStaged(Vec<i64>),
 }
 
+/// How both sides read some records again.
+#[derive(Clone, Debug)]
+pub struct Readings {
+    /// Source and target.
+    pub sides: [Reading; 2],
+    /// The keys of the records, in the form in which keys are matched.
+    pub keys: HashSet<Vec<u8>>,
+}
+
 /// Which verdicts' records can be looked up on both sides (by number), and in words why others cannot.
 #[derive(Clone, Debug)]
 pub struct Ways {
@@ -80,15 +89,16 @@ pub fn ways(
         let Some(primary) = primary[side as usize] else { return Way::Staged };
         let key: Option<Vec<String>> =
             plan.key().iter().map(|field| staged.column_of(field.access(side)?).map(str::to_owned)).collect();
+        // Only by a primary key can it be told whether a row came twice.
+        if primary.is_empty() || primary.iter().any(|name| staged.column(name).is_none()) {
+            return Way::Nowhere;
+        }
         let mut sorted = [key.clone().unwrap_or_default(), primary.to_vec()];
         sorted.iter_mut().for_each(|names| names.sort());
         // DynamoDB finds an item by its whole primary key and by nothing else.
         match key.filter(|_| !staged.dataset.kind.is_dynamodb() || sorted[0] == sorted[1]) {
             Some(key) if !key.is_empty() => Way::Key(key),
-            _ if !primary.is_empty() && primary.iter().all(|name| staged.column(name).is_some()) => {
-                Way::Primary(primary.to_vec())
-            }
-            _ => Way::Nowhere,
+            _ => Way::Primary(primary.to_vec()),
         }
     };
     let sides_ways = [way(Side::Source), way(Side::Target)];
@@ -109,7 +119,7 @@ pub fn ways(
     }
     if !both {
         remarks = vec![
-            "nothing is looked at again: the entity has no key by which both stores find a record".to_owned(),
+            "nothing is looked at again: the entity has no key, or a table no primary key, by which a store finds a record".to_owned(),
         ];
     }
     Ok(Ways { sides: sides_ways, reach, remarks })
@@ -151,74 +161,126 @@ pub fn readings(
     sides: [&Staged; 2],
     ways: &Ways,
     records: &[Record],
-) -> Result<Option<[Reading; 2]>> {
+) -> Result<Option<Readings>> {
     let plan = EntityPlan::new(bench.spec, bench.warehouse, entity, sides[0], sides[1], &[])?;
-    let key = |side: Side| -> Vec<Access> {
-        plan.key().iter().filter_map(|field| field.access(side).cloned()).collect()
+    let positions = |side: Side| -> Vec<i64> {
+        let mut positions: Vec<i64> = records.iter().filter_map(|record| record[side as usize]).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        positions
     };
+    let key_values =
+        |side: Side| values(&plan, bench.warehouse, side, &key_accesses(&plan, side), Some(&positions(side)));
     // The values of the key as each side has them: what one side lacks is looked up by the other's.
-    let keys = [
-        values_at(&plan, bench.warehouse, Side::Source, &key(Side::Source), records)?,
-        values_at(&plan, bench.warehouse, Side::Target, &key(Side::Target), records)?,
-    ];
+    let known = [key_values(Side::Source)?, key_values(Side::Target)?];
+    let at =
+        |side: Side, record: &Record| record[side as usize].and_then(|pos| known[side as usize].get(&pos));
+    let mut keys = HashSet::new();
+    for record in records {
+        for side in [Side::Source, Side::Target] {
+            keys.extend(at(side, record).and_then(|values| key_of(&plan, side, values)));
+        }
+    }
     let mut readings = Vec::new();
-    for side in [Side::Source, Side::Target] {
-        let (own, other) = (side as usize, 1 - side as usize);
-        let at = |of: usize, record: &Record| record[of].and_then(|pos| keys[of].get(&pos));
-        let (columns, values): (&[String], Vec<Option<&Vec<Value<'static>>>>) = match &ways.sides[own] {
+    for (side, other) in [(Side::Source, Side::Target), (Side::Target, Side::Source)] {
+        let (columns, values) = match &ways.sides[side as usize] {
             Way::Staged | Way::Nowhere => {
-                readings.push(Reading::AsStaged(records.iter().filter_map(|record| record[own]).collect()));
+                readings.push(Reading::AsStaged(positions(side)));
                 continue;
             }
-            Way::Key(columns) => (
-                columns,
-                records.iter().map(|record| at(own, record).or_else(|| at(other, record))).collect(),
-            ),
+            Way::Key(columns) => {
+                let found =
+                    records.iter().map(|record| at(side, record).or_else(|| at(other, record)).cloned());
+                (columns, found.collect::<Option<Vec<_>>>())
+            }
             Way::Primary(columns) => {
-                let accesses: Vec<Access> = columns
-                    .iter()
-                    .filter_map(|name| sides[own].column(name).map(Access::of_column))
-                    .collect();
-                let found = values_at(&plan, bench.warehouse, side, &accesses, records)?;
-                let there = records.iter().filter_map(|record| record[own]);
-                let values = there.map(|pos| found.get(&pos).cloned()).collect::<Option<Vec<_>>>();
-                let Some(values) = values.filter(|values| values.iter().flatten().all(|v| !v.is_null()))
-                else {
-                    return Ok(None);
-                };
-                readings.push(Reading::Afresh { columns: columns.clone(), values });
-                continue;
+                let staged = sides[side as usize];
+                let accesses: Vec<Access> =
+                    columns.iter().filter_map(|name| staged.column(name).map(Access::of_column)).collect();
+                let wanted = positions(side);
+                let found = values(&plan, bench.warehouse, side, &accesses, Some(&wanted))?;
+                (columns, wanted.iter().map(|pos| found.get(pos).cloned()).collect())
             }
         };
-        let values: Option<Vec<Vec<Value<'static>>>> =
-            values.into_iter().map(|values| values.cloned()).collect();
-        let Some(values) = values.filter(|values| values.iter().flatten().all(|v| !v.is_null())) else {
+        let Some(mut values) = values.filter(|values| values.iter().flatten().all(|v| !v.is_null())) else {
             return Ok(None);
         };
-        readings.push(Reading::Afresh { columns: columns.to_vec(), values });
+        let mut seen = HashSet::new();
+        values.retain(|values| seen.insert(encoded(values)));
+        readings.push(Reading::Afresh { columns: columns.clone(), values });
     }
-    Ok(readings.try_into().ok())
+    Ok(readings.try_into().ok().map(|sides| Readings { sides, keys }))
 }
 
-/// The values that some accesses give of the records' rows on a side, by position.
-fn values_at(
+/// Which rows of a live side that was read again are those of the wanted keys, each once. A store may find more by a key
+/// than the rows that have exactly that key (a collation without case, `01` for 1), and one row by two of them.
+///
+/// # Errors
+/// What the engine says.
+pub fn wanted_rows(
+    bench: &Bench<'_>,
+    entity: &Entity,
+    sides: [&Staged; 2],
+    side: Side,
+    keys: &HashSet<Vec<u8>>,
+    primary: &[String],
+) -> Result<Vec<i64>> {
+    let plan = EntityPlan::new(bench.spec, bench.warehouse, entity, sides[0], sides[1], &[])?;
+    let staged = sides[side as usize];
+    let row: Vec<Access> =
+        primary.iter().filter_map(|name| staged.column(name).map(Access::of_column)).collect();
+    let found = values(&plan, bench.warehouse, side, &key_accesses(&plan, side), None)?;
+    let rows = values(&plan, bench.warehouse, side, &row, None)?;
+    let is_wanted = |pos: &i64| {
+        found.get(pos).and_then(|values| key_of(&plan, side, values)).is_some_and(|key| keys.contains(&key))
+    };
+    let mut positions: Vec<i64> = found.keys().copied().filter(is_wanted).collect();
+    positions.sort_unstable();
+    let mut seen = HashSet::new();
+    positions.retain(|pos| rows.get(pos).is_some_and(|values| seen.insert(encoded(values))));
+    Ok(positions)
+}
+
+fn key_accesses(plan: &EntityPlan<'_>, side: Side) -> Vec<Access> {
+    plan.key().iter().filter_map(|field| field.access(side).cloned()).collect()
+}
+
+/// A record's key in the form in which keys are matched; `None` where a value of it does not cast.
+fn key_of(plan: &EntityPlan<'_>, side: Side, values: &[Value<'static>]) -> Option<Vec<u8>> {
+    let mut key = Vec::new();
+    for (field, value) in plan.key().iter().zip(values) {
+        plan.normaliser(field, side)?.normal_only(value.clone()).ok()?.encode(&mut key);
+    }
+    Some(key)
+}
+
+fn encoded(values: &[Value<'static>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    values.iter().for_each(|value| value.encode(&mut bytes));
+    bytes
+}
+
+/// The values that some accesses give of a side's rows, by position: of these rows, or of all.
+fn values(
     plan: &EntityPlan<'_>,
     warehouse: &Warehouse,
     side: Side,
     accesses: &[Access],
-    records: &[Record],
+    positions: Option<&[i64]>,
 ) -> Result<HashMap<i64, Vec<Value<'static>>>> {
-    let positions: Vec<String> =
-        records.iter().filter_map(|record| record[side as usize]).map(|pos| pos.to_string()).collect();
     let mut found = HashMap::new();
-    if positions.is_empty() {
-        return Ok(found);
-    }
+    let wanted = match positions {
+        None => "true".to_owned(),
+        Some([]) => return Ok(found),
+        Some(positions) => {
+            let positions: Vec<String> = positions.iter().map(i64::to_string).collect();
+            format!("pos in ({})", positions.join(", "))
+        }
+    };
     let selected = accesses.iter().flat_map(Access::select).enumerate();
     let columns: String = selected.map(|(n, sql)| format!(", {sql} as c{n}")).collect();
     let query = plan.query_of_columns(side, &columns);
-    let sql = format!("select * from ({query}\n) as rows where pos in ({})", positions.join(", "));
-    warehouse.stream(&sql, |batch| {
+    warehouse.stream(&format!("select * from ({query}\n) as rows where {wanted}"), |batch| {
         let cells = access::cells(&batch);
         for row in 0..batch.num_rows() {
             let mut first = 1;
@@ -249,11 +311,19 @@ impl EntityResult {
 
     /// Puts what was found by looking again in the place of the findings that it is about.
     ///
-    /// Says no where a field that was compared could not be compared this time: then the findings stay as they were.
-    pub fn see_again(&mut self, again: Self, reach: [bool; VERDICTS]) -> bool {
-        let lost = |name: &str| again.fields.iter().any(|f| f.name == name && f.status == "not_compared");
-        if self.fields.iter().any(|f| f.status == "compared" && lost(&f.name)) {
-            return false;
+    /// Says no where a field could not be compared this time that was compared or not there: then the findings stay as they
+    /// were.
+    ///
+    /// # Errors
+    /// Counts that do not add up: a defect of recon.
+    pub fn see_again(&mut self, again: Self, reach: [bool; VERDICTS]) -> Result<bool> {
+        let status = |result: &Self, name: &str| {
+            result.fields.iter().find(|f| f.name == name).map_or("not_compared", |f| f.status)
+        };
+        let was_open = |name: &str| self.fields.iter().any(|f| f.name == name && f.status == "not_compared");
+        let names = self.fields.iter().chain(&again.fields).map(|f| f.name.as_str());
+        if names.into_iter().any(|name| status(&again, name) == "not_compared" && !was_open(name)) {
+            return Ok(false);
         }
         let (c, a) = (&mut self.counts, &again.counts);
         let taken = |count: &mut u64, verdict: usize| if reach[verdict] { std::mem::take(count) } else { 0 };
@@ -287,10 +357,12 @@ impl EntityResult {
         let there = a.matched + a.mismatched + a.missing + a.extra + unusable;
         self.again.push(Again { records, equal: a.matched, gone: records.saturating_sub(there) });
         self.failed += again.failed;
+        self.unassigned += again.unassigned;
         for look in &mut self.looks {
             (1..=3).filter(|verdict| reach[*verdict]).for_each(|verdict| look.stands[verdict] = false);
         }
         self.looks.extend(again.looks);
-        true
+        self.counts.check(&self.name)?;
+        Ok(true)
     }
 }

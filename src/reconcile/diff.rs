@@ -139,6 +139,8 @@ pub struct EntityResult {
     pub looks: Vec<Look>,
     /// How often the differing records were looked at again, and what became of them.
     pub again: Vec<Again>,
+    /// Whether looking again failed, so that nobody knows what it would have found.
+    pub again_failed: bool,
 }
 
 /// Where the findings of one comparison lie.
@@ -245,6 +247,7 @@ pub fn diff_entity(
             stands: [true; VERDICTS],
         }],
         again: Vec::new(),
+        again_failed: false,
     })
 }
 

@@ -146,10 +146,9 @@ pub fn show_all(
         let of =
             |side: i64| rows.iter().filter(|row| row[1] == Some(side)).filter_map(|row| row[2]).collect();
         let shown = shown(bench, &plan, &hashed, [of(0), of(1)])?;
-        let key = plan.key().iter().enumerate().map(|(i, _)| {
-            let field = &shown.fields[i];
-            field.source.as_ref().or(field.target.as_ref()).and_then(|value| value.text.clone())
-        });
+        // The fields have no values where a side has several rows; every row has them.
+        let row = shown.rows.iter().find(|row| !row.values.is_empty());
+        let key = (0..plan.key().len()).map(|i| row.and_then(|row| row.values[i].as_ref()?.text.clone()));
         records.push((key.collect::<Vec<_>>(), shown));
     }
     records.sort_by(|a, b| a.0.cmp(&b.0));

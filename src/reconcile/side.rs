@@ -328,7 +328,30 @@ impl Staged {
         let rows = positions.len() as u64;
         let written = Part { file: path.display().to_string(), rows, seal: None };
         let part = StagedPart { path, unit: "as staged".to_owned(), written };
-        Ok(Self { parts: vec![part], failures: Vec::new(), is_chain: false, ..self.clone() })
+        let subset = Self { parts: vec![part], failures: Vec::new(), is_chain: false, ..self.clone() };
+        if !self.has_own_parts() {
+            // A user's own file may hold types that the engine writes as others.
+            let mut columns = self.columns.clone();
+            subset.type_columns(warehouse, &mut columns)?;
+            if columns.iter().zip(&self.columns).any(|(now, before)| now.store != before.store) {
+                let name = &self.dataset.name;
+                return Err(Error::failed(format!(
+                    "rows of dataset `{name}` cannot be copied with their types"
+                )));
+            }
+        }
+        Ok(subset)
+    }
+
+    /// Whether its columns have the names and types of another staging's.
+    pub fn has_columns_of(&self, other: &Self) -> bool {
+        let of = |staged: &Self| {
+            let mut columns: Vec<_> =
+                staged.columns.iter().map(|c| (c.name.clone(), c.physical[0].0.clone())).collect();
+            columns.sort();
+            columns
+        };
+        of(self) == of(other)
     }
 
     /// The same rows with the columns that another staging of the dataset had too; `file` gets those columns without rows.

@@ -199,3 +199,114 @@ fn a_spot_check_reads_the_same_records_for_the_same_seed_as_they_are_now() {
     let csv = std::fs::read_to_string(project.path(&path)).unwrap();
     assert!(csv.starts_with("entity,id,field,source_value,target_value,verdict\nrow,"), "{csv}");
 }
+
+/// SQLite tables as both sides, made by this SQL in one file.
+fn sqlite(sql: &str, entity: &str) -> (Project, rusqlite::Connection) {
+    let project = Project::new();
+    let db = rusqlite::Connection::open(project.path("t.db")).unwrap();
+    db.execute_batch(sql).unwrap();
+    let side = |name: &str| dataset(name, "sqlite", &format!("path = \"t.db\"\ntable = \"{name}\""));
+    project.write("recon.toml", side("a") + &side("b") + entity);
+    (project, db)
+}
+
+const BY_ID: &str = "[entities.row]\nsource = \"a\"\ntarget = \"b\"\nkey = [\"id\"]\n";
+
+#[test]
+fn a_table_that_is_another_now_is_no_proof() {
+    // As a float the changed value would be the source's.
+    let (project, db) = sqlite(
+        "create table a (id integer primary key, v); insert into a values (1, 9007199254740992.0); \
+         create table b (id integer primary key, v); insert into b values (1, 5.5)",
+        &format!("{BY_ID}target_where = \"id > 0\"\n"),
+    );
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    db.execute_batch("update b set v = 9007199254740993").unwrap();
+    let (ran, summary) = diff(&project, &["--recheck", "1"]);
+    assert_eq!((ran.code, counts(row(&summary))), (1, [1, 1, 0, 1, 0, 0]), "{}", ran.stdout);
+    assert!(ran.stdout.contains("dataset `b` has other columns now: stage it again"), "{}", ran.stdout);
+    // Nor is a column that has gone one whose values are NULL.
+    let (project, db) = sqlite(
+        "create table a (id integer primary key, v, w text); insert into a values (1, 'x', null); \
+         create table b (id integer primary key, v, w text); insert into b values (1, 'y', null)",
+        BY_ID,
+    );
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    db.execute_batch("update b set v = 'x'; alter table b rename column w to w2; update b set w2 = 'z'")
+        .unwrap();
+    let (ran, summary) = diff(&project, &["--recheck", "1"]);
+    assert_eq!((ran.code, counts(row(&summary))), (1, [1, 1, 0, 1, 0, 0]), "{}", ran.stdout);
+    let ran = project.recon(&["spot-check"]);
+    assert!(ran.code == 3 && ran.stderr.contains("has other columns now"), "{} {}", ran.code, ran.stderr);
+}
+
+#[test]
+fn a_row_counts_once_however_the_store_finds_it() {
+    let (project, db) = sqlite(
+        "create table a (id text collate nocase, n integer primary key, v text); \
+         insert into a values ('abc', 1, 'x'), ('ABC', 2, 'x'); \
+         create table b (id text collate nocase, n integer primary key, v text); \
+         insert into b values ('abc', 1, 'y'), ('ABC', 2, 'y')",
+        BY_ID,
+    );
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    db.execute_batch("update b set v = 'x' where n = 1").unwrap();
+    // Both keys are looked up, and each finds both rows.
+    let (ran, summary) = diff(&project, &["--recheck", "1"]);
+    assert_eq!((ran.code, counts(row(&summary))), (1, [2, 2, 1, 1, 0, 0]), "{}", ran.stdout);
+    assert_eq!(row(&summary)["rechecks"], json!([{ "records": 2, "equal": 1, "gone": 0 }]));
+    // One key is looked up and finds the row of the other, which is not the one that has gone.
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    db.execute_batch("delete from a where n = 2; delete from b where n = 2").unwrap();
+    let (ran, summary) = diff(&project, &["--recheck", "1"]);
+    assert_eq!(row(&summary)["rechecks"], json!([{ "records": 1, "equal": 0, "gone": 1 }]));
+    assert_eq!((ran.code, counts(row(&summary))), (3, [1, 1, 1, 0, 0, 0]), "{}", ran.stdout);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_again_is_reported() {
+    let shared = format!(
+        "{BY_ID}\nwhere = \"id < 10\"\ntarget_where = \"id < 10\"\n[entities.other]\nsource = \"a\"\ntarget = \"b\"\nkey = [\"id\"]\nwhere = \"id > 9\"\n"
+    );
+    let (project, db) = sqlite(
+        "create table a (id integer primary key, v text); insert into a values (1, 'x'), (2, 'x'), (3, 'x'), (11, 'x'); \
+         create table b (id integer primary key, v text); insert into b values (1, 'y'), (2, 'x'), (3, 'x'), (11, 'x')",
+        &shared,
+    );
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    db.execute_batch("update b set v = x'ff' where id = 1").unwrap();
+    let (ran, _) = diff(&project, &["--recheck", "1"]);
+    assert_eq!(ran.code, 3, "{}", ran.stdout);
+    assert_eq!(project.read("out/failures.csv").lines().count(), 2, "{}", project.read("out/failures.csv"));
+}
+
+#[test]
+fn a_store_that_went_away_leaves_what_was_found() {
+    let (project, db) = sqlite(
+        "create table a (id integer primary key, v text); insert into a values (1, 'x'); \
+         create table b (id integer primary key, v text); insert into b values (1, 'y')",
+        BY_ID,
+    );
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    drop(db);
+    std::fs::remove_file(project.path("t.db")).unwrap();
+    let (ran, summary) = diff(&project, &["--recheck", "1"]);
+    assert_eq!((ran.code, counts(row(&summary))), (3, [1, 1, 0, 1, 0, 0]), "{}", ran.stderr);
+    assert!(ran.stdout.contains("looking again failed"), "{}", ran.stdout);
+    assert_eq!(project.read("out/mismatches.csv").lines().count(), 2);
+}
+
+#[test]
+fn a_spot_check_shows_keys_that_occur_twice() {
+    let (project, _) = sqlite(
+        "create table a (n integer primary key, id int); insert into a values (1, 7); \
+         create table b (n integer primary key, id int); insert into b values (1, 7), (2, 7)",
+        BY_ID,
+    );
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    let ran = project.recon(&["spot-check", "--format", "json"]);
+    let records: Value = serde_json::from_str(&ran.stdout).expect(&ran.stderr);
+    let found = &records[0];
+    assert_eq!((ran.code, &found["key"], &found["verdict"]), (1, &json!(["7"]), &json!("duplicate")));
+    assert_eq!((&found["source_rows"], &found["target_rows"]), (&json!(1), &json!(2)));
+}

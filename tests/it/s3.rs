@@ -147,6 +147,18 @@ fn only_what_changed_is_read_again() {
 }
 
 #[test]
+fn keys_that_are_one_path_are_several_objects() {
+    bucket("odd");
+    for (n, key) in ["p/x.csv", "p//x.csv", "p/y/x.csv"].iter().enumerate() {
+        put("odd", key, format!("id\n{n}\n"), &[]);
+    }
+    let project = Project::new();
+    write_spec(&project, &dataset("a", "csv", "s3://odd/p/"));
+    let ran = stage(&project);
+    assert!(ran.stdout.contains("a: 3 rows from 3 units"), "{} {}", ran.stdout, ran.stderr);
+}
+
+#[test]
 fn bytes_that_are_not_those_that_were_stored_are_refused() {
     bucket("sums");
     let right = "id\n1\n";

@@ -168,8 +168,8 @@ fn kind_of_files(place: &str, files: &Files) -> Result<&'static str> {
     let path = Path::new(place);
     match files.folder(path)? {
         Some(folder) => {
-            let is_manifest = |name: &&str| folder.files.contains_key(&path.join(name));
-            if MANIFESTS.iter().any(|name| is_manifest(&name))
+            let is_manifest = |name: &str| folder.file(&path.join(name)).is_some();
+            if MANIFESTS.iter().any(|name| is_manifest(name))
                 || folder.folders.contains(&path.join(EXPORTS_FOLDER))
             {
                 return Ok("dynamodb-export");

@@ -361,9 +361,11 @@ fn failures(
     // The rows of a dataset that several entities share are reported once.
     let mut seen = BTreeSet::new();
     for result in results {
-        for look in &result.looks {
+        for (n, look) in result.looks.iter().enumerate() {
             let datasets = [0, 1].map(|side: usize| look.sides[side].dataset.name.as_str());
-            let reported = [0, 1].map(|side| result.owns_unparsed[side] || seen.insert(datasets[side]));
+            // Looking again reads each entity's records for itself.
+            let mut first = |side: usize| n > 0 || seen.insert(datasets[side]);
+            let reported = [0, 1].map(|side| result.owns_unparsed[side] || first(side));
             unparsed_rows((result, look), warehouse, style, layout, reported, &mut file)?;
         }
         uncast_rows(result, warehouse, style, layout, &mut file)?;

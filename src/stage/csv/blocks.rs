@@ -79,7 +79,8 @@ impl BlockReader {
         if self.ended && self.rest.is_empty() {
             return Ok(false);
         }
-        let (filled, scan) = self.fill(&mut block.buffer)?;
+        // Before the lock is let go: what was read for the block that failed is lost to whoever comes next.
+        let (filled, scan) = self.fill(&mut block.buffer).inspect_err(|_| self.abandon())?;
         self.rest.clear();
         self.rest.extend_from_slice(&block.buffer[scan.cut..filled]);
         block.start = 0;

@@ -224,7 +224,7 @@ impl<'a> Lying<'a> {
     }
 
     fn unit(&self, name: &str) -> Option<&Unit> {
-        self.folder.files.get(&self.path.join(name))
+        self.folder.file(&self.path.join(name))
     }
 
     /// The folder and, where its summary can be read, what it holds.
@@ -352,7 +352,7 @@ fn data_units(export: &Lying<'_>, listed: &[DataFile]) -> Result<Vec<Unit>> {
             if !folders.contains_key(parent) {
                 folders.insert(parent.to_path_buf(), export.files.folder(parent)?.unwrap_or_default());
             }
-            found = folders[parent].files.get(path).cloned();
+            found = folders[parent].file(path).cloned();
             if found.is_some() {
                 break;
             }

@@ -52,7 +52,7 @@ pub(super) fn folder(path: &Path) -> Result<Option<Folder>> {
         if entry.is_dir() {
             folder.folders.push(entry);
         } else if entry.is_file() {
-            folder.files.insert(entry.clone(), unit(entry)?);
+            folder.files.insert(entry.clone().into_os_string(), unit(entry)?);
         }
     }
     folder.folders.sort();

@@ -9,6 +9,7 @@ mod s3;
 mod upload;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -36,8 +37,8 @@ pub struct Files {
 /// What lies directly in a folder.
 #[derive(Debug, Default)]
 pub(crate) struct Folder {
-    /// Its files by path.
-    pub(crate) files: BTreeMap<PathBuf, Unit>,
+    /// Its files by path: by its very bytes, since `a/b` and `a//b` are one path, but two objects.
+    pub(crate) files: BTreeMap<OsString, Unit>,
     /// The folders in it, sorted.
     pub(crate) folders: Vec<PathBuf>,
 }
@@ -45,6 +46,13 @@ pub(crate) struct Folder {
 /// Whether a path is an object's URI.
 pub(crate) fn is_remote(path: impl AsRef<Path>) -> bool {
     path.as_ref().to_str().is_some_and(|path| path.starts_with("s3://"))
+}
+
+impl Folder {
+    /// The file at this very path.
+    pub(crate) fn file(&self, path: &Path) -> Option<&Unit> {
+        self.files.get(path.as_os_str())
+    }
 }
 
 impl Files {
@@ -69,7 +77,7 @@ impl Files {
     pub fn list(&self, uri: &str, extensions: &[&str]) -> Result<Vec<Unit>> {
         let mut units =
             if is_remote(uri) { self.s3().list(uri, extensions)? } else { local::list(uri, extensions)? };
-        units.sort_by(|a, b| a.path.cmp(&b.path));
+        units.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
         Ok(units)
     }
 

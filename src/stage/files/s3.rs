@@ -94,8 +94,8 @@ impl S3 {
         };
         let files: Vec<Unit> = below
             .into_iter()
-            .filter(|(path, _)| is_wanted(&Place::of_path(path).key))
             .map(|(_, unit)| unit)
+            .filter(|unit| is_wanted(&Place::of_path(&unit.path).key))
             .collect();
         if files.is_empty() { Err(none_of_the_kind(uri, extensions)) } else { Ok(files) }
     }
@@ -108,8 +108,8 @@ impl S3 {
         let files: Vec<Unit> = below
             .files
             .into_iter()
-            .filter(|(path, _)| wanted.matches_with(&Place::of_path(path).key, MATCHING))
             .map(|(_, unit)| unit)
+            .filter(|unit| wanted.matches_with(&Place::of_path(&unit.path).key, MATCHING))
             .collect();
         if files.is_empty() {
             return Err(Error::failed(format!("no object matches {uri}"))
@@ -157,15 +157,22 @@ impl S3 {
                 let Some(key) = object.key().filter(|key| !key.ends_with('/')) else { continue };
                 let path = PathBuf::from(format!("s3://{bucket}/{key}"));
                 let unit = unit(&path, object.size(), object.e_tag(), object.last_modified());
-                folder.files.insert(path, unit);
+                folder.files.insert(path.into_os_string(), unit);
             }
             for prefix in page.common_prefixes().iter().filter_map(|p| p.prefix()) {
                 let prefix = prefix.trim_end_matches('/');
                 folder.folders.push(PathBuf::from(format!("s3://{bucket}/{prefix}")));
             }
             token = page.next_continuation_token().map(str::to_owned);
-            if token.is_none() {
-                return Ok(folder);
+            match (&token, page.is_truncated()) {
+                (Some(_), _) => {}
+                (None, Some(true)) => {
+                    let what = format!("{name}: the listing ends before its end");
+                    return Err(
+                        Error::failed(what).help("the store does not know ListObjectsV2, which recon needs")
+                    );
+                }
+                (None, _) => return Ok(folder),
             }
         }
     }
