@@ -92,11 +92,8 @@ impl S3 {
             let mut names = key[prefix.len()..].split('/');
             names.all(|name| !name.starts_with(['.', '_'])) && has_extension(key, extensions)
         };
-        let files: Vec<Unit> = below
-            .into_iter()
-            .map(|(_, unit)| unit)
-            .filter(|unit| is_wanted(&Place::of_path(&unit.path).key))
-            .collect();
+        let files: Vec<Unit> =
+            below.into_values().filter(|unit| is_wanted(&Place::of_path(&unit.path).key)).collect();
         if files.is_empty() { Err(none_of_the_kind(uri, extensions)) } else { Ok(files) }
     }
 
@@ -107,8 +104,7 @@ impl S3 {
         let below = self.below(&Place { bucket: place.bucket.clone(), key: prefix.to_owned() }, None)?;
         let files: Vec<Unit> = below
             .files
-            .into_iter()
-            .map(|(_, unit)| unit)
+            .into_values()
             .filter(|unit| wanted.matches_with(&Place::of_path(&unit.path).key, MATCHING))
             .collect();
         if files.is_empty() {
