@@ -203,8 +203,8 @@ fn a_spot_check_reads_the_same_records_for_the_same_seed_as_they_are_now() {
 /// SQLite tables as both sides, made by this SQL in one file.
 fn sqlite(sql: &str, entity: &str) -> (Project, rusqlite::Connection) {
     let project = Project::new();
-    let db = rusqlite::Connection::open(project.path("t.db")).unwrap();
-    db.execute_batch(sql).unwrap();
+    let db = rusqlite::Connection::open(project.path("t.db")).expect("a database");
+    db.execute_batch(sql).expect("good SQL");
     let side = |name: &str| dataset(name, "sqlite", &format!("path = \"t.db\"\ntable = \"{name}\""));
     project.write("recon.toml", side("a") + &side("b") + entity);
     (project, db)

@@ -80,7 +80,7 @@ fn a_folder_of_more_objects_than_a_page_and_a_glob() {
     objects.push(("day=0/readme.md".to_owned(), "not read".to_owned()));
     put_all("many", &objects);
     let project = Project::new();
-    project.write("all.csv", csv(0..1_105).replace(|c| c == 'x', ""));
+    project.write("all.csv", csv(0..1_105).replace('x', ""));
     let own = "[datasets.b]\nkind = \"csv\"\nuri = \"all.csv\"\n";
     let entity = format!("{ENTITY}[entities.row.fields]\nid = \"id\"\n");
     project.write("recon.toml", dataset("a", "csv", "s3://many") + own + &entity);
