@@ -8,6 +8,7 @@ from functools import cached_property
 
 from . import places
 from .measure import Failed, Reading, run
+from .postgres import Postgres
 
 MEGA = 1_000_000
 
@@ -79,6 +80,10 @@ class Bench:
     @cached_property
     def csv_diff(self):
         return places.csv_diff()
+
+    @cached_property
+    def postgres(self):
+        return Postgres()
 
     @cached_property
     def recon(self):
@@ -199,6 +204,13 @@ def table_spec(source, target, shape, *, form="csv", tolerance=None):
     return "\n".join(lines) + "\n"
 
 
+def postgres_spec(url, source, target):
+    """The spec over two tables of a database, whose types say all there is to say."""
+    lines = [f'[datasets.{name}]\nkind = "postgres"\nurl = "{url}"\ntable = "{name}"\n' for name in sorted({source, target})]
+    lines += [f'[entities.row]\nsource = "{source}"\ntarget = "{target}"\nkey = ["id"]']
+    return "\n".join(lines) + "\n"
+
+
 def export_spec(folder):
     return (
         f'[datasets.export]\nkind = "dynamodb-export"\nuri = "{folder}"\n\n'
@@ -279,6 +291,31 @@ def all_contests(bench):
         export, table, expected = bench.export_and_table(rows * 2 // 5)
         return expected, [bench.recon_diff(moved_spec(export, table))]
 
+    def in_postgres():
+        """Both sides as tables of one database, of two fifths of the rows; and the right answer."""
+        source, target, expected = bench.tables(rows * 2 // 5, usual)
+        bench.postgres.load("source", source, usual)
+        bench.postgres.load("target", target, usual)
+        return expected
+
+    def postgres_stage():
+        expected = in_postgres()
+        words = bench.postgres.psql("copy source to stdout (format binary)")
+        copy = Contestant(
+            "COPY into nowhere", lambda: run(["sh", "-c", '"$@" > /dev/null', "sh", *words]), lambda _: expected
+        )
+        return {**expected, "rows": expected["source_rows"]}, [
+            bench.recon_stage(postgres_spec(bench.postgres.url, "source", "source")),
+            copy,
+        ]
+
+    def postgres_diff():
+        expected = in_postgres()
+        return expected, [
+            bench.recon_diff(postgres_spec(bench.postgres.url, "source", "target")),
+            bench.python_peer("reladiff 0.6 joindiff", "reladiff_postgres.py", bench.postgres.url, "source", "target"),
+        ]
+
     def memory():
         source, target, expected = bench.tables(rows * 10, NARROW)
         return expected, [bench.recon_diff(table_spec(source, target, NARROW), ["--memory", "1GB"])]
@@ -309,6 +346,10 @@ def all_contests(bench):
                 [Goal("gunzip alone", time=1.5), Goal("DuckDB read_json", time=0.35)]),
         Contest("export-parquet", f"stage a DynamoDB export of {size(rows * 2 // 5)} items and diff it against Parquet",
                 int(rows * 800), moved),
+        Contest("postgres", f"stage a PostgreSQL table, {size(rows * 2 // 5)} rows", disk(rows), postgres_stage,
+                [Goal("COPY into nowhere", time=1.6)]),
+        Contest("postgres-diff", f"stage and diff two PostgreSQL tables, {size(rows * 2 // 5)} rows, 0.17 % different", disk(rows),
+                postgres_diff, [Goal("reladiff 0.6 joindiff", time=0.15)]),
         Contest("csv-1pct", f"stage and diff, CSV {size(rows)} × 10, 1 % of rows different", disk(rows), without_drift(10_000)),
         Contest("csv-50pct", f"stage and diff, CSV {size(rows)} × 10, 50 % of rows different", disk(rows), without_drift(500_000)),
         Contest("csv-wide", f"stage and diff, CSV {size(wide)} × 60, no drift", disk(wide, WIDE), without_drift(1000, WIDE, wide)),
