@@ -4,6 +4,7 @@
 //! does. Every statement is a file under `queries/ledger/`; the schema is made by numbered migrations that are never edited.
 
 pub mod part;
+pub mod proof;
 mod reader;
 pub mod told;
 
@@ -14,12 +15,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::{Context, Error, Result};
 use crate::fault;
 use crate::query::ledger as sql;
 use part::Part;
+use proof::Proof;
 
 /// A home that this process may write to. The lock goes with it.
 #[derive(Debug)]
@@ -64,6 +67,8 @@ pub struct Generation {
     pub completed_at: Option<String>,
     /// What the user was warned of.
     pub warnings: Vec<String>,
+    /// What was proven equal to the other side in the stores, where that was not staged.
+    pub proof: Option<Proof>,
 }
 
 /// A staged unit.
@@ -183,7 +188,10 @@ impl Ledger {
             return Ok(None);
         }
         let conn = reader::open(&path)?;
-        check_version(&conn, home)?;
+        if check_version(&conn, home)? < sql::MIGRATIONS.len() {
+            return Err(Error::failed(format!("{} was made by an earlier recon", path.display()))
+                .help("run `recon stage` or `recon diff` once: it brings it up to date"));
+        }
         Ok(Some(Self { conn: Mutex::new(conn), home: home.to_path_buf(), epoch: String::new(), _lock: None }))
     }
 
@@ -314,13 +322,15 @@ impl Ledger {
     pub fn latest_generation(&self, dataset: &str) -> Result<Option<Generation>> {
         self.with(|conn| {
             conn.query_row(sql::LATEST_GENERATION, [dataset], |row| {
-                let warnings: String = row.get(4)?;
+                let (warnings, proof): (String, Option<String>) = (row.get(4)?, row.get(5)?);
+                let damaged = |e| rusqlite::Error::FromSqlConversionFailure(5, Type::Text, Box::new(e));
                 Ok(Generation {
                     id: row.get(0)?,
                     definition: row.get(1)?,
                     complete: row.get::<_, String>(2)? == "complete",
                     completed_at: row.get(3)?,
                     warnings: serde_json::from_str(&warnings).unwrap_or_default(),
+                    proof: proof.map(|text| serde_json::from_str(&text).map_err(damaged)).transpose()?,
                 })
             })
             .optional()
@@ -353,6 +363,21 @@ impl Ledger {
             transaction.commit()?;
             Ok(generation)
         })
+    }
+
+    /// Replaces what is said of a generation that is under way.
+    ///
+    /// # Errors
+    /// A disk that is full or refuses.
+    pub fn describe_generation(
+        &self,
+        generation: i64,
+        warnings: &[String],
+        proof: Option<&Proof>,
+    ) -> Result<()> {
+        let warnings = serde_json::to_string(warnings).expect("texts are always JSON");
+        let proof = proof.map(|proof| serde_json::to_string(proof).expect("a proof is always JSON"));
+        self.execute(sql::DESCRIBE_GENERATION, params![generation, warnings, proof])
     }
 
     /// Marks a generation whole and forgets the dataset's older ones.

@@ -7,13 +7,17 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 /// Statements of the ledger (SQLite).
 pub mod ledger {
     /// Numbered migrations, in order.
-    pub const MIGRATIONS: [&str; 1] = [include_str!("../queries/ledger/0001_create.sql")];
+    pub const MIGRATIONS: [&str; 2] = [
+        include_str!("../queries/ledger/0001_create.sql"),
+        include_str!("../queries/ledger/0002_proofs.sql"),
+    ];
     pub(crate) const INSERT_RUN: &str = include_str!("../queries/ledger/insert_run.sql");
     pub(crate) const FINISH_RUN: &str = include_str!("../queries/ledger/finish_run.sql");
     pub(crate) const CLOSE_ABANDONED_RUNS: &str = include_str!("../queries/ledger/close_abandoned_runs.sql");
     pub(crate) const RUNS: &str = include_str!("../queries/ledger/runs.sql");
     pub(crate) const LATEST_GENERATION: &str = include_str!("../queries/ledger/latest_generation.sql");
     pub(crate) const INSERT_GENERATION: &str = include_str!("../queries/ledger/insert_generation.sql");
+    pub(crate) const DESCRIBE_GENERATION: &str = include_str!("../queries/ledger/describe_generation.sql");
     pub(crate) const COMPLETE_GENERATION: &str = include_str!("../queries/ledger/complete_generation.sql");
     pub(crate) const DELETE_OLD_GENERATIONS: &str =
         include_str!("../queries/ledger/delete_old_generations.sql");

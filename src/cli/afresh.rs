@@ -170,7 +170,13 @@ impl<'a> Afresh<'a> {
     ) -> Result<Option<Staged>> {
         let dataset = &staged.dataset;
         let ledger = Ledger::open(home, "recheck")?;
-        let options = Options { threads: self.bench.threads, copy: false, errors_max: None, rows_max: None };
+        let options = Options {
+            threads: self.bench.threads,
+            copy: false,
+            errors_max: None,
+            rows_max: None,
+            changed_only: None,
+        };
         let known = columns(staged);
         let run = ledger.begin_run("recheck", &self.bench.spec.digest)?;
         let can = stage_keys(dataset, &keys, &known, &ledger, &run, &options, self.progress)?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Context, Error, Result};
+use crate::reconcile::report::FILES;
 use crate::spec::Spec;
 use crate::stage::document::Names;
 use crate::stage::files::{Files, is_remote};
@@ -11,10 +12,6 @@ use crate::stage::files::{Files, is_remote};
 /// Tells a place to which `--out` wrote before from any other.
 const MARK: &str = ".recon-reports";
 const MARK_TEXT: &str = "recon diff --out writes its reports here anew\n";
-/// The files that a diff writes. The summary stands for all of them: it is the first to go and the last to come.
-const REPORTS: [&str; 6] =
-    ["mismatches.csv", "missing.csv", "extra.csv", "duplicates.csv", "failures.csv", "summary.json"];
-
 /// A place for reports that was looked at.
 pub(super) enum Out {
     /// A folder, into which they are written.
@@ -44,7 +41,7 @@ impl Out {
         let files = Files::default();
         let there = files.folder(&out)?.unwrap_or_default();
         let written: Vec<PathBuf> =
-            REPORTS.iter().map(|name| out.join(name)).filter(|path| there.file(path).is_some()).collect();
+            FILES.iter().map(|name| out.join(name)).filter(|path| there.file(path).is_some()).collect();
         check_inputs(&written, spec, |path| Some(path.to_path_buf()))?;
         match written.first().filter(|_| there.file(&out.join(MARK)).is_none()) {
             Some(first) => Err(foreign(first)),
@@ -75,7 +72,7 @@ impl Out {
     /// A store that cannot be reached.
     pub(super) fn send(&self, folder: &Path) -> Result<()> {
         let Self::Objects(place, files) = self else { return Ok(()) };
-        REPORTS.iter().try_for_each(|name| files.send(&folder.join(name), &place.join(name)))
+        FILES.iter().try_for_each(|name| files.send(&folder.join(name), &place.join(name)))
     }
 
     /// Its name, where it is not the folder that the reports were written into.
@@ -94,7 +91,7 @@ fn check_folder(out: &Path, spec: &Spec) -> Result<()> {
         return Err(Error::usage(format!("--out {} is no folder", out.display()))
             .help("name a folder for the reports; it is made where there is none"));
     }
-    let files = || REPORTS.iter().map(|name| out.join(name));
+    let files = || FILES.iter().map(|name| out.join(name));
     let written = files().chain(files().map(|path| path.with_extension("tmp")));
     let there: Vec<PathBuf> = written.filter(|path| path.symlink_metadata().is_ok()).collect();
     let Some(first) = there.first() else { return Ok(()) };

@@ -8,6 +8,7 @@ use super::{Format, Global, print};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Progress;
 use crate::ledger::Ledger;
+use crate::ledger::proof::Proof;
 use crate::reconcile::diff::{Bench, Verified};
 use crate::reconcile::report::terminal;
 use crate::reconcile::show::{Found, RowShown, Shown, ValueShown, show};
@@ -50,7 +51,7 @@ impl ShowArgs {
 pub(super) fn run(global: &Global, args: &ShowArgs) -> Result<u8> {
     let spec = global.load_spec()?;
     let home = global.home();
-    let found = match Ledger::holder(&home) {
+    let (found, proven) = match Ledger::holder(&home) {
         None => {
             let ledger = global.staged_ledger("show")?;
             let warehouse = Warehouse::open(ledger.home(), global.threads(), global.engine_memory())?;
@@ -70,8 +71,14 @@ pub(super) fn run(global: &Global, args: &ShowArgs) -> Result<u8> {
         }
     };
     if found.is_empty() {
-        return Err(Error::failed(format!("no staged record has the key {}", args.text()))
-            .help("the key's fields in the order of the spec, as in: recon show eu 42"));
+        let none = Error::failed(format!("no staged record has the key {}", args.text()));
+        return Err(match proven {
+            0 => none.help("the key's fields in the order of the spec, as in: recon show eu 42"),
+            rows => none.help(format!(
+                "{} rows are not staged, since their stores proved them equal (--changed-only): the diff's proven.csv has their ranges of keys",
+                terminal::thousands(rows)
+            )),
+        });
     }
     match global.format {
         Format::Json => print(&as_json(&found)),
@@ -79,7 +86,7 @@ pub(super) fn run(global: &Global, args: &ShowArgs) -> Result<u8> {
     }
 }
 
-/// What is known of the record in every entity that it may be of.
+/// What is known of the record in every entity that it may be of, and how many rows of these are not staged.
 fn find(
     global: &Global,
     args: &ShowArgs,
@@ -87,7 +94,7 @@ fn find(
     ledger: &Ledger,
     warehouse: &Warehouse,
     may_hash: bool,
-) -> Result<Vec<Found>> {
+) -> Result<(Vec<Found>, u64)> {
     let progress = Progress::default();
     let bench = Bench {
         spec,
@@ -116,15 +123,17 @@ fn find(
             key_fields(&entities)
         )));
     }
-    let mut found = Vec::new();
+    let (mut found, mut proven) = (Vec::new(), 0);
     for (entity, key) in fitting {
         let side = |name: &str| super::diff::staged(ledger, warehouse, spec.dataset(name).expect("checked"));
-        let shown = show(&bench, entity, &side(&entity.source)?, &side(&entity.target)?, &key)?;
+        let (source, target) = (side(&entity.source)?, side(&entity.target)?);
+        proven += source.proof.as_ref().map_or(0, Proof::rows);
+        let shown = show(&bench, entity, &source, &target, &key)?;
         if shown.verdict != "unknown" {
             found.push((entity.name.clone(), key, shown));
         }
     }
-    Ok(found)
+    Ok((found, proven))
 }
 
 /// `image (tenant, id), user (id)`.

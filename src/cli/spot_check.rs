@@ -119,6 +119,12 @@ fn check(
         ways.remarks.iter().for_each(|words| remark(words));
         return Ok(Vec::new());
     }
+    if let Some(proof) = &sides[0].proof {
+        let rows = thousands(proof.rows());
+        remark(&format!(
+            "{rows} rows that the stores proved equal are not staged (--changed-only), and none of them is picked"
+        ));
+    }
     let picked = sample(bench, entity, sides, count, seed)?;
     let reachable = |record: &[Option<i64>; 2]| match record {
         [Some(_), None] => ways.reach[2],

@@ -13,7 +13,8 @@ use crate::event::Progress;
 use crate::ledger::Ledger;
 use crate::reconcile::report::csv::Style;
 use crate::reconcile::report::stage_failures;
-use crate::reconcile::report::terminal::{plain, thousands};
+use crate::reconcile::report::summary::proven;
+use crate::reconcile::report::terminal::{in_words, plain, thousands};
 use crate::spec::{Dataset, Spec};
 use crate::stage::run::{Options, Outcome, failure_files, stage};
 use crate::warehouse::Warehouse;
@@ -29,6 +30,10 @@ pub(super) struct StageArgs {
     /// Copy local Parquet files into the stage instead of reading them where they lie
     #[arg(long)]
     copy: bool,
+    /// Where both sides of an entity are tables of one kind of SQL store, compare ranges of keys in the stores and stage only
+    /// those that differ; where that cannot be done exactly, stage everything and say why
+    #[arg(long, conflicts_with = "side")]
+    changed_only: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,7 +63,9 @@ pub(super) fn execute(global: &Global, args: &StageArgs) -> Result<Ended<Done>> 
     in_run(&ledger, "stage", &spec.digest, &progress, |run_id| {
         let datasets = wanted(global, &spec, args.side);
         let errors_max = args.max_errors;
-        let options = Options { threads: global.threads(), copy: args.copy, errors_max, rows_max: None };
+        let changed_only = args.changed_only.then(|| (&spec, global.entities(&spec)));
+        let options =
+            Options { threads: global.threads(), copy: args.copy, errors_max, rows_max: None, changed_only };
         let bar = Bar::start(global, "staging", &progress);
         let staged = stage(&datasets, &ledger, run_id, &options, &progress);
         drop(bar);
@@ -111,6 +118,7 @@ pub(super) fn show(global: &Global, done: &Done) -> Result<()> {
                 let facts = json!({
                     "units": o.units, "units_read": o.units_read, "rows": o.rows, "failures": o.failures,
                     "kept": o.kept, "warnings": o.warnings,
+                    "proven": o.proof.as_ref().map(proven),
                 });
                 (o.dataset.clone(), facts)
             })
@@ -132,6 +140,9 @@ pub(super) fn show(global: &Global, done: &Done) -> Result<()> {
         let rows = if o.rows == 1 { "row" } else { "rows" };
         let units = if o.units == 1 { "1 unit".to_owned() } else { format!("{} units", o.units) };
         print(&format!("{}: {} {rows} from {units}{kept}{failed}", o.dataset, thousands(o.rows)))?;
+        if let Some(proof) = &o.proof {
+            print(&format!("{}: {} more rows are {}", o.dataset, thousands(proof.rows()), in_words(proof)))?;
+        }
     }
     match failed {
         Some(path) if global.quiet => print(&format!("rows that did not parse: {}", path.display())),

@@ -21,6 +21,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::Progress;
 use crate::fault;
 use crate::ledger;
+use crate::ledger::proof::Proof;
 use crate::query::{self, identifier, render};
 use crate::spec::{Entity, Spec};
 use crate::value::Number;
@@ -121,6 +122,8 @@ pub struct EntityResult {
     pub counts: Counts,
     /// In the order of the plan.
     pub fields: Vec<FieldResult>,
+    /// What of the matched rows was not staged, since the stores proved it equal.
+    pub proof: Option<Proof>,
     /// Columns that no field uses.
     pub unmapped: Vec<String>,
     /// Names and numbers of what should be looked at.
@@ -222,7 +225,10 @@ pub fn diff_entity(
     tracing::info!(entity = entity.name, seconds = seconds(started), "judged what differs");
     fault::point("diff.judged");
     let mut counts = classified.counts;
-    counts.matched += judged.findings.settled_equal;
+    let proven = plan.proof.map_or(0, Proof::rows);
+    counts.source_rows += proven;
+    counts.target_rows += proven;
+    counts.matched += judged.findings.settled_equal + proven;
     counts.mismatched -= judged.findings.settled_equal;
     counts.check(&entity.name)?;
     let unparsed = findings.join("unparsed.parquet");
@@ -231,6 +237,7 @@ pub fn diff_entity(
         name: entity.name.clone(),
         key: entity.key.clone(),
         fields: field_results(&plan, &counts, &classified.beside, &judged.findings.fields),
+        proof: plan.proof.cloned(),
         unmapped: plan.unmapped.clone(),
         warnings: warnings(&hashed),
         failed: hashed.iter().map(|side| side.learned.failed).sum(),

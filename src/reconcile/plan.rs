@@ -1,8 +1,10 @@
 //! An entity's plan: for each field how both sides are read, in which class it is compared and by which rule.
 
 mod columns;
+mod proven;
 
 use self::columns::{check_key, same_names, unmapped};
+use self::proven::proven;
 use super::access::Access;
 use super::direct;
 use super::expression;
@@ -14,6 +16,7 @@ use super::rules::own_sql::{self, Shown};
 use super::rules::{self, tolerance};
 use super::side::Staged;
 use crate::error::{Error, Result};
+use crate::ledger::proof::Proof;
 use crate::spec::{BytesEncoding, DatasetKind, Entity, Field, Nulls, Rule, Spec, Sql};
 use crate::value::cast::{BytesText, Class, Reading, Zone};
 use crate::value::kind::Type;
@@ -92,6 +95,8 @@ pub struct EntityPlan<'a> {
     pub source: &'a Staged,
     /// The staged target.
     pub target: &'a Staged,
+    /// What was proven equal in the stores and not staged.
+    pub proof: Option<&'a Proof>,
     /// The key's fields first, in the key's order, then the others in the order of the spec.
     pub fields: Vec<FieldPlan>,
     /// Columns of either side that no field uses.
@@ -179,6 +184,7 @@ impl<'a> EntityPlan<'a> {
         target: &'a Staged,
         overrides: &[Override],
     ) -> Result<Self> {
+        let proof = proven(entity, source, target)?;
         let fields = match &entity.fields {
             Some(fields) => fields.clone(),
             None => same_names(entity, source, target),
@@ -229,6 +235,7 @@ impl<'a> EntityPlan<'a> {
             entity,
             source,
             target,
+            proof,
             unmapped: unmapped(entity, &fields, source, target),
             remarks: remarks(entity, &source_names, &target_names)?,
             source_query: projection::query(&plans, &fields, Side::Source, &source_names, of_source)?,

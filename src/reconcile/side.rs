@@ -9,6 +9,7 @@ use super::resolve::StoreType;
 use crate::error::{Context, Error, Result};
 use crate::event::Progress;
 use crate::ledger::part::{Damage, Part};
+use crate::ledger::proof::Proof;
 use crate::ledger::{Ledger, moments};
 use crate::query::{self, identifier, literal, render};
 use crate::spec::{Dataset, DatasetKind};
@@ -33,6 +34,8 @@ pub struct Staged {
     pub staged_at: String,
     /// What the user was warned of.
     pub warnings: Vec<String>,
+    /// What was proven equal in the stores and not staged.
+    pub proof: Option<Proof>,
     /// Where its own parts lie.
     pub folder: PathBuf,
     /// Its parts; a position's upper bits are an index into this.
@@ -166,6 +169,7 @@ impl Staged {
             generation: generation.id,
             staged_at: generation.completed_at.unwrap_or_default(),
             warnings,
+            proof: generation.proof,
             folder,
             parts,
             columns: Vec::new(),
@@ -328,7 +332,8 @@ impl Staged {
         let rows = positions.len() as u64;
         let written = Part { file: path.display().to_string(), rows, seal: None };
         let part = StagedPart { path, unit: "as staged".to_owned(), written };
-        let subset = Self { parts: vec![part], failures: Vec::new(), is_chain: false, ..self.clone() };
+        let subset =
+            Self { parts: vec![part], failures: Vec::new(), is_chain: false, proof: None, ..self.clone() };
         if !self.has_own_parts() {
             // A user's own file may hold types that the engine writes as others.
             let mut columns = self.columns.clone();

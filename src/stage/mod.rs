@@ -4,6 +4,7 @@
 //! runs them in parallel, and records each in the ledger once its parts are durable.
 
 mod aws;
+pub mod changed;
 pub mod csv;
 pub mod document;
 pub mod dynamodb;
@@ -18,6 +19,7 @@ mod net;
 pub mod parquet;
 mod part;
 pub mod postgres;
+mod prepare;
 pub mod run;
 pub mod sink;
 pub mod sqlite;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::spec::{Dataset, DatasetKind};
 use crate::value::Value;
+use changed::Summing;
 use document::Names;
 use files::Files;
 use input::{Digests, Stamp};
@@ -95,6 +98,11 @@ pub trait Source: Send + Sync {
 
     /// The columns that every part of a table has from now on; `None` where they depend on the rows.
     fn columns(&self) -> Option<Vec<PartColumn>> {
+        None
+    }
+
+    /// The table as one whose store can add its rows up; `None` where the store cannot.
+    fn summing(&mut self) -> Option<&mut dyn Summing> {
         None
     }
 

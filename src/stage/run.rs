@@ -5,31 +5,32 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use xxhash_rust::xxh3::xxh3_128;
-
 use super::document::Names;
-use super::files::{Files, is_remote};
-use super::input::{Digests, Input, Stamp};
-use super::sink::{FailureLimit, PartColumn, RowLimit, UnitSink};
-use super::{Keys, Source, Unit, open};
+use super::files::is_remote;
+use super::input::{Digests, Stamp};
+pub use super::prepare::definition;
+use super::prepare::{Job, Opened, expected_text, prepare, prove, unit_key};
+use super::sink::{FailureLimit, PartColumn, UnitSink};
+use super::{Keys, Unit, open};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::{self, Progress};
 use crate::fault;
 use crate::ledger::part::DAMAGED;
-use crate::ledger::{Generation, Ledger, UnitRow, moments};
-use crate::spec::{Dataset, DatasetKind};
+use crate::ledger::proof::Proof;
+use crate::ledger::{Ledger, UnitRow, moments};
+use crate::spec::{Dataset, Entity, Spec};
 
 /// A documents' row is nested as deep as its text says.
 const STACK_BYTES: usize = 64 << 20;
 
 /// How a staging goes.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// Worker threads.
     pub threads: usize,
     /// Copy local Parquet files into the stage instead of referring to them.
@@ -39,6 +40,8 @@ pub struct Options {
     /// Most rows of each dataset that are read, where they are only looked at: the first ones, where there is one thread. The
     /// generation then counts as whole although it is not, so its home must be one that is thrown away.
     pub rows_max: Option<u64>,
+    /// Of these entities only the rows that their stores do not prove equal.
+    pub changed_only: Option<(&'a Spec, Vec<&'a Entity>)>,
 }
 
 /// What became of a dataset.
@@ -56,6 +59,8 @@ pub struct Outcome {
     pub failures: u64,
     /// Whether nothing had changed since it was staged.
     pub kept: bool,
+    /// What was proven equal in the stores and not staged.
+    pub proof: Option<Proof>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -71,42 +76,6 @@ pub struct FailureFile {
     pub path: PathBuf,
 }
 
-/// A dataset's part in the run.
-struct Job<'a> {
-    dataset: &'a Dataset,
-    source: Box<dyn Source>,
-    folder: PathBuf,
-    generation: i64,
-    warnings: Vec<String>,
-    units: Vec<Unit>,
-    rows_wanted: Option<Arc<RowLimit>>,
-    /// Rows of units that need not be read again, by ordinal.
-    kept: HashMap<usize, UnitRow>,
-    done: Mutex<Vec<UnitRow>>,
-    unchanged: bool,
-}
-
-/// Digest of what decides how a dataset's rows are staged, for a home. The same from wherever recon is called. `copy` makes a
-/// difference to Parquet files only.
-pub fn definition(dataset: &Dataset, home: &Path, copy: bool) -> String {
-    let copied = copy && matches!(dataset.kind, DatasetKind::Parquet { .. });
-    let mut kind = dataset.kind.clone();
-    let places: Vec<&mut String> = match &mut kind {
-        DatasetKind::Csv(options) => vec![&mut options.uri],
-        DatasetKind::Jsonl { uri } | DatasetKind::Parquet { uri } => vec![uri],
-        DatasetKind::DynamodbExport(options) => {
-            std::iter::once(&mut options.uri).chain(&mut options.increments).collect()
-        }
-        DatasetKind::Sqlite { path, .. } => vec![path],
-        DatasetKind::Postgres(_) | DatasetKind::Mysql(_) | DatasetKind::Dynamodb(_) => Vec::new(),
-    };
-    for place in places {
-        *place = from_project(home, Path::new(place));
-    }
-    let kind = format!("{kind:?} {:?} {copied} {}", dataset.storage, env!("CARGO_PKG_VERSION"));
-    format!("{:032x}", xxh3_128(kind.as_bytes()))
-}
-
 /// Stages datasets: lists their units, reads those that are new or changed, and completes their generations.
 ///
 /// # Errors
@@ -115,13 +84,18 @@ pub fn stage(
     datasets: &[&Dataset],
     ledger: &Ledger,
     run_id: &str,
-    options: &Options,
+    options: &Options<'_>,
     progress: &Arc<Progress>,
 ) -> Result<Vec<Outcome>> {
-    let jobs: Vec<Job<'_>> = datasets
-        .iter()
-        .map(|dataset| prepare_all(dataset, ledger, run_id, options))
-        .collect::<Result<_>>()?;
+    let mut opened: Vec<Opened<'_>> =
+        datasets.iter().map(|dataset| Opened::new(dataset, options.copy)).collect::<Result<_>>()?;
+    if let Some((spec, entities)) = &options.changed_only {
+        for entity in entities {
+            prove(spec, entity, &mut opened, options.threads, progress)?;
+        }
+    }
+    let jobs: Vec<Job<'_>> =
+        opened.into_iter().map(|one| prepare(one, ledger, run_id, options)).collect::<Result<_>>()?;
     let todo: Vec<(usize, usize)> = jobs
         .iter()
         .enumerate()
@@ -148,128 +122,23 @@ pub fn stage_keys(
     known: &[PartColumn],
     ledger: &Ledger,
     run_id: &str,
-    options: &Options,
+    options: &Options<'_>,
     progress: &Arc<Progress>,
 ) -> Result<bool> {
-    let names = Arc::new(Names::new(&dataset.name));
-    names.preload_columns(known);
-    let of_dataset = |error: Error| error.of(&format!("dataset `{}`", dataset.name));
-    let all = open(dataset, &names, options.copy).map_err(of_dataset)?;
-    let Some(source) = all.only(keys).map_err(of_dataset)? else { return Ok(false) };
-    let job = prepare(dataset, source, &names, ledger, run_id, options)?;
+    let mut opened = Opened::new(dataset, options.copy)?;
+    opened.names.preload_columns(known);
+    let only = opened.source.only(keys);
+    let Some(only) = only.map_err(|error| error.of(&format!("dataset `{}`", dataset.name)))? else {
+        return Ok(false);
+    };
+    opened.source = only;
+    let job = prepare(opened, ledger, run_id, options)?;
     let todo: Vec<(usize, usize)> = (0..job.units.len()).map(|unit| (0, unit)).collect();
     let limit = Arc::new(FailureLimit::new(options.errors_max));
     let jobs = [job];
     run_units(&jobs, &todo, ledger, options, progress, &limit)?;
     jobs.into_iter().try_for_each(|job| complete(job, ledger).map(|_| ()))?;
     Ok(true)
-}
-
-fn prepare_all<'a>(
-    dataset: &'a Dataset,
-    ledger: &Ledger,
-    run_id: &str,
-    options: &Options,
-) -> Result<Job<'a>> {
-    let names = Arc::new(Names::new(&dataset.name));
-    let source = open(dataset, &names, options.copy);
-    let source = source.map_err(|error| error.of(&format!("dataset `{}`", dataset.name)))?;
-    prepare(dataset, source, &names, ledger, run_id, options)
-}
-
-/// Lists a dataset's units and finds which are staged already.
-fn prepare<'a>(
-    dataset: &'a Dataset,
-    source: Box<dyn Source>,
-    names: &Arc<Names>,
-    ledger: &Ledger,
-    run_id: &str,
-    options: &Options,
-) -> Result<Job<'a>> {
-    let folder = ledger.home().join("stage").join(&dataset.name);
-    fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
-    let listed = source.units();
-    let (units, warnings) = listed.map_err(|error| error.of(&format!("dataset `{}`", dataset.name)))?;
-    let definition = definition(dataset, ledger.home(), options.copy);
-    let unit_key = |unit: &Unit| unit_key(unit, ledger.home());
-    let is_live = dataset.kind.is_live();
-    // A finished staging of a live store is history: the next one reads what is there now.
-    let latest = ledger
-        .latest_generation(&dataset.name)?
-        .filter(|g| g.definition == definition && !(is_live && g.complete));
-    let old = latest.as_ref().map_or(Ok(Vec::new()), |g| ledger.units(g.id))?;
-    let by_path: HashMap<&str, &UnitRow> = old.iter().map(|row| (row.path.as_str(), row)).collect();
-    // A range that was read before a table was altered does not go with those that are read now.
-    let columns = source.columns();
-    let is_of_now = |row: &UnitRow| columns.as_ref().is_none_or(|now| columns_of(row) == *now);
-    let mut kept = HashMap::new();
-    for (ordinal, unit) in units.iter().enumerate() {
-        if let Some(row) = by_path.get(unit_key(unit).as_str()).filter(|row| is_of_now(row))
-            && let Some(row) = still_good(unit, row, &folder)?
-        {
-            kept.insert(ordinal, UnitRow { ordinal: ordinal as i64, ..row });
-        }
-    }
-    let columns: Vec<PartColumn> = kept.values().flat_map(columns_of).collect();
-    names.preload_columns(&columns);
-    // Parts are named after the unit's place, so a generation goes on only where every unit has kept its own.
-    let in_place =
-        old.iter().all(|row| kept.get(&(row.ordinal as usize)).is_some_and(|k| k.path == row.path));
-    let unchanged = in_place
-        && kept.len() == units.len()
-        && latest.as_ref().is_some_and(|g| g.complete && old.len() == kept.len());
-    let generation = match latest {
-        Some(Generation { id, complete, .. }) if unchanged || (!complete && in_place) => {
-            for row in kept.values().filter(|row| by_path.get(row.path.as_str()) != Some(row)) {
-                ledger.insert_unit(id, row)?; // it was only touched
-            }
-            id
-        }
-        _ => {
-            let rows: Vec<&UnitRow> = kept.values().collect();
-            ledger.begin_generation(&dataset.name, &definition, run_id, &warnings, &rows)?
-        }
-    };
-    fault::point("stage.prepared");
-    let rows_wanted = options.rows_max.map(|max| Arc::new(RowLimit::new(max)));
-    let done = Mutex::default();
-    Ok(Job { dataset, source, folder, generation, warnings, units, rows_wanted, kept, done, unchanged })
-}
-
-/// A unit's name in the ledger: one file may be in two exports of a chain.
-fn unit_key(unit: &Unit, home: &Path) -> String {
-    let path = if unit.is_live { unit.path.display().to_string() } else { from_project(home, &unit.path) };
-    match unit.window {
-        0 => path,
-        window => format!("{window}:{path}"),
-    }
-}
-
-/// A path as seen from the folder that the home lies in, so that it depends neither on the current folder nor on how the spec's
-/// own path was written; a path that leads elsewhere is absolute.
-fn from_project(home: &Path, path: &Path) -> String {
-    if path.to_str().is_some_and(|path| path.contains("://")) {
-        return path.display().to_string();
-    }
-    let (home, path) = (settled(home), settled(path));
-    let inside = home.parent().and_then(|project| path.strip_prefix(project).ok());
-    inside.unwrap_or(&path).display().to_string()
-}
-
-/// The absolute path without `.` and `..`. Links are not followed: where one leads may change without the spec.
-fn settled(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let mut settled = PathBuf::new();
-    for component in absolute.components() {
-        match component {
-            Component::ParentDir => {
-                settled.pop();
-            }
-            Component::CurDir => {}
-            other => settled.push(other),
-        }
-    }
-    settled
 }
 
 /// Whether a dataset is staged as the spec has it and as its files, just listed, are now.
@@ -289,52 +158,12 @@ pub fn is_current(dataset: &Dataset, units: &[Unit], ledger: &Ledger) -> Result<
     Ok((is_same(false) || is_same(true)) && rows.len() == units.len() && units.iter().all(is_staged))
 }
 
-/// A unit's row, where the file is what it was when it was read and its parts are what they were when they were written. A
-/// file that was only touched is told from a changed one by its digest.
-fn still_good(unit: &Unit, row: &UnitRow, folder: &Path) -> Result<Option<UnitRow>> {
-    if !parts_are_whole(row, folder)
-        || row.expected != expected_text(unit)
-        || (row.bytes != unit.bytes && !unit.is_live)
-    {
-        return Ok(None);
-    }
-    // A range that was read as of an earlier moment stays; what that means is said in the end (`ledger::moments`).
-    if row.stamp == unit.stamp.0 || unit.is_live {
-        return Ok(Some(row.clone()));
-    }
-    // To read an object only to keep its rows costs as much as to stage it again.
-    if is_remote(&unit.path) {
-        return Ok(None);
-    }
-    let digests = Input::open(&Files::default(), unit, &Arc::new(Progress::default()))?
-        .finish()
-        .or_failed(|| format!("cannot read {}", unit.path.display()))?;
-    Ok((digests.xxh3 == row.digest).then(|| UnitRow { stamp: unit.stamp.0.clone(), ..row.clone() }))
-}
-
-/// Whether a unit's parts are as they were written; read whole are those to which somebody wrote since.
-fn parts_are_whole(row: &UnitRow, folder: &Path) -> bool {
-    let (Ok(parts), Ok(failed)) = (row.parts(), row.failed()) else { return false };
-    parts
-        .iter()
-        .chain(&failed)
-        .all(|part| part.check(folder).is_ok() && (!part.is_touched(folder) || part.verify(folder).is_ok()))
-}
-
-fn expected_text(unit: &Unit) -> Option<String> {
-    unit.expected.as_ref().map(|e| format!("{} {}", e.md5, e.items))
-}
-
-fn columns_of(row: &UnitRow) -> Vec<PartColumn> {
-    serde_json::from_str(&row.columns).unwrap_or_default()
-}
-
 /// Reads the units that are left, several at a time; where there are fewer units than threads, each gets several.
 fn run_units(
     jobs: &[Job<'_>],
     todo: &[(usize, usize)],
     ledger: &Ledger,
-    options: &Options,
+    options: &Options<'_>,
     progress: &Arc<Progress>,
     limit: &Arc<FailureLimit>,
 ) -> Result<()> {
@@ -450,6 +279,7 @@ fn complete(job: Job<'_>, ledger: &Ledger) -> Result<Outcome> {
         rows: rows.iter().map(|r| r.rows).sum(),
         failures: rows.iter().map(|r| r.failures).sum(),
         kept: job.unchanged,
+        proof: job.proof,
         warnings,
     })
 }

@@ -3,6 +3,7 @@
 mod access;
 mod afresh;
 mod bad_input;
+mod changed_only;
 mod cli;
 mod demo;
 mod duplicates;

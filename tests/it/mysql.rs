@@ -4,7 +4,7 @@ use crate::project::Project;
 use crate::servers::mariadb::Database;
 
 /// A column of every type, with a value and another one.
-const TYPES: &[(&str, &str, &str, &str)] = &[
+pub(crate) const TYPES: &[(&str, &str, &str, &str)] = &[
     ("tiny", "tinyint", "-128", "127"),
     ("flag", "tinyint(1)", "1", "0"),
     ("big", "bigint", "-9223372036854775808", "9007199254740993"),
@@ -37,7 +37,7 @@ fn spec(source: &str, target: &str, database: &Database) -> String {
     format!("{}{}{entity}", dataset("a", source), dataset("b", target))
 }
 
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 

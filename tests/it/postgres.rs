@@ -4,10 +4,10 @@ use crate::project::Project;
 use crate::servers::postgres::{Database, psql};
 
 /// A name, its type, a value, and another value.
-type Column = (&'static str, &'static str, &'static str, &'static str);
+pub(crate) type Column = (&'static str, &'static str, &'static str, &'static str);
 
 /// A column of every type.
-const TYPES: &[Column] = &[
+pub(crate) const TYPES: &[Column] = &[
     ("small", "smallint", "-32768", "32767"),
     ("whole", "integer", "2147483647", "0"),
     ("big", "bigint", "-9223372036854775808", "9007199254740993"),
@@ -51,7 +51,7 @@ const TYPES: &[Column] = &[
     ("counted", "int generated always as identity", "default", "default"),
 ];
 
-const TYPES_FIRST: &str = "create extension if not exists citext; create type mood as enum ('sad', 'ok'); \
+pub(crate) const TYPES_FIRST: &str = "create extension if not exists citext; create type mood as enum ('sad', 'ok'); \
     create domain positive as int check (value > 0);";
 
 fn spec(source: &str, target: &str, database: &Database, rest: &str) -> String {

@@ -203,7 +203,13 @@ impl Sampler {
             .and_then(|source| source.facts())
             .map_err(|e| e.of(&format!("the {}", dataset.name)))?;
         // One thread reads the units in their order, so that it is the first rows that are read.
-        let options = Options { threads: 1, copy: false, errors_max: None, rows_max: Some(self.rows_max) };
+        let options = Options {
+            threads: 1,
+            copy: false,
+            errors_max: None,
+            rows_max: Some(self.rows_max),
+            changed_only: None,
+        };
         let outcomes = run::stage(&[dataset], &self.ledger, &self.run_id, &options, &self.progress)?;
         let definition = definition(dataset, self.ledger.home(), false);
         let staged = Staged::load(&self.ledger, &self.warehouse, dataset, &definition)?;

@@ -38,6 +38,7 @@ fn staged(files: &[PathBuf]) -> Staged {
         generation: 1,
         staged_at: String::new(),
         warnings: Vec::new(),
+        proof: None,
         folder: PathBuf::new(),
         parts: files.iter().map(part).collect(),
         columns: Vec::new(),

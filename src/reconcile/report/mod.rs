@@ -41,9 +41,10 @@ pub struct Example {
     pub shown_by: Option<Vec<(String, Option<String>)>>,
 }
 
-/// The files of a diff's reports. The summary stands for all of them: it is the first to go and the last to come.
+/// The files that a diff writes. The summary stands for all of them: it is the first to go and the last to come.
+pub const FILES: [&str; 7] =
+    ["mismatches.csv", "missing.csv", "extra.csv", "duplicates.csv", "failures.csv", "proven.csv", SUMMARY];
 const SUMMARY: &str = "summary.json";
-const TABLES: [&str; 5] = ["mismatches.csv", "missing.csv", "extra.csv", "duplicates.csv", "failures.csv"];
 
 /// Makes a folder ready for reports; what a killed run had begun to write there goes.
 ///
@@ -51,7 +52,7 @@ const TABLES: [&str; 5] = ["mismatches.csv", "missing.csv", "extra.csv", "duplic
 /// A folder that cannot be made.
 pub fn begin(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).or_failed(|| format!("cannot write {}", folder.display()))?;
-    for name in TABLES.iter().chain([&SUMMARY]) {
+    for name in FILES {
         // It is there only after a kill, and in the way of nobody.
         let _ = fs::remove_file(folder.join(name).with_extension("tmp"));
     }
@@ -83,8 +84,8 @@ pub fn write_summary(folder: &Path, text: &str) -> Result<()> {
 /// How many differing cells the terminal shows.
 const EXAMPLES_MAX: usize = 5;
 
-/// Writes `mismatches.csv`, `missing.csv`, `extra.csv`, `duplicates.csv` and `failures.csv` into a folder and returns the
-/// first differences. The summary of an earlier run in that folder goes first.
+/// Writes every table of [`FILES`] into a folder and returns the first differences. The summary of an earlier run in that
+/// folder goes first.
 ///
 /// # Errors
 /// What the engine says; a disk that is full.
@@ -101,7 +102,26 @@ pub fn write_csvs(
     records(results, warehouse, folder, style, &layout, "extra.csv", 3)?;
     duplicates(results, warehouse, folder, style, &layout)?;
     failures(results, warehouse, folder, style, &layout)?;
+    proven(results, folder, style)?;
     Ok(examples)
+}
+
+/// Which ranges of keys were not staged, since both stores hold the same in them, and by which sums that was found.
+fn proven(results: &[EntityResult], folder: &Path, style: &Style) -> Result<()> {
+    let mut file =
+        CsvFile::create(&folder.join("proven.csv"), style, ["entity", "from", "to", "rows", "sums"])?;
+    for result in results {
+        // The bounds are values of the key.
+        let hidden = result.key.iter().any(|name| style.redact.contains(name));
+        for range in result.proof.iter().flat_map(|proof| &proof.ranges) {
+            let bound = |bound: &Option<String>| bound.clone().filter(|_| !hidden);
+            let (from, to) = (bound(&range.from), bound(&range.to));
+            let cells =
+                [Some(result.name.clone()), from, to, Some(range.rows.to_string()), Some(range.sums.clone())];
+            write(&mut file, &cells)?;
+        }
+    }
+    file.finish()
 }
 
 /// Takes the values of redacted fields out of what is known of other fields, and their differences out of their own.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::super::diff::{EntityResult, FieldResult};
+use crate::ledger::proof::Proof;
 use crate::value::Number;
 
 /// Version of the file's layout; a change that readers notice raises it.
@@ -67,12 +68,23 @@ fn entity(result: &EntityResult) -> Json {
         "rechecks": result.again.iter().map(|again| json!({
             "records": again.records, "equal": again.equal, "gone": again.gone,
         })).collect::<Vec<_>>(),
+        "proven": result.proof.as_ref().map(proven),
         "fields": fields,
         "unmapped": result.unmapped,
         "warnings": warnings,
         "datasets": result.looks[0].sides.iter().map(|s| json!({
             "dataset": s.dataset.name, "generation": s.generation, "staged_at": s.staged_at,
         })).collect::<Vec<_>>(),
+    })
+}
+
+/// What the stores themselves proved equal; which ranges these are is in `proven.csv`.
+pub fn proven(proof: &Proof) -> Json {
+    json!({
+        "rows": proof.rows(),
+        "ranges": proof.ranges.len(),
+        "of_ranges": proof.ranges_all,
+        "how": proof.how,
     })
 }
 

@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::super::diff::EntityResult;
 use super::Example;
+use crate::ledger::proof::Proof;
 
 /// Longest value shown of a difference.
 const VALUE_CHARS_MAX: usize = 60;
@@ -95,6 +96,12 @@ fn verdicts(results: &[EntityResult]) -> Table {
     table
 }
 
+/// How rows came to be matched that were not staged.
+pub fn in_words(proof: &Proof) -> String {
+    let [ranges, all] = [proof.ranges.len() as u64, proof.ranges_all].map(thousands);
+    format!("proven equal in the stores: {ranges} of {all} ranges of keys have {}", plain(&proof.how))
+}
+
 fn fields(result: &EntityResult, out: &mut String) {
     let entity = plain(&result.name);
     for f in &result.fields {
@@ -127,6 +134,14 @@ fn fields(result: &EntityResult, out: &mut String) {
         if let (true, Some(note)) = (f.status == "compared", &f.reason) {
             let _ = writeln!(out, "  {entity}.{name}  {}", plain(note));
         }
+    }
+    if let Some(proof) = &result.proof {
+        let _ = writeln!(
+            out,
+            "  {entity}  {} of the matched rows are {}",
+            thousands(proof.rows()),
+            in_words(proof)
+        );
     }
     for (again, round) in result.again.iter().zip(1..) {
         let [records, equal] = [again.records, again.equal].map(thousands);

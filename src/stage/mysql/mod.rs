@@ -5,6 +5,7 @@
 
 mod connect;
 mod decode;
+mod sums;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use self::connect::Server;
 use self::decode::append;
+use super::changed::Summing;
 use super::input::{Digests, Stamp};
 use super::sink::{PartColumn, UnitSink, columns_of};
 use super::table::{CellFault, TableBuilder, TableColumn, TableFacts, schema};
@@ -65,7 +67,8 @@ fn literal(text: &str) -> String {
 struct Relation {
     shown: String,
     facts: TableFacts,
-    select: String,
+    /// How each column is selected.
+    selected: Vec<String>,
     from: String,
     /// Whether it can be locked for the moment in which the sessions begin.
     is_table: bool,
@@ -109,11 +112,10 @@ impl Relation {
         }
         let described: Vec<(TableColumn, String)> =
             wires.iter().zip(&names).map(|(wire, name)| column(wire, name, json.contains(name))).collect();
-        let select: Vec<&str> = described.iter().map(|(_, sql)| sql.as_str()).collect();
-        let select = select.join(", ");
-        facts.columns = described.into_iter().map(|(column, _)| column).collect();
+        let selected;
+        (facts.columns, selected) = described.into_iter().unzip();
         let mut relation =
-            Self { shown: shown.clone(), facts, select, from: from.clone(), is_table, ranges: Vec::new() };
+            Self { shown: shown.clone(), facts, selected, from: from.clone(), is_table, ranges: Vec::new() };
         relation.ranges = relation
             .key_ranges(session, size)
             .map_err(|e| server.failed(&format!("cannot look {shown} up"), e))?;
@@ -260,7 +262,7 @@ fn column(wire: &mysql::Column, name: &str, is_json: bool) -> (TableColumn, Stri
         _ if binary => ColumnType::Bytes,
         _ => ColumnType::Text,
     };
-    (TableColumn { name: name.to_owned(), ty, remark }, format!("{sql} as {quoted}"))
+    (TableColumn { name: name.to_owned(), ty, remark }, sql)
 }
 
 /// Sessions in read transactions of one moment, taken in turn.
@@ -359,6 +361,10 @@ impl Source for MysqlSource {
         Some(columns_of(&schema(&self.relation.facts.columns)))
     }
 
+    fn summing(&mut self) -> Option<&mut dyn Summing> {
+        Some(self)
+    }
+
     fn only(&self, keys: &Keys) -> Result<Option<Box<dyn Source>>> {
         let columns: Vec<String> = keys.columns.iter().map(|name| quoted(name)).collect();
         let value = |value: &Value<'_>| match value {
@@ -390,7 +396,7 @@ impl MysqlSource {
         let mut builder = TableBuilder::new(schema(columns), sink);
         let (mut bytes, mut count, mut digest) = (0u64, 0u64, Xxh3::new());
         let rows = session
-            .query_iter(format!("select {} from {}", self.relation.select, range.from))
+            .query_iter(format!("select {} from {}", self.relation.selected.join(", "), range.from))
             .map_err(fail)?;
         for row in rows {
             let values = row.map_err(fail)?.unwrap();

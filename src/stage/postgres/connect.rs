@@ -21,7 +21,7 @@ use crate::spec::{Url, closest};
 
 /// What every session of ours is: it only reads, waits for no lock forever, and is not thrown out while it waits for our disk.
 const SESSION: &str = "set default_transaction_read_only = on; set lock_timeout = '60s'; set statement_timeout = 0; \
-    set idle_in_transaction_session_timeout = 0; set timezone = 'UTC'; set datestyle = 'ISO'; set bytea_output = 'hex'; \
+    set idle_in_transaction_session_timeout = 0; set timezone = 'UTC'; set datestyle = 'ISO'; set intervalstyle = 'postgres'; set bytea_output = 'hex'; \
     set extra_float_digits = 3; set row_security = on";
 
 /// As `SESSION` has it.

@@ -7,6 +7,7 @@
 mod connect;
 mod decode;
 mod service;
+mod sums;
 mod table;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use xxhash_rust::xxh3::Xxh3;
 use self::connect::Server;
 use self::decode::Decoder;
 use self::table::{Range, Relation, find};
+use super::changed::Summing;
 use super::input::{Digests, Stamp};
 use super::net::block_on;
 use super::sink::{PartColumn, UnitSink, columns_of};
@@ -129,6 +131,10 @@ impl Source for PostgresSource {
 
     fn columns(&self) -> Option<Vec<PartColumn>> {
         Some(columns_of(&schema(&self.relation.facts.columns)))
+    }
+
+    fn summing(&mut self) -> Option<&mut dyn Summing> {
+        Some(self)
     }
 
     fn only(&self, keys: &Keys) -> Result<Option<Box<dyn Source>>> {
