@@ -1,6 +1,7 @@
 //! recon killed, held, starved and lied to at every step: it must resume, or refuse, and never give another result than an
 //! undisturbed run. Drives the real binary, built with the feature `faults`.
 
+mod changed_only;
 mod changes;
 mod damage;
 mod disk;
