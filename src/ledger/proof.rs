@@ -16,6 +16,8 @@ pub struct Proof {
     pub mapping: String,
     /// How equality was found out, in words.
     pub how: String,
+    /// What went before each row's text when its digest was made.
+    pub seed: String,
     /// How many ranges the tables were cut into.
     pub ranges_all: u64,
     /// The ranges that were proven equal.

@@ -3,7 +3,7 @@
 //!
 //! A range is proven equal where both sides count the same rows in it and the sums of both halves of their rows' MD5 are the
 //! same: 128 bits, added up as whole numbers, so that changes cannot cancel as they do in XOR. A row's MD5 is that of its values'
-//! own text with each value's bounds in it. Where a store's text is not exact, or two equal texts could compare as different, the
+//! own text with each value's bounds in it, after a random seed, so that nobody can prepare two rows with one digest. Where a store's text is not exact, or two equal texts could compare as different, the
 //! tables are staged whole, and the reason is said.
 
 mod fit;
@@ -99,11 +99,17 @@ pub trait Summing: Send + Sync {
     /// What is true of the rows of a range of the key, in SQL.
     fn condition(&self, key: &[String], span: &Span) -> String;
 
-    /// The sums of these columns over the rows of each condition.
+    /// The sums of these columns over the rows of each condition. `seed`, hex digits, goes before each row's text.
     ///
     /// # Errors
     /// A store that does not answer or cannot do it.
-    fn sums(&self, columns: &[String], conditions: &[String], progress: &Progress) -> Result<Vec<Sum>>;
+    fn sums(
+        &self,
+        columns: &[String],
+        conditions: &[String],
+        seed: &str,
+        progress: &Progress,
+    ) -> Result<Vec<Sum>>;
 
     /// From now on the source's units are these.
     fn narrow(&mut self, units: &[Unit]);
@@ -180,7 +186,8 @@ fn compare(
     }
     let every = (counts[0].max(counts[1]) / RANGES).clamp(RANGE_ROWS_MIN, RANGE_ROWS_MAX);
     let spans = spans(sides[0].cuts(&summed[0].key, every, progress)?);
-    let sums = both_sums([&*sides[0], &*sides[1]], summed, &spans, threads, progress)?;
+    let seed = format!("{}{}", random_id(), random_id());
+    let sums = both_sums([&*sides[0], &*sides[1]], summed, &spans, &seed, threads, progress)?;
     for (sums, count) in sums.iter().zip(counts) {
         let rows: u64 = sums.iter().map(|sum| sum.rows).sum();
         if rows != count {
@@ -214,9 +221,10 @@ fn compare(
         entity: entity.name.clone(),
         mapping: mapping(entity),
         how: format!(
-            "the same number of rows and the same sums of both 64-bit halves of each row's MD5, over {}",
+            "the same number of rows and the same sums of both 64-bit halves of each row's seeded MD5, over {}",
             summed[0].columns.join(", ")
         ),
+        seed,
         ranges_all: spans.len() as u64,
         ranges: proven.map(|(both, _)| range(both)).collect(),
     }))
@@ -237,6 +245,7 @@ fn both_sums(
     sides: [&dyn Summing; 2],
     summed: &[Summed; 2],
     spans: &[Span],
+    seed: &str,
     threads: usize,
     progress: &Progress,
 ) -> Result<[Vec<Sum>; 2]> {
@@ -252,7 +261,7 @@ fn both_sums(
             let side = job % 2;
             let condition = |span: &Span| sides[side].condition(&summed[side].key, span);
             let conditions: Vec<String> = chunks[job / 2].iter().map(condition).collect();
-            let sums = sides[side].sums(&summed[side].columns, &conditions, progress);
+            let sums = sides[side].sums(&summed[side].columns, &conditions, seed, progress);
             *result.lock().expect("nobody panics while storing sums") = Some(sums);
             event::add(&progress.units_done, 1);
         }

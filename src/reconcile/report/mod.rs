@@ -106,18 +106,16 @@ pub fn write_csvs(
     Ok(examples)
 }
 
-/// Which ranges of keys were not staged, since both stores hold the same in them, and by which sums that was found.
+/// Which ranges of keys were not staged, since both stores hold the same in them.
 fn proven(results: &[EntityResult], folder: &Path, style: &Style) -> Result<()> {
-    let mut file =
-        CsvFile::create(&folder.join("proven.csv"), style, ["entity", "from", "to", "rows", "sums"])?;
+    let mut file = CsvFile::create(&folder.join("proven.csv"), style, ["entity", "from", "to", "rows"])?;
     for result in results {
         // The bounds are values of the key.
         let hidden = result.key.iter().any(|name| style.redact.contains(name));
         for range in result.proof.iter().flat_map(|proof| &proof.ranges) {
             let bound = |bound: &Option<String>| bound.clone().filter(|_| !hidden);
             let (from, to) = (bound(&range.from), bound(&range.to));
-            let cells =
-                [Some(result.name.clone()), from, to, Some(range.rows.to_string()), Some(range.sums.clone())];
+            let cells = [Some(result.name.clone()), from, to, Some(range.rows.to_string())];
             write(&mut file, &cells)?;
         }
     }

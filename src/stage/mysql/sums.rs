@@ -45,11 +45,18 @@ impl Summing for MysqlSource {
         if both.is_empty() { "true".to_owned() } else { both.join(" and ") }
     }
 
-    fn sums(&self, columns: &[String], conditions: &[String], progress: &Progress) -> Result<Vec<Sum>> {
+    fn sums(
+        &self,
+        columns: &[String],
+        conditions: &[String],
+        seed: &str,
+        progress: &Progress,
+    ) -> Result<Vec<Sum>> {
         let pieces: Vec<String> = columns.iter().map(|column| self.piece(column)).collect();
         let (row, from) = (format!("concat({})", pieces.join(", ")), &self.relation.from);
-        let sql =
-            |condition: &String| render(SUMS, &[("row", &row), ("from", from), ("condition", condition)]);
+        let sql = |condition: &String| {
+            render(SUMS, &[("seed", seed), ("row", &row), ("from", from), ("condition", condition)])
+        };
         let statements: Vec<String> = conditions.iter().map(sql).collect();
         let rows: Vec<(String, String, String, String)> =
             self.answers(&statements, "adding its rows up", progress)?;

@@ -68,11 +68,17 @@ impl Summing for PostgresSource {
         if both.is_empty() { "true".to_owned() } else { both.join(" and ") }
     }
 
-    fn sums(&self, columns: &[String], conditions: &[String], progress: &Progress) -> Result<Vec<Sum>> {
+    fn sums(
+        &self,
+        columns: &[String],
+        conditions: &[String],
+        seed: &str,
+        progress: &Progress,
+    ) -> Result<Vec<Sum>> {
         let columns = list(columns, |name| identifier(name));
         let from = &self.relation.from;
         let sql = |condition: &String| {
-            render(SUMS, &[("columns", &columns), ("from", from), ("condition", condition)])
+            render(SUMS, &[("seed", seed), ("columns", &columns), ("from", from), ("condition", condition)])
         };
         let statements: Vec<String> = conditions.iter().map(sql).collect();
         let rows = block_on(self.answers(&statements, "adding its rows up", progress))?;
