@@ -1,8 +1,9 @@
 //! recon: verifies, drives, repairs and rolls back data migrations from a local ledger.
 //!
 //! Data flows one way. `spec` says what the two sides are. `stage` reads each side, unit by unit, into typed Parquet parts
-//! and records every unit in the `ledger`. `reconcile` streams both sides out of the `warehouse`, brings every value to its
-//! canonical form (`value`), joins hashes of rows, looks at the values of those that differ, and writes the reports.
+//! and records every unit in the `ledger`. `mapping` plans an entity over its two sides. `reconcile` streams both out of the
+//! `warehouse`, brings every value to its canonical form (`value`), joins hashes of rows, looks at the values of those that differ,
+//! and writes the reports.
 //!
 //! Modules in reading order; imports go downward only, from `cli` to `value` and `error`, and a test holds them to it.
 
@@ -11,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod fault;
 pub mod ledger;
+pub mod mapping;
 pub mod query;
 pub mod reconcile;
 pub mod spec;

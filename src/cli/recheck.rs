@@ -8,9 +8,9 @@ use super::Global;
 use super::afresh::{Afresh, has_live_side};
 use crate::error::{ErrorKind, Result};
 use crate::event::Progress;
+use crate::mapping::side::Staged;
 use crate::reconcile::again::{RECORDS_MAX, records};
 use crate::reconcile::diff::{Bench, EntityResult, diff_entity};
-use crate::reconcile::side::Staged;
 
 /// Between two looks at whether somebody wants to stop.
 const TICK: Duration = Duration::from_millis(50);

@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::access::{self, Access};
 use super::diff::{Bench, EntityResult, Look, VERDICTS};
-use super::plan::{EntityPlan, Side};
-use super::side::Staged;
 use crate::error::Result;
+use crate::mapping::access::{self, Access};
+use crate::mapping::plan::{EntityPlan, Side};
+use crate::mapping::side::Staged;
 use crate::query::{self, literal};
 use crate::spec::Entity;
 use crate::value::Value;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::hash::Hashed;
-use super::plan::EntityPlan;
-use super::rules::{self, tolerance};
 use crate::error::{Error, Result};
+use crate::mapping::plan::EntityPlan;
+use crate::mapping::rules::{self, tolerance};
 use crate::query::{self, literal, render};
 use crate::value::Number;
 use crate::warehouse::Warehouse;

@@ -10,11 +10,11 @@ use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::access::{self, Access};
 use super::hash::{Learned, Output, Rows, UNPARSED, properties};
-use super::plan::{EntityPlan, FieldPlan, Side};
-use super::side::{Staged, damaged_part};
 use crate::error::{Context, Result};
+use crate::mapping::access::{self, Access};
+use crate::mapping::plan::{EntityPlan, FieldPlan, Side};
+use crate::mapping::side::{Staged, damaged_part};
 use crate::query::{self, identifier, literal, render};
 use crate::value::Value;
 use crate::warehouse::Warehouse;

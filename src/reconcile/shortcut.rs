@@ -4,10 +4,10 @@
 
 use arrow::array::Array;
 
-use super::access::Access;
-use super::plan::{FieldPlan, Status};
-use super::rules;
-use super::rules::normal::Normaliser;
+use crate::mapping::access::Access;
+use crate::mapping::plan::{FieldPlan, Status};
+use crate::mapping::rules;
+use crate::mapping::rules::normal::Normaliser;
 use crate::value::arrow::Cells;
 use crate::value::cast::Class;
 use crate::value::{Number, Value};

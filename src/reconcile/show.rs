@@ -4,17 +4,17 @@ use std::borrow::Cow;
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::access::{self, Access};
 use super::again::Record;
 use super::diff::{Bench, prepare};
 use super::failed;
 use super::hash::{Hashed, UNPARSED};
-use super::plan::{EntityPlan, FieldPlan, Side, Status};
-use super::rules::normal::Normaliser;
-use super::rules::own_sql::Shown as Shows;
-use super::rules::{self, Judgement};
-use super::side::Staged;
 use crate::error::{Error, Result};
+use crate::mapping::access::{self, Access};
+use crate::mapping::plan::{EntityPlan, FieldPlan, Side, Status};
+use crate::mapping::rules::normal::Normaliser;
+use crate::mapping::rules::own_sql::Shown as Shows;
+use crate::mapping::rules::{self, Judgement};
+use crate::mapping::side::Staged;
 use crate::query::{literal, render};
 use crate::spec::Entity;
 use crate::value::cast::{self, Class};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use recon::reconcile::rules::tolerance::{Beside, beside, predicate, within};
+use recon::mapping::rules::tolerance::{Beside, beside, predicate, within};
 use recon::spec::{Rule, Tolerance};
 use recon::value::time::{Interval, Moment};
 use recon::value::{Number, Value};

@@ -5,11 +5,11 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
+use crate::mapping::plan::{EntityPlan, FieldPlan, Status};
+use crate::mapping::resolve::{StoreType, resolve};
+use crate::mapping::rules;
 use crate::query;
-use crate::reconcile::plan::{EntityPlan, FieldPlan, Status};
 use crate::reconcile::report::terminal::{field_name, plain};
-use crate::reconcile::resolve::{StoreType, resolve};
-use crate::reconcile::rules;
 use crate::spec::{Entity, Field, Rule, Sql};
 use crate::value::kind::Type;
 

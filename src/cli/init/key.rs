@@ -4,8 +4,8 @@
 use super::mapping::{Field, Mapping, Side, singular, spelling};
 use super::split::key_names;
 use crate::error::Result;
+use crate::mapping::resolve::StoreType;
 use crate::reconcile::report::terminal::thousands;
-use crate::reconcile::resolve::StoreType;
 use crate::warehouse::Warehouse;
 
 /// Columns of which two or three together are looked at.

@@ -4,8 +4,8 @@
 use super::sample::{Column, Sample};
 use super::split::Group;
 use crate::error::Result;
+use crate::mapping::resolve::{StoreType, resolve};
 use crate::query::render;
-use crate::reconcile::resolve::{StoreType, resolve};
 use crate::spec::Rule;
 use crate::value::kind::Type;
 use crate::warehouse::Warehouse;

@@ -11,10 +11,10 @@ use crate::cli::{Global, Interrupts};
 use crate::error::{Context, Result};
 use crate::event::Progress;
 use crate::ledger::Ledger;
+use crate::mapping::access::pointer;
+use crate::mapping::resolve::StoreType;
+use crate::mapping::side::{Staged, document_sql};
 use crate::query::{identifier, literal, render};
-use crate::reconcile::access::pointer;
-use crate::reconcile::resolve::StoreType;
-use crate::reconcile::side::{Staged, document_sql};
 use crate::spec::Dataset;
 use crate::stage;
 use crate::stage::document::Names;
@@ -391,7 +391,7 @@ fn number(cell: Option<i64>) -> u64 {
 }
 
 /// A column's values and, of a document, their types.
-fn values_sql(i: usize, column: &crate::reconcile::side::Column) -> String {
+fn values_sql(i: usize, column: &crate::mapping::side::Column) -> String {
     match &column.store {
         StoreType::Document { .. } => {
             let cases = column

@@ -19,7 +19,7 @@ const STACK_BYTES: usize = 64 << 20;
 ///
 /// # Errors
 /// The first error of the engine or of a worker; an interruption.
-pub(super) fn fan_out<S, R: Send>(
+pub(crate) fn fan_out<S, R: Send>(
     warehouse: &Warehouse,
     sql: &str,
     threads: usize,
@@ -67,7 +67,7 @@ pub(super) fn fan_out<S, R: Send>(
 ///
 /// # Errors
 /// The first error of a worker.
-pub(super) fn spawn_workers<R: Send>(
+pub(crate) fn spawn_workers<R: Send>(
     threads: usize,
     work: impl Fn(usize) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {

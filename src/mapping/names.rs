@@ -283,7 +283,7 @@ impl<'a> Names<'a> {
         let (value, pointer, rows) =
             (identifier(root), literal(&pointer(path, None)), self.staged.rows_sql());
         let pieces = [("value", value.as_str()), ("pointer", &pointer), ("rows", &rows)];
-        let sql = render(include_str!("../../queries/reconcile/path_occurs.sql"), &pieces);
+        let sql = render(include_str!("../../queries/mapping/path_occurs.sql"), &pieces);
         Ok(!self.warehouse.integers(&sql)?.is_empty())
     }
 
@@ -298,7 +298,7 @@ impl<'a> Names<'a> {
         let rows = self.staged.rows_sql();
         let pieces = [("value", value.as_str()), ("rows", &rows)];
         let names =
-            self.warehouse.texts(&render(include_str!("../../queries/reconcile/path_names.sql"), &pieces))?;
+            self.warehouse.texts(&render(include_str!("../../queries/mapping/path_names.sql"), &pieces))?;
         let names: Vec<String> = names.into_iter().filter_map(|mut row| row.remove(0)).collect();
         let likeness = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &last[0].to_lowercase());
         let near = names.iter().map(|name| (likeness(name), name)).filter(|(likeness, _)| *likeness > 0.7);

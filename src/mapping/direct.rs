@@ -51,7 +51,7 @@ pub struct Column {
 }
 
 /// A part with its footer, read once.
-pub(super) struct Opened<'a> {
+pub(crate) struct Opened<'a> {
     path: &'a Path,
     metadata: ArrowReaderMetadata,
 }
@@ -60,7 +60,7 @@ pub(super) struct Opened<'a> {
 ///
 /// # Errors
 /// A part that cannot be read.
-pub(super) fn open<'a>(staged: &'a Staged, columns: &[Column]) -> Result<Option<Vec<Opened<'a>>>> {
+pub(crate) fn open<'a>(staged: &'a Staged, columns: &[Column]) -> Result<Option<Vec<Opened<'a>>>> {
     let own = staged.has_own_parts();
     let mut opened = Vec::new();
     for part in &staged.parts {
@@ -171,7 +171,7 @@ fn fits_the_engine(ty: &DataType, chunk: &ColumnChunkMetaData) -> bool {
 ///
 /// # Errors
 /// A part that cannot be read; the first error of a worker; an interruption.
-pub(super) fn fan_out_parts<S, R: Send>(
+pub(crate) fn fan_out_parts<S, R: Send>(
     opened: &[Opened<'_>],
     columns: &[Column],
     threads: usize,

@@ -148,7 +148,7 @@ fn unfit(warehouse: &Warehouse, functions: &[&Part]) -> Result<Vec<(String, bool
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let template = include_str!("../../queries/reconcile/unfit_functions.sql");
+    let template = include_str!("../../queries/mapping/unfit_functions.sql");
     let rows = warehouse.texts(&crate::query::render(template, &[("names", &names.join(", "))]))?;
     let pair = |mut row: Vec<Option<String>>| Some((row[0].take()?, row[1].take()? == "aggregate"));
     Ok(rows.into_iter().filter_map(pair).collect())

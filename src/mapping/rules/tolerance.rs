@@ -121,7 +121,7 @@ pub fn predicate(rule: &Rule, index: usize, scale: u32) -> String {
     }
     let (index, within) = (index.to_string(), bounds.join(" or "));
     let pieces = [("i", index.as_str()), ("within", &within)];
-    render(include_str!("../../../queries/reconcile/within_tolerance.sql"), &pieces)
+    render(include_str!("../../../queries/mapping/within_tolerance.sql"), &pieces)
 }
 
 /// The largest multiple of 10^-scale that is at most `limit`, as text; more than any stored difference is cut to that.

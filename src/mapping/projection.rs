@@ -29,7 +29,7 @@ impl Query {
     pub fn of_columns(&self, columns: &str, rows: &str) -> String {
         let pieces =
             [("columns", columns), ("logical", &self.logical), ("rows", rows), ("filter", &self.filter)];
-        render(include_str!("../../queries/reconcile/project.sql"), &pieces)
+        render(include_str!("../../queries/mapping/project.sql"), &pieces)
     }
 }
 

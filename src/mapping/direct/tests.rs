@@ -17,9 +17,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::ledger::part::Part;
+use crate::mapping::access::{self, Access};
+use crate::mapping::side::StagedPart;
 use crate::query::{identifier, literal};
-use crate::reconcile::access::{self, Access};
-use crate::reconcile::side::StagedPart;
 use crate::spec::{Dataset, DatasetKind, Storage};
 use crate::warehouse::Warehouse;
 

@@ -225,7 +225,7 @@ impl Staged {
         match self.latest_changes_sql() {
             Some(latest) => {
                 let pieces = [("rows", rows.as_str()), ("latest", &latest)];
-                render(include_str!("../../queries/reconcile/live_rows.sql"), &pieces)
+                render(include_str!("../../queries/mapping/live_rows.sql"), &pieces)
             }
             None => rows,
         }
@@ -233,23 +233,23 @@ impl Staged {
 
     fn parts_sql(&self) -> String {
         let parts: Vec<String> = self.parts.iter().map(|p| query::file(&p.path)).collect();
-        render(include_str!("../../queries/reconcile/staged_rows.sql"), &[("parts", &parts.join(", "))])
+        render(include_str!("../../queries/mapping/staged_rows.sql"), &[("parts", &parts.join(", "))])
     }
 
     /// In a chain of exports, the last window in which each key changed, as a query.
-    pub(super) fn latest_changes_sql(&self) -> Option<String> {
+    pub(crate) fn latest_changes_sql(&self) -> Option<String> {
         if !self.is_chain {
             return None;
         }
         let files: Vec<String> = self.failures.iter().map(|f| query::file(&f.path)).collect();
-        let failed = include_str!("../../queries/reconcile/failed_changes.sql");
+        let failed = include_str!("../../queries/mapping/failed_changes.sql");
         let failures = match files.is_empty() {
             true => String::new(),
             false => render(failed, &[("files", &files.join(", "))]),
         };
         let pieces = [("rows", self.parts_sql()), ("failures", failures)];
         let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
-        Some(render(include_str!("../../queries/reconcile/latest_changes.sql"), &pieces))
+        Some(render(include_str!("../../queries/mapping/latest_changes.sql"), &pieces))
     }
 
     /// Makes a view of the dataset under its name, with its columns under theirs, for whoever opens the engine's file.
@@ -276,7 +276,7 @@ impl Staged {
             ("rows", self.rows_sql()),
         ];
         let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
-        warehouse.execute(&render(include_str!("../../queries/reconcile/dataset_view.sql"), &pieces))
+        warehouse.execute(&render(include_str!("../../queries/mapping/dataset_view.sql"), &pieces))
     }
 
     /// Copies of some rows (see `subset`), as a query like [`Staged::rows_sql`]'s: with every column, also those that no part
@@ -287,9 +287,9 @@ impl Staged {
         match self.is_schemaless() {
             true => {
                 let pieces = [("files", files.as_str()), ("parts", &parts)];
-                render(include_str!("../../queries/reconcile/copied_documents.sql"), &pieces)
+                render(include_str!("../../queries/mapping/copied_documents.sql"), &pieces)
             }
-            false => render(include_str!("../../queries/reconcile/copied_rows.sql"), &[("files", &files)]),
+            false => render(include_str!("../../queries/mapping/copied_rows.sql"), &[("files", &files)]),
         }
     }
 
@@ -307,7 +307,7 @@ impl Staged {
     }
 
     /// The column that an access reads whole, by its exact name.
-    pub(super) fn column_of(&self, access: &Access) -> Option<&str> {
+    pub(crate) fn column_of(&self, access: &Access) -> Option<&str> {
         let physical = match access {
             Access::Column { physical, .. } => physical,
             Access::Document { physical, path, .. } if path.is_empty() => &physical.first()?.1,
@@ -327,7 +327,7 @@ impl Staged {
         let wanted = if wanted.is_empty() { "null".to_owned() } else { wanted.join(", ") };
         let pieces = [("rows", self.rows_sql()), ("positions", wanted), ("file", query::file(file))];
         let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
-        warehouse.execute(&render(include_str!("../../queries/reconcile/subset.sql"), &pieces))?;
+        warehouse.execute(&render(include_str!("../../queries/mapping/subset.sql"), &pieces))?;
         let path = std::path::absolute(file).or_failed(|| format!("cannot find {}", file.display()))?;
         let rows = positions.len() as u64;
         let written = Part { file: path.display().to_string(), rows, seal: None };
@@ -471,7 +471,7 @@ struct ColumnRow {
 }
 
 /// The error of a staged file that is not what it was when it was written.
-pub(super) fn damaged_part(path: &Path, dataset: &str, damage: &Damage) -> Error {
+pub(crate) fn damaged_part(path: &Path, dataset: &str, damage: &Damage) -> Error {
     Error::failed(format!("{} of dataset `{dataset}` {damage}", path.display()))
         .help("run `recon stage` to stage it again")
 }

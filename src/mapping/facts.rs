@@ -72,7 +72,7 @@ impl Facts {
         let pieces =
             [("facts", facts.join(",\n")), ("values", values.join(", ")), ("rows", staged.rows_sql())];
         let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
-        let sql = render(include_str!("../../queries/reconcile/facts.sql"), &pieces);
+        let sql = render(include_str!("../../queries/mapping/facts.sql"), &pieces);
         let row = warehouse.integers(&sql)?.pop().unwrap_or_default();
         let found = wanted.iter().zip(row.chunks(3)).map(|((column, path), three)| Fact {
             column: column.name.clone(),
@@ -126,7 +126,7 @@ fn tags_sql(value: &str) -> String {
         TAGS.iter().enumerate().map(|(i, tag)| format!("when {} then {}", literal(tag), 1 << i)).collect();
     let unknown = (1 << TAGS.len()).to_string();
     let pieces = [("value", value), ("cases", &cases.join(" ")), ("unknown", &unknown)];
-    render(include_str!("../../queries/reconcile/path_tags.sql"), &pieces)
+    render(include_str!("../../queries/mapping/path_tags.sql"), &pieces)
 }
 
 fn tags_of(bits: i64) -> Vec<String> {
@@ -140,7 +140,7 @@ fn tags_of(bits: i64) -> Vec<String> {
 }
 
 fn size_sql(number: &str) -> String {
-    render(include_str!("../../queries/reconcile/number_size.sql"), &[("number", number)])
+    render(include_str!("../../queries/mapping/number_size.sql"), &[("number", number)])
 }
 
 fn size_of(before: i64, after: i64) -> Option<(u32, u32)> {
