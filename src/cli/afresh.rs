@@ -12,7 +12,7 @@ use crate::ledger::Ledger;
 use crate::mapping::plan::Side;
 use crate::mapping::side::{Column, Staged};
 use crate::reconcile::again::{Reading, Record, Ways, readings, wanted_rows, ways};
-use crate::reconcile::diff::{Bench, Verified};
+use crate::reconcile::diff::Bench;
 use crate::spec::{Dataset, Entity, Spec};
 use crate::stage::document::Names;
 use crate::stage::run::{Options, definition, stage_keys};
@@ -50,16 +50,7 @@ pub(super) struct Read {
 impl Read {
     /// What a comparison of these records works with.
     pub(super) fn bench<'b>(&'b self, of: &'b Bench<'b>) -> Bench<'b> {
-        Bench {
-            spec: of.spec,
-            warehouse: &self.warehouse,
-            home: &self.home,
-            seed: of.seed,
-            threads: of.threads,
-            progress: of.progress,
-            verified: Verified::default(),
-            may_hash: true,
-        }
+        of.at(&self.home, &self.warehouse)
     }
 }
 

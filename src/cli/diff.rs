@@ -16,7 +16,7 @@ use crate::event::{self, Progress};
 use crate::fault;
 use crate::ledger::{Ledger, Total, now};
 use crate::mapping::side::Staged;
-use crate::reconcile::diff::{Bench, EntityResult, Verified, diff_entity};
+use crate::reconcile::diff::{Bench, EntityResult, diff_entity};
 use crate::reconcile::report::csv::Style;
 use crate::reconcile::report::summary::{RunFacts, summary};
 use crate::reconcile::report::{self, Example, terminal};
@@ -100,16 +100,7 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
             out.begin()?;
         }
         let bar = Bar::start(global, "comparing", &progress);
-        let bench = Bench {
-            spec: &spec,
-            warehouse: &warehouse,
-            home: ledger.home(),
-            seed: ledger.hash_seed()?,
-            threads: global.threads(),
-            progress: &progress,
-            verified: Verified::default(),
-            may_hash: true,
-        };
+        let bench = Bench::new(&spec, &warehouse, &ledger, global.threads(), &progress)?;
         let mut results = compare(global, &bench, &ledger)?;
         if let Some(count) = args.recheck {
             let rounds = Rounds { count, delay: args.delay };

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Progress;
 use crate::ledger::Ledger;
 use crate::ledger::proof::Proof;
-use crate::reconcile::diff::{Bench, Verified};
+use crate::reconcile::diff::Bench;
 use crate::reconcile::report::terminal;
 use crate::reconcile::show::{Found, RowShown, Shown, ValueShown, show};
 use crate::spec::{Entity, Spec};
@@ -96,16 +96,7 @@ fn find(
     may_hash: bool,
 ) -> Result<(Vec<Found>, u64)> {
     let progress = Progress::default();
-    let bench = Bench {
-        spec,
-        warehouse,
-        home: ledger.home(),
-        seed: ledger.hash_seed()?,
-        threads: global.threads(),
-        progress: &progress,
-        verified: Verified::default(),
-        may_hash,
-    };
+    let bench = Bench { may_hash, ..Bench::new(spec, warehouse, ledger, global.threads(), &progress)? };
     let entities: Vec<&Entity> = global.entities(spec).into_iter().filter(|e| !e.key.is_empty()).collect();
     if entities.is_empty() {
         return Err(Error::usage("no entity has a key by which a record could be found"));

@@ -11,7 +11,7 @@ use super::{Ended, Format, Global, in_run, print};
 use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::ledger::{Ledger, random_id};
-use crate::reconcile::diff::{Bench, Verified};
+use crate::reconcile::diff::Bench;
 use crate::reconcile::report;
 use crate::reconcile::report::spot_check::write;
 use crate::reconcile::report::terminal::thousands;
@@ -72,16 +72,7 @@ fn execute(global: &Global, args: &SpotCheckArgs) -> Result<Ended<Done>> {
     in_run(&ledger, "spot-check", &spec.digest, &progress, |run_id| {
         let warehouse = Warehouse::open(ledger.home(), global.threads(), global.engine_memory())?;
         warehouse.stop_with(&progress)?;
-        let bench = Bench {
-            spec: &spec,
-            warehouse: &warehouse,
-            home: ledger.home(),
-            seed: ledger.hash_seed()?,
-            threads: global.threads(),
-            progress: &progress,
-            verified: Verified::default(),
-            may_hash: true,
-        };
+        let bench = Bench::new(&spec, &warehouse, &ledger, global.threads(), &progress)?;
         let mut afresh = Afresh::new(global, &bench, &progress)?;
         let (mut found, mut remarks) = (Vec::new(), Vec::new());
         for entity in &entities {

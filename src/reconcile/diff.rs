@@ -17,8 +17,8 @@ use super::judge::{FieldFindings, Judged, judge};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::Progress;
 use crate::fault;
-use crate::ledger;
 use crate::ledger::proof::Proof;
+use crate::ledger::{self, Ledger};
 use crate::mapping::plan::{EntityPlan, FieldPlan, Override, Side, Status};
 use crate::mapping::rules;
 use crate::mapping::side::Staged;
@@ -46,6 +46,36 @@ pub struct Bench<'a> {
     pub verified: Verified,
     /// Whether hashes that are missing may be made; not where somebody else holds the home.
     pub may_hash: bool,
+}
+
+impl<'a> Bench<'a> {
+    /// To work on what a home has staged.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn new(
+        spec: &'a Spec,
+        warehouse: &'a Warehouse,
+        ledger: &'a Ledger,
+        threads: usize,
+        progress: &'a Progress,
+    ) -> Result<Self> {
+        Ok(Self {
+            spec,
+            warehouse,
+            home: ledger.home(),
+            seed: ledger.hash_seed()?,
+            threads,
+            progress,
+            verified: Verified::default(),
+            may_hash: true,
+        })
+    }
+
+    /// The same work on other staged rows, in a home and an engine of their own.
+    pub fn at<'b>(&'b self, home: &'b Path, warehouse: &'b Warehouse) -> Bench<'b> {
+        Bench { home, warehouse, verified: Verified::default(), may_hash: true, ..*self }
+    }
 }
 
 /// The datasets, with their generations, of which every staged file was read and found to be what was written.
