@@ -8,7 +8,6 @@ mod decode;
 mod sums;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Condvar, Mutex};
 
 use mysql::consts::ColumnFlags;
@@ -22,9 +21,9 @@ use self::decode::append;
 use super::changed::Summing;
 use super::input::{Digests, Stamp};
 use super::sink::{PartColumn, UnitSink, columns_of};
-use super::table::{CellFault, TableBuilder, TableColumn, TableFacts, schema};
+use super::table::{CellFault, Range, TableBuilder, TableColumn, TableFacts, no_table, schema, units};
 use super::{Keys, Source, Unit};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event;
 use crate::spec::{SqlOptions, What};
 use crate::value::Value;
@@ -75,13 +74,6 @@ struct Relation {
     ranges: Vec<Range>,
 }
 
-#[derive(Clone)]
-struct Range {
-    name: String,
-    from: String,
-    bytes: u64,
-}
-
 impl Relation {
     fn find(server: &Server, session: &mut Conn, what: &What) -> Result<Self> {
         let (shown, from) = match what {
@@ -93,7 +85,7 @@ impl Relation {
         };
         let fail = |e: mysql::Error| match (&e, what) {
             (mysql::Error::MySqlError(refused), What::Table(name)) if refused.code == 1146 => {
-                not_there(server, session_names(server), name.to_string(), &name.table().text)
+                no_table(&server.shown, &name.to_string(), &name.table().text, &session_names(server))
             }
             _ => server.failed(&format!("cannot read {shown}"), e),
         };
@@ -210,17 +202,6 @@ fn session_names(server: &Server) -> Vec<String> {
     server.connect().map(list).unwrap_or_default()
 }
 
-fn not_there(server: &Server, known: Vec<String>, name: String, table: &str) -> Error {
-    let likeness = |known: &String| strsim::jaro_winkler(&known.to_lowercase(), &table.to_lowercase());
-    let near = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|k| likeness(k) > 0.7);
-    let help = match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => "the user of the url sees no table at all".to_owned(),
-        None => format!("it has {}", known.iter().take(12).cloned().collect::<Vec<_>>().join(", ")),
-    };
-    Error::failed(format!("{}: there is no table {name}", server.shown)).help(help)
-}
-
 /// A column's type by what the server says of it, and how it is selected.
 fn column(wire: &mysql::Column, name: &str, is_json: bool) -> (TableColumn, String) {
     let (unsigned, binary) =
@@ -323,25 +304,11 @@ struct MysqlSource {
 
 impl Source for MysqlSource {
     fn units(&self) -> Result<(Vec<Unit>, Vec<String>)> {
-        let unit = |range: &Range| Unit {
-            path: PathBuf::from(&range.name),
-            stamp: Stamp(self.sessions.stamp.clone()),
-            bytes: range.bytes,
-            expected: None,
-            window: 0,
-            is_live: true,
-        };
-        let remarks = self.relation.facts.columns.iter().filter_map(|column| {
-            column.remark.as_ref().map(|remark| format!("column `{}`: {remark}", column.name))
-        });
-        Ok((self.relation.ranges.iter().map(unit).collect(), remarks.collect()))
+        Ok(units(&self.relation.ranges, &self.sessions.stamp, &self.relation.facts))
     }
 
     fn read(&self, unit: &Unit, sink: &UnitSink, _workers: usize) -> Result<Digests> {
-        let name = unit.path.display().to_string();
-        let range = self.relation.ranges.iter().find(|range| range.name == name);
-        let range =
-            range.ok_or_else(|| Error::failed(format!("{name} is no range of {}", self.relation.shown)))?;
+        let range = Range::of_unit(&self.relation.ranges, unit, &self.relation.shown)?;
         let mut session = self.sessions.take();
         let read = self.rows(&mut session, range, sink);
         // Also one that broke: whoever waits for it then learns so.

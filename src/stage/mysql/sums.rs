@@ -2,11 +2,12 @@
 
 use mysql::prelude::{FromRow, Queryable};
 
-use super::{MysqlSource, Range, quoted};
+use super::{MysqlSource, quoted};
 use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::query::render;
 use crate::stage::changed::{Cut, Span, Sum, Summing, Unit};
+use crate::stage::table::Range;
 use crate::value::column::ColumnType;
 
 const CUTS: &str = include_str!("../../../queries/mysql/cuts.sql");
@@ -64,13 +65,7 @@ impl Summing for MysqlSource {
     }
 
     fn narrow(&mut self, units: &[Unit]) {
-        let (shown, from) = (&self.relation.shown, &self.relation.from);
-        let range = |unit: &Unit| Range {
-            name: format!("{shown} {}", unit.name),
-            from: format!("{from} where {}", unit.condition),
-            bytes: 0,
-        };
-        self.relation.ranges = units.iter().map(range).collect();
+        self.relation.ranges = Range::of_changed(&self.relation.shown, &self.relation.from, units);
     }
 }
 

@@ -11,7 +11,6 @@ mod sums;
 mod table;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Mutex;
 
 use sqlx::postgres::PgConnection;
@@ -20,12 +19,12 @@ use xxhash_rust::xxh3::Xxh3;
 
 use self::connect::Server;
 use self::decode::Decoder;
-use self::table::{Range, Relation, find};
+use self::table::{Relation, find};
 use super::changed::Summing;
 use super::input::{Digests, Stamp};
 use super::net::block_on;
 use super::sink::{PartColumn, UnitSink, columns_of};
-use super::table::{CellFault, TableBuilder, TableFacts, schema};
+use super::table::{CellFault, Range, TableBuilder, TableFacts, schema, units};
 use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
 use crate::event;
@@ -99,25 +98,11 @@ struct PostgresSource {
 
 impl Source for PostgresSource {
     fn units(&self) -> Result<(Vec<Unit>, Vec<String>)> {
-        let unit = |range: &Range| Unit {
-            path: PathBuf::from(&range.name),
-            stamp: Stamp(self.snapshot.stamp.clone()),
-            bytes: range.bytes,
-            expected: None,
-            window: 0,
-            is_live: true,
-        };
-        let remarks = self.relation.facts.columns.iter().filter_map(|column| {
-            column.remark.as_ref().map(|remark| format!("column `{}`: {remark}", column.name))
-        });
-        Ok((self.relation.ranges.iter().map(unit).collect(), remarks.collect()))
+        Ok(units(&self.relation.ranges, &self.snapshot.stamp, &self.relation.facts))
     }
 
     fn read(&self, unit: &Unit, sink: &UnitSink, _workers: usize) -> Result<Digests> {
-        let name = unit.path.display().to_string();
-        let range = self.relation.ranges.iter().find(|range| range.name == name);
-        let range =
-            range.ok_or_else(|| Error::failed(format!("{name} is no range of {}", self.relation.shown)))?;
+        let range = Range::of_unit(&self.relation.ranges, unit, &self.relation.shown)?;
         block_on(self.copy(range, sink))
     }
 

@@ -4,12 +4,12 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor, Row};
 
 use super::PostgresSource;
-use super::table::Range;
 use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::query::{identifier, render};
 use crate::stage::changed::{Cut, Span, Sum, Summing, Unit};
 use crate::stage::net::block_on;
+use crate::stage::table::Range;
 
 const UNFIT: &str = include_str!("../../../queries/postgres/unfit_to_sum.sql");
 const CUTS: &str = include_str!("../../../queries/postgres/cuts.sql");
@@ -87,13 +87,7 @@ impl Summing for PostgresSource {
     }
 
     fn narrow(&mut self, units: &[Unit]) {
-        let (shown, from) = (&self.relation.shown, &self.relation.from);
-        let range = |unit: &Unit| Range {
-            name: format!("{shown} {}", unit.name),
-            from: format!("{from} where {}", unit.condition),
-            bytes: 0,
-        };
-        self.relation.ranges = units.iter().map(range).collect();
+        self.relation.ranges = Range::of_changed(&self.relation.shown, &self.relation.from, units);
     }
 }
 

@@ -8,7 +8,7 @@ use super::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::query::identifier;
 use crate::spec::{TableName, What};
-use crate::stage::table::{TableColumn, TableFacts};
+use crate::stage::table::{Range, TableColumn, TableFacts, no_table};
 use crate::value::column::ColumnType;
 
 /// Blocks of a range: 64 MiB with PostgreSQL's usual blocks of 8 KiB.
@@ -31,17 +31,6 @@ pub(super) struct Relation {
     pub(super) from: String,
     /// The ranges in which it is read.
     pub(super) ranges: Vec<Range>,
-}
-
-/// A part of the rows that is read at a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Range {
-    /// Its name, the same from one run to the next.
-    pub(super) name: String,
-    /// What follows `from`, condition included.
-    pub(super) from: String,
-    /// About how large it is.
-    pub(super) bytes: u64,
 }
 
 /// A column as it is selected and read.
@@ -137,18 +126,7 @@ async fn not_there(server: &Server, connection: &mut PgConnection, name: &TableN
         .await
         .map_err(|e| server.failed("cannot list its tables", e))?;
     let known: Vec<String> = rows.iter().filter_map(|row| row.try_get("name").ok()).collect();
-    let wanted = name.table().text.to_lowercase();
-    let likeness = |known: &String| {
-        let table = known.rsplit('.').next().unwrap_or(known).trim_matches('"').to_lowercase();
-        strsim::jaro_winkler(&table, &wanted)
-    };
-    let near = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|k| likeness(k) > 0.7);
-    let help = match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => "the user of the url sees no table at all".to_owned(),
-        None => format!("it has {}", known.iter().take(12).cloned().collect::<Vec<_>>().join(", ")),
-    };
-    Ok(Error::failed(format!("{}: there is no table {name}", server.shown)).help(help))
+    Ok(no_table(&server.shown, &name.to_string(), &name.table().text, &known))
 }
 
 async fn query(server: &Server, connection: &mut PgConnection, sql: &str) -> Result<Relation> {

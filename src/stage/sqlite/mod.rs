@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::input::{Digests, Stamp};
 use super::sink::UnitSink;
-use super::table::{CellFault, ColumnBuilder, TableBuilder, TableColumn, TableFacts, schema};
+use super::table::{CellFault, ColumnBuilder, TableBuilder, TableColumn, TableFacts, no_table, schema};
 use super::{Keys, Source, Unit};
 use crate::error::{Context, Error, Result};
 use crate::event;
@@ -92,15 +92,7 @@ fn exists(connection: &Connection, path: &str, database: Option<&str>, table: &s
     if names.iter().any(|name| name.eq_ignore_ascii_case(table)) {
         return Ok(());
     }
-    let likeness = |name: &String| strsim::jaro_winkler(&name.to_lowercase(), &table.to_lowercase());
-    let near =
-        names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|name| likeness(name) > 0.7);
-    let help = match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if names.is_empty() => "it has no tables".to_owned(),
-        None => format!("it has {}", names.iter().take(12).cloned().collect::<Vec<_>>().join(", ")),
-    };
-    Err(Error::failed(format!("{path}: there is no table {table}")).help(help))
+    Err(no_table(path, table, table, &names))
 }
 
 struct SqliteSource {

@@ -3,6 +3,7 @@
 //! How a type is carried is said once, in [`ColumnType`] and in [`field`]; a part's column remembers its type by name.
 
 mod builder;
+mod ranges;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::sink::{META_ATTRIBUTE, META_TYPE};
 use crate::value::column::ColumnType;
 
 pub(crate) use builder::{CellFault, ColumnBuilder, TableBuilder};
+pub(crate) use ranges::{Range, no_table, units};
 
 /// A column of a live table.
 #[derive(Clone, Debug, PartialEq, Eq)]
