@@ -84,6 +84,9 @@ pub trait Summing: Send + Sync {
     /// A store that does not answer.
     fn unfit(&self) -> Result<Option<String>>;
 
+    /// Of what type a column's text is, where equal texts of that type are equal values; `None` where that is not so.
+    fn form(&self, column: &str) -> Option<String>;
+
     /// How many rows there are.
     ///
     /// # Errors
@@ -177,6 +180,14 @@ fn compare(
     threads: usize,
     progress: &Progress,
 ) -> Result<Result<Proof, String>> {
+    for (one, other) in summed[0].columns.iter().zip(&summed[1].columns) {
+        let forms = (sides[0].form(one), sides[1].form(other));
+        if forms.0.is_none() || forms.0 != forms.1 {
+            return Ok(Err(format!(
+                "the texts of the columns `{one}` and `{other}` do not tell what is equal"
+            )));
+        }
+    }
     let mut counts = [0; 2];
     for (side, count) in sides.iter().zip(&mut counts) {
         if let Some(reason) = side.unfit()? {

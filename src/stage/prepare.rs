@@ -124,9 +124,10 @@ pub(super) fn prepare<'a>(
     let unit_key = |unit: &Unit| unit_key(unit, ledger.home());
     let is_live = dataset.kind.is_live();
     // A finished staging of a live store is history: the next one reads what is there now.
+    // What was read before stores were asked what is equal is not of the moment of their answer.
     let latest = ledger
         .latest_generation(&dataset.name)?
-        .filter(|g| g.definition == definition && !(is_live && g.complete));
+        .filter(|g| g.definition == definition && !(is_live && g.complete) && proof.is_none());
     let old = latest.as_ref().map_or(Ok(Vec::new()), |g| ledger.units(g.id))?;
     let by_path: HashMap<&str, &UnitRow> = old.iter().map(|row| (row.path.as_str(), row)).collect();
     // A range that was read before a table was altered does not go with those that are read now.

@@ -390,10 +390,10 @@ pub fn format_timestamp(nanos: Moment, zoned: bool) -> String {
     out
 }
 
-/// `HH:MM:SS[.fraction]`, with an offset where there is one.
+/// `[-]HH:MM:SS[.fraction]`, with an offset where there is one.
 pub fn format_time(nanos: i64, offset_s: Option<i32>) -> String {
-    let mut out = String::new();
-    write_clock(&mut out, nanos.into());
+    let mut out = if nanos < 0 { "-".to_owned() } else { String::new() };
+    write_clock(&mut out, nanos.unsigned_abs().into());
     if let Some(offset_s) = offset_s {
         write_offset(&mut out, offset_s);
     }

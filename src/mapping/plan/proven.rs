@@ -15,9 +15,10 @@ pub(super) fn proven<'a>(
     target: &'a Staged,
 ) -> Result<Option<&'a Proof>> {
     let (of_source, of_target) = (source.proof.as_ref(), target.proof.as_ref());
+    let no_zone = source.dataset.timezone.is_none() && target.dataset.timezone.is_none();
     match (of_source, of_target) {
         (None, None) => Ok(None),
-        (Some(one), Some(other)) if one.id == other.id && one.is_of(entity) => Ok(Some(one)),
+        (Some(one), Some(other)) if one.id == other.id && one.is_of(entity) && no_zone => Ok(Some(one)),
         _ => {
             let partial = if of_source.is_some() { source } else { target };
             let reason = match (of_source, of_target) {

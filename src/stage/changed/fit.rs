@@ -28,6 +28,10 @@ pub(super) fn fit(
             summed.columns.push(column.name.clone());
         }
     }
+    let no_key = pairs.iter().find(|(is_key, [s, _])| *is_key && !orders_keys(&s.ty));
+    if let Some((_, [column, _])) = no_key {
+        return Err(format!("the key's column `{}` is {}, which gives no ranges", column.name, column.ty));
+    }
     for (summed, (facts, dataset)) in summed.iter().zip([source, target].iter().zip(datasets)) {
         let mut names = [summed.key.clone(), facts.key.clone()];
         names.iter_mut().for_each(|names| names.sort());
@@ -58,8 +62,8 @@ fn fits_entity(spec: &Spec, entity: &Entity, [source, target]: [&Dataset; 2]) ->
     if let Some(shared) = [source, target].into_iter().find(|dataset| uses(&dataset.name) > 1) {
         return Err(format!("dataset `{}` is used more than once", shared.name));
     }
-    if source.timezone != target.timezone {
-        return Err("its datasets have different timezones".to_owned());
+    if source.timezone.is_some() || target.timezone.is_some() {
+        return Err("a dataset has a `timezone`, in which not every time exists".to_owned());
     }
     let reasons = [
         (entity.source_filter.is_some() || entity.target_filter.is_some(), "it has a filter"),
@@ -97,6 +101,22 @@ fn pairs<'a>(
             Ok((entity.key.contains(&field.name), [s, t]))
         })
         .collect()
+}
+
+/// Types of which different values have different texts, and which every store can order.
+fn orders_keys(ty: &ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::Int
+            | ColumnType::UnsignedInt
+            | ColumnType::Decimal(_)
+            | ColumnType::Number
+            | ColumnType::Text
+            | ColumnType::Uuid
+            | ColumnType::Bytes
+            | ColumnType::Date
+            | ColumnType::Timestamp { .. }
+    )
 }
 
 /// The column that a piece of SQL consists of.

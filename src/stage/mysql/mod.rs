@@ -5,6 +5,7 @@
 
 mod connect;
 mod decode;
+mod literal;
 mod sums;
 
 use std::collections::BTreeMap;
@@ -57,10 +58,6 @@ fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
 /// What is read, looked up once.
 #[derive(Clone)]
 struct Relation {
@@ -71,7 +68,15 @@ struct Relation {
     from: String,
     /// Whether it can be locked for the moment in which the sessions begin.
     is_table: bool,
+    /// Its engine, where that has no transactions.
+    without_moment: Option<String>,
     ranges: Vec<Range>,
+}
+
+/// What the server says of the columns of a select list.
+fn probe(session: &mut Conn, list: &str, from: &str) -> mysql::Result<Vec<mysql::Column>> {
+    let probe = session.query_iter(format!("select {list} from {from} limit 0"))?;
+    Ok(probe.columns().as_ref().to_vec())
 }
 
 impl Relation {
@@ -89,25 +94,38 @@ impl Relation {
             }
             _ => server.failed(&format!("cannot read {shown}"), e),
         };
-        let probe = session.query_iter(format!("select * from {from} limit 0")).map_err(fail)?;
-        let wires: Vec<mysql::Column> = probe.columns().as_ref().to_vec();
-        drop(probe);
-        let names: Vec<String> = wires.iter().map(|c| c.name_str().into_owned()).collect();
-        let mut facts = TableFacts::default();
-        let (mut json, mut is_table, mut size) = (Vec::new(), false, 0);
+        let mut wires = probe(session, "*", &from).map_err(fail)?;
+        let mut known = Known::default();
         if let What::Table(name) = what {
             let database = name.parts.iter().rev().nth(1).map(|part| part.text.clone());
-            let known = Known::look(session, database.as_deref(), &name.table().text)
+            known = Known::look(session, database.as_deref(), &name.table().text)
                 .map_err(|e| server.failed(&format!("cannot look {shown} up"), e))?;
-            (facts.key, facts.rows, json) = (known.key, known.rows, known.json);
-            (is_table, size) = (known.is_table, known.bytes);
         }
-        let described: Vec<(TableColumn, String)> =
-            wires.iter().zip(&names).map(|(wire, name)| column(wire, name, json.contains(name))).collect();
-        let selected;
-        (facts.columns, selected) = described.into_iter().unzip();
-        let mut relation =
-            Self { shown: shown.clone(), facts, selected, from: from.clone(), is_table, ranges: Vec::new() };
+        let seen = |wires: &[mysql::Column], name: &String| wires.iter().any(|wire| wire.name_str() == *name);
+        let hidden: Vec<String> =
+            known.columns.iter().filter(|name| !seen(&wires, name)).map(|name| quoted(name)).collect();
+        if !hidden.is_empty() {
+            wires.extend(probe(session, &hidden.join(", "), &from).map_err(fail)?);
+        }
+        let described = wires.iter().map(|wire| {
+            let name = wire.name_str().into_owned();
+            column(wire, &name, known.json.contains(&name))
+        });
+        let (columns, selected) = described.unzip();
+        let facts = TableFacts { columns, key: known.key, rows: known.rows, ..TableFacts::default() };
+        let (is_table, without_moment) = (known.is_table, known.without_moment);
+        let (mut relation, size) = (
+            Self {
+                shown: shown.clone(),
+                facts,
+                selected,
+                from: from.clone(),
+                is_table,
+                without_moment,
+                ranges: Vec::new(),
+            },
+            known.bytes,
+        );
         relation.ranges = relation
             .key_ranges(session, size)
             .map_err(|e| server.failed(&format!("cannot look {shown} up"), e))?;
@@ -165,12 +183,16 @@ struct Known {
     is_table: bool,
     /// Columns that MariaDB has as text and that were declared JSON.
     json: Vec<String>,
+    /// All columns, those among them that `*` leaves out.
+    columns: Vec<String>,
+    /// Its engine, where that has no transactions.
+    without_moment: Option<String>,
 }
 
 impl Known {
     fn look(session: &mut Conn, database: Option<&str>, table: &str) -> mysql::Result<Self> {
-        let schema = database.map_or("database()".to_owned(), literal);
-        let table = literal(table);
+        let schema = database.map_or("database()".to_owned(), literal::text);
+        let table = literal::text(table);
         let mut known = Self::default();
         let found: Option<(String, Option<u64>, Option<u64>)> = session.query_first(format!(
             "select table_type, table_rows, data_length from information_schema.tables where table_schema = {schema} and table_name = {table}"
@@ -178,6 +200,14 @@ impl Known {
         if let Some((kind, rows, bytes)) = found {
             (known.is_table, known.rows, known.bytes) = (kind == "BASE TABLE", rows, bytes.unwrap_or(0));
         }
+        known.columns = session.query(format!(
+            "select column_name from information_schema.columns where table_schema = {schema} and table_name = {table} \
+             order by ordinal_position"
+        ))?;
+        known.without_moment = session.query_first(format!(
+            "select t.engine from information_schema.tables t join information_schema.engines e on e.engine = t.engine \
+             where t.table_schema = {schema} and t.table_name = {table} and e.transactions <> 'YES'"
+        ))?;
         known.key = session.query(format!(
             "select column_name from information_schema.statistics where table_schema = {schema} and table_name = {table} \
              and index_name = 'PRIMARY' order by seq_in_index"
@@ -304,7 +334,13 @@ struct MysqlSource {
 
 impl Source for MysqlSource {
     fn units(&self) -> Result<(Vec<Unit>, Vec<String>)> {
-        Ok(units(&self.relation.ranges, &self.sessions.stamp, &self.relation.facts))
+        let (units, mut remarks) = units(&self.relation.ranges, &self.sessions.stamp, &self.relation.facts);
+        remarks.extend(self.relation.without_moment.as_ref().map(|engine| {
+            format!(
+                "not one moment: a table of {engine} has no transactions, and may change while it is read"
+            )
+        }));
+        Ok((units, remarks))
     }
 
     fn read(&self, unit: &Unit, sink: &UnitSink, _workers: usize) -> Result<Digests> {
@@ -333,24 +369,26 @@ impl Source for MysqlSource {
     }
 
     fn only(&self, keys: &Keys) -> Result<Option<Box<dyn Source>>> {
-        let columns: Vec<String> = keys.columns.iter().map(|name| quoted(name)).collect();
-        let value = |value: &Value<'_>| match value {
-            Value::Number(number) => number.to_string(),
-            Value::Bytes(bytes) => {
-                format!("x'{}'", bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
-            }
-            other => other.display().map_or("null".to_owned(), |text| literal(&text)),
+        let columns = &self.relation.facts.columns;
+        let place = |name: &String| columns.iter().position(|column| column.name == *name);
+        let Some(places) = keys.columns.iter().map(place).collect::<Option<Vec<usize>>>() else {
+            return Ok(None);
         };
-        let ranges = keys.values.chunks(KEYS_AT_ONCE).enumerate().map(|(i, chunk)| {
-            let rows: Vec<String> = chunk
-                .iter()
-                .map(|values| format!("({})", values.iter().map(value).collect::<Vec<_>>().join(", ")))
-                .collect();
-            let condition = format!("({}) in ({})", columns.join(", "), rows.join(", "));
+        let selected: Vec<&str> =
+            places.iter().map(|place| self.relation.selected[*place].as_str()).collect();
+        let mut ranges = Vec::new();
+        for (i, chunk) in keys.values.chunks(KEYS_AT_ONCE).enumerate() {
+            let row = |values: &Vec<Value<'_>>| {
+                let literals =
+                    values.iter().zip(&places).map(|(value, place)| literal::of(value, &columns[*place].ty));
+                Some(format!("({})", literals.collect::<Option<Vec<String>>>()?.join(", ")))
+            };
+            let Some(rows) = chunk.iter().map(row).collect::<Option<Vec<String>>>() else { return Ok(None) };
+            let condition = format!("({}) in ({})", selected.join(", "), rows.join(", "));
             let from = format!("{} where {condition}", self.relation.from);
-            Range { name: format!("{} keys {i}", self.relation.shown), from, bytes: 0 }
-        });
-        let relation = Relation { ranges: ranges.collect(), is_table: false, ..self.relation.clone() };
+            ranges.push(Range { name: format!("{} keys {i}", self.relation.shown), from, bytes: 0 });
+        }
+        let relation = Relation { ranges, is_table: false, ..self.relation.clone() };
         let sessions = Sessions::begin(&self.server, self.server.connect()?, &relation)?;
         Ok(Some(Box::new(Self { server: self.server.clone(), relation, sessions })))
     }

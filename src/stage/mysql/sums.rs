@@ -15,7 +15,15 @@ const SUMS: &str = include_str!("../../../queries/mysql/sums.sql");
 
 impl Summing for MysqlSource {
     fn unfit(&self) -> Result<Option<String>> {
-        Ok(None)
+        let engine = self.relation.without_moment.as_ref();
+        Ok(engine.map(|engine| format!("a table of {engine} has no transactions, hence no moment")))
+    }
+
+    /// What is added up is what is sent when a column is staged.
+    fn form(&self, column: &str) -> Option<String> {
+        let known = &self.relation.facts.columns[self.place(column)?];
+        // Names that are there twice are counted in a comparison.
+        (known.ty != ColumnType::Json && known.remark.is_none()).then(|| known.ty.to_string())
     }
 
     fn cuts(&self, key: &[String], every: u64, progress: &Progress) -> Result<Vec<Cut>> {
@@ -91,16 +99,21 @@ impl MysqlSource {
         self.relation.facts.columns.iter().position(|known| known.name == column)
     }
 
-    /// A value with its length before it, or a sign that there is none; the same text only for the same value.
+    /// A value with its length before it, or a sign that there is none; the same text only for the same value. It is NULL, and with
+    /// it the row's digest, where the value is too long for the server's functions, or a date that staging could not read.
     fn piece(&self, column: &str) -> String {
         let Some(place) = self.place(column) else { return "null".to_owned() };
         let sql = &self.relation.selected[place];
-        let bytes = match self.relation.facts.columns[place].ty {
-            ColumnType::Bytes => sql.clone(),
+        let (bytes, unread) = match self.relation.facts.columns[place].ty {
+            ColumnType::Bytes => (sql.clone(), None),
             // As it is sent when it is staged.
-            _ => format!("cast(convert({sql} using utf8mb4) as binary)"),
+            ColumnType::Date | ColumnType::Timestamp { .. } => {
+                (text_of(sql), Some(format!("month({sql}) = 0 or dayofmonth({sql}) = 0")))
+            }
+            _ => (text_of(sql), None),
         };
-        format!("ifnull(concat(length({bytes}), ':', {bytes}), 'n')")
+        let unread = unread.map(|unread| format!("when {unread} then null ")).unwrap_or_default();
+        format!("case when {sql} is null then 'n' {unread}else concat(length({bytes}), ':', {bytes}) end")
     }
 
     /// What gives a value of the key as SQL writes it.
@@ -114,6 +127,10 @@ impl MysqlSource {
             _ => format!("quote(convert({name} using utf8mb4))"),
         }
     }
+}
+
+fn text_of(sql: &str) -> String {
+    format!("cast(convert({sql} using utf8mb4) as binary)")
 }
 
 /// What is true of keys on one side of a cut, written out column by column: the server has no use of an index for rows of values.

@@ -19,8 +19,9 @@ use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::spec::{Url, closest};
 
-/// What every session of ours is: it only reads, waits for no lock forever, and is not thrown out while it waits for our disk.
-const SESSION: &str = "set default_transaction_read_only = on; set lock_timeout = '60s'; set statement_timeout = 0; \
+/// What every session of ours is, whatever the server gives to its user: it only reads, waits for no lock forever, is not thrown out
+/// while it waits for our disk, and takes a text in quotes for what it says.
+const SESSION: &str = "set standard_conforming_strings = on; set transform_null_equals = off; set default_transaction_read_only = on; set lock_timeout = '60s'; set statement_timeout = 0; \
     set idle_in_transaction_session_timeout = 0; set timezone = 'UTC'; set datestyle = 'ISO'; set intervalstyle = 'postgres'; set bytea_output = 'hex'; \
     set extra_float_digits = 3; set row_security = on";
 

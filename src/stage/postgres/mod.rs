@@ -6,6 +6,7 @@
 
 mod connect;
 mod decode;
+mod literal;
 mod service;
 mod sums;
 mod table;
@@ -28,8 +29,9 @@ use super::table::{CellFault, Range, TableBuilder, TableFacts, schema, units};
 use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
 use crate::event;
-use crate::query::{identifier, literal};
+use crate::query::{self, identifier};
 use crate::spec::SqlOptions;
+use crate::value::Value;
 
 /// Keys that are looked up at a time.
 const KEYS_AT_ONCE: usize = 1_000;
@@ -124,21 +126,18 @@ impl Source for PostgresSource {
 
     fn only(&self, keys: &Keys) -> Result<Option<Box<dyn Source>>> {
         let columns: Vec<String> = keys.columns.iter().map(|name| identifier(name)).collect();
-        let ranges = keys.values.chunks(KEYS_AT_ONCE).enumerate().map(|(i, chunk)| {
-            let rows: Vec<String> = chunk
-                .iter()
-                .map(|values| {
-                    let texts =
-                        values.iter().map(|v| v.display().map_or("null".to_owned(), |text| literal(&text)));
-                    format!("({})", texts.collect::<Vec<_>>().join(", "))
-                })
-                .collect();
-            // The literals have no type yet, so the server reads them as the columns' types and can use their index.
+        let mut ranges = Vec::new();
+        for (i, chunk) in keys.values.chunks(KEYS_AT_ONCE).enumerate() {
+            let row = |values: &Vec<Value<'_>>| {
+                let literals = values.iter().map(literal::of).collect::<Option<Vec<String>>>();
+                Some(format!("({})", literals?.join(", ")))
+            };
+            let Some(rows) = chunk.iter().map(row).collect::<Option<Vec<String>>>() else { return Ok(None) };
             let condition = format!("({}) in ({})", columns.join(", "), rows.join(", "));
             let from = format!("{} where {condition}", self.relation.from);
-            Range { name: format!("{} keys {i}", self.relation.shown), from, bytes: 0 }
-        });
-        let relation = Relation { ranges: ranges.collect(), ..self.relation.clone() };
+            ranges.push(Range { name: format!("{} keys {i}", self.relation.shown), from, bytes: 0 });
+        }
+        let relation = Relation { ranges, ..self.relation.clone() };
         let server = self.server.clone();
         let begun = async {
             let mut connection = begin(&server).await?;
@@ -157,7 +156,7 @@ impl PostgresSource {
         let mut connection = self.server.connect().await?;
         connection.execute("begin isolation level repeatable read read only").await.map_err(fail)?;
         if let Some(name) = &self.snapshot.name {
-            let take = format!("set transaction snapshot {}", literal(name));
+            let take = format!("set transaction snapshot {}", query::literal(name));
             connection
                 .execute(AssertSqlSafe(take))
                 .await

@@ -36,6 +36,11 @@ impl Summing for PostgresSource {
         })
     }
 
+    fn form(&self, column: &str) -> Option<String> {
+        let place = self.relation.facts.columns.iter().position(|known| known.name == column)?;
+        self.relation.forms[place].clone()
+    }
+
     fn cuts(&self, key: &[String], every: u64, progress: &Progress) -> Result<Vec<Cut>> {
         let literal = |name: &String| format!("quote_literal({}::text)", identifier(name));
         let sql = render(

@@ -27,6 +27,8 @@ pub(super) struct Relation {
     pub(super) select: String,
     /// A reader for each column.
     pub(super) decoders: Vec<Decoder>,
+    /// Of what type each column's text is, where equal texts of it are equal values.
+    pub(super) forms: Vec<Option<String>>,
     /// What follows `from` to read all of it.
     pub(super) from: String,
     /// The ranges in which it is read.
@@ -38,6 +40,7 @@ struct Field {
     column: TableColumn,
     sql: String,
     decoder: Decoder,
+    form: Option<String>,
 }
 
 /// Looks up what a dataset means.
@@ -117,7 +120,9 @@ fn relation(
 ) -> Relation {
     let select: Vec<&str> = fields.iter().map(|f| f.sql.as_str()).collect();
     let select = select.join(", ");
-    Relation { shown, facts, select, decoders: fields.into_iter().map(|f| f.decoder).collect(), from, ranges }
+    let forms = fields.iter().map(|f| f.form.clone()).collect();
+    let decoders = fields.into_iter().map(|f| f.decoder).collect();
+    Relation { shown, facts, select, decoders, forms, from, ranges }
 }
 
 async fn not_there(server: &Server, connection: &mut PgConnection, name: &TableName) -> Result<Error> {
@@ -177,6 +182,7 @@ fn field(row: &PgRow, name: String, quoted: String) -> sqlx::Result<Field> {
         column: TableColumn { name: name.clone(), ty, remark },
         sql: format!("{sql} as {quoted}"),
         decoder,
+        form: form(&type_name, &kind, element),
     };
     if let Some((decoder, ty)) = Decoder::of(oid) {
         return Ok(plain(ty, quoted.clone(), decoder, None));
@@ -208,6 +214,23 @@ fn field(row: &PgRow, name: String, quoted: String) -> sqlx::Result<Field> {
         _ if kind == "e" => text(format!("{quoted}::text"), None),
         _ => text(format!("{quoted}::text"), Some(format!("{declared} is compared as its text"))),
     })
+}
+
+/// Of what type a column's text is, where equal texts of it are equal values and such that are compared: not where it may hold
+/// amounts of money or padding, and not where names that are there twice are counted.
+fn form(type_name: &str, kind: &str, element: i64) -> Option<String> {
+    let is_list = type_name.starts_with('_') && element != 0;
+    let base = if is_list { &type_name[1..] } else { type_name };
+    let known = match base {
+        "text" | "varchar" | "citext" | "name" => "text",
+        "int2" | "int4" | "int8" => "int",
+        "numeric" | "float4" | "float8" | "bool" | "bytea" | "date" | "time" | "timetz" | "timestamp"
+        | "timestamptz" | "interval" | "uuid" | "jsonb" | "bpchar" | "inet" | "cidr" | "bit" | "varbit"
+        | "oid" => base,
+        _ if kind == "e" => base,
+        _ => return None,
+    };
+    Some(if is_list { format!("{known}[]") } else { known.to_owned() })
 }
 
 async fn unique_keys(
