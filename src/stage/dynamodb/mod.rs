@@ -30,6 +30,7 @@ use crate::error::{Error, Result};
 use crate::event;
 use crate::spec::DynamodbOptions;
 use crate::value::column::ColumnType;
+use crate::value::{Number, Value};
 
 /// About so much of a table is one segment.
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -244,6 +245,28 @@ impl DynamodbSource {
         rows.finish()
     }
 
+    /// Whether an item with this key is read, where only a partition is or a part of one.
+    fn is_inside(&self, columns: &[String], values: &[Value<'_>]) -> bool {
+        let value =
+            |name: &String| columns.iter().zip(values).find(|(column, _)| *column == name).map(|(_, v)| v);
+        let in_partition = self.options.partition.as_ref().is_none_or(|partition| {
+            let wanted = self.key_value(&self.keys[0], partition);
+            value(&self.keys[0]).is_some_and(|v| match (&wanted, attribute(v)) {
+                // As numbers, whatever their digits.
+                (AttributeValue::N(wanted), Ok(AttributeValue::N(is))) => {
+                    Number::parse(wanted).ok() == Number::parse(&is).ok()
+                }
+                (wanted, Ok(is)) => *wanted == is,
+                (_, Err(_)) => false,
+            })
+        });
+        let in_part = self.options.sort_prefix.as_ref().is_none_or(|prefix| {
+            let sort = self.keys.get(1).and_then(value);
+            matches!(sort, Some(Value::Text(text)) if text.starts_with(prefix.as_str()))
+        });
+        in_partition && in_part
+    }
+
     /// The keys that are wanted, as DynamoDB takes them.
     fn wanted(&self) -> Result<Vec<Item>> {
         let Some(only) = &self.only else { return Ok(Vec::new()) };
@@ -311,6 +334,9 @@ impl Source for DynamodbSource {
         if wanted != own {
             return Ok(None);
         }
+        // What is outside the partition or its part is no item of this dataset.
+        let mut keys = keys.clone();
+        keys.values.retain(|values| self.is_inside(&keys.columns, values));
         Ok(Some(Box::new(Self {
             client: self.client.clone(),
             options: self.options.clone(),
@@ -318,7 +344,7 @@ impl Source for DynamodbSource {
             place: self.place.clone(),
             table: self.table.clone(),
             keys: self.keys.clone(),
-            only: Some(keys.clone()),
+            only: Some(keys),
             pace: Pace::default(),
         })))
     }
