@@ -27,7 +27,7 @@ use super::sink::{Failure, PartWriter, UnitSink};
 use super::table::{TableColumn, TableFacts};
 use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
-use crate::event;
+use crate::event::{self, Progress};
 use crate::spec::DynamodbOptions;
 use crate::value::column::ColumnType;
 
@@ -37,6 +37,8 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENTS_MAX: u64 = 4_096;
 /// Keys of one `BatchGetItem` (DynamoDB's limit).
 const KEYS_AT_ONCE: usize = 100;
+/// Between two looks at whether somebody wants to stop.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Opens a table.
 ///
@@ -233,15 +235,30 @@ impl DynamodbSource {
             for item in page.items {
                 rows.push(item)?;
             }
-            if let Some(most) = self.options.rcu_max {
-                tokio::time::sleep(self.pace.spend(page.units, most)).await;
-            }
+            self.keep_pace(page.units, sink.progress()).await?;
             start = page.next;
             if start.is_none() {
                 break;
             }
         }
         rows.finish()
+    }
+
+    /// Waits until so many units were allowed, or somebody wants to stop.
+    async fn keep_pace(&self, units: f64, progress: &Progress) -> Result<()> {
+        let Some(most) = self.options.rcu_max else { return Ok(()) };
+        let mut left = self.pace.spend(units, most);
+        if !left.is_zero() {
+            let ms = left.as_millis();
+            tracing::debug!("{}: waiting {ms} ms for {most} read capacity units a second", self.place);
+        }
+        while !left.is_zero() {
+            progress.check()?;
+            let tick = left.min(TICK);
+            tokio::time::sleep(tick).await;
+            left -= tick;
+        }
+        Ok(())
     }
 
     /// The keys that are wanted, as DynamoDB takes them.

@@ -72,14 +72,15 @@ fn a_killed_scan_of_dynamodb_goes_on_with_the_segments_that_are_left() {
     );
     let project = project("dynamodb", &place);
     let (folder, home) = (project.path(), project.path().join("home"));
-    let stage = |fault: Option<&str>| {
-        let mut command =
-            super::process::recon(folder, &home, &["stage", "--threads", "1", "--format", "json"]);
+    let stage = |rate: &str, fault: Option<&str>| {
+        let args = ["stage", "--max-rcu", rate, "--threads", "1", "--format", "json"];
+        let mut command = super::process::recon(folder, &home, &args);
         command.envs(dynamodb::ENVIRONMENT).envs(fault.map(|fault| ("RECON_FAULT", fault)));
         command.output().expect("recon starts")
     };
-    assert!(stage(Some("stage.after-ledger:3")).status.code().is_none());
-    let resumed: serde_json::Value = serde_json::from_slice(&stage(None).stdout).expect("JSON");
+    assert!(stage("1000", Some("stage.after-ledger:3")).status.code().is_none());
+    // The rate is no reason to begin anew.
+    let resumed: serde_json::Value = serde_json::from_slice(&stage("2000", None).stdout).expect("JSON");
     let facts = &resumed["datasets"]["a"];
     assert_eq!((&facts["units"], &facts["units_read"], &facts["rows"]), (&4.into(), &1.into(), &40.into()));
 }
