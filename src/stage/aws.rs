@@ -1,5 +1,6 @@
 //! What DynamoDB and S3 have in common: credentials, region and endpoint by AWS's own chain, and errors in words.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
@@ -15,9 +16,16 @@ use crate::error::{Error, Result};
 /// seconds is waited for.
 const TRIES: u32 = 8;
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
-/// How long throttling may last before the run gives up.
-const THROTTLE_MAX: Duration = Duration::from_secs(15 * 60);
 const PAUSE_MAX: Duration = Duration::from_secs(20);
+/// How long throttling may last, where nobody said.
+const THROTTLE_MAX: Duration = Duration::from_secs(15 * 60);
+static THROTTLE_TIMEOUT: OnceLock<Duration> = OnceLock::new();
+
+/// Says once, for the whole process, how long a store may throttle a request before the command gives up.
+pub(crate) fn throttle_at_most(timeout: Duration) {
+    // Whoever said it first was the command line, which is read once.
+    let _ = THROTTLE_TIMEOUT.set(timeout);
+}
 
 /// The configuration: profile, environment, container or instance, as the ecosystem's tools read them; what the spec says wins.
 pub(crate) async fn config(region: Option<&str>, endpoint: Option<&str>, unsigned: bool) -> SdkConfig {
@@ -78,11 +86,19 @@ impl Refused {
         }
     }
 
+    /// An answer that is none, since the store wants fewer requests.
+    pub(crate) fn throttled(place: &str, how: &str) -> Self {
+        Self { again: Again::Later, error: Error::failed(format!("{place}: {how}")) }
+    }
+
     /// What no repetition mends.
     pub(crate) fn for_good(error: Error) -> Self {
         Self { again: Again::Never, error }
     }
 }
+
+const ASK_FOR_LESS: &str = "what was staged stays staged: run the same command again later or with a longer --throttle-timeout, \
+    and ask for less at a time: --max-rcu for DynamoDB, fewer --threads for S3";
 
 /// How long to go on with one request that does not get through.
 pub(crate) struct Patience<'a> {
@@ -102,9 +118,10 @@ impl<'a> Patience<'a> {
     /// answer broke off.
     ///
     /// # Errors
-    /// What no repetition mends; throttling for 15 minutes (exit 3).
+    /// What no repetition mends; throttling for longer than `--throttle-timeout` (exit 3).
     pub(crate) async fn wait(&mut self, refused: Refused) -> Result<()> {
-        let place = self.place;
+        let (place, throttled) = (self.place, self.began.elapsed());
+        let left = THROTTLE_TIMEOUT.get().unwrap_or(&THROTTLE_MAX).saturating_sub(throttled);
         match refused.again {
             Again::Never => return Err(refused.error),
             Again::Soon if self.broken == TRIES => return Err(refused.error),
@@ -112,11 +129,15 @@ impl<'a> Patience<'a> {
                 self.broken += 1;
                 tracing::warn!("{}; asking again", refused.error);
             }
-            Again::Later if self.began.elapsed() > THROTTLE_MAX => {
-                return Err(Error::incomplete(format!("{place}: throttled for 15 minutes"))
-                    .help("what was staged stays staged: run the same command again, at a smaller rate"));
+            Again::Later if left.is_zero() => {
+                return Err(Error::incomplete(format!("{place}: throttled for {} s", throttled.as_secs()))
+                    .caused_by(refused.error.to_string())
+                    .help(ASK_FOR_LESS));
             }
-            Again::Later => tracing::warn!("{place}: throttled; waiting {} ms", self.pause.as_millis()),
+            Again::Later => {
+                self.pause = self.pause.min(left);
+                tracing::warn!("{place}: throttled; waiting {} ms", self.pause.as_millis());
+            }
         }
         tokio::time::sleep(self.pause).await;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
@@ -165,7 +186,7 @@ fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&s
 }
 
 /// The error of a request that failed for good. `place` names the store and its object.
-pub(crate) fn failed<E>(place: &str, error: SdkError<E, HttpResponse>) -> Error
+fn failed<E>(place: &str, error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {

@@ -14,3 +14,4 @@ mod project;
 mod reports;
 mod runners;
 mod stores;
+mod throttling;

@@ -49,8 +49,11 @@ pub(crate) fn open(options: &DynamodbOptions, names: Arc<Names>) -> Result<Box<d
     let (client, table) = block_on(async {
         let config = aws::config(options.region.as_deref(), options.endpoint.as_deref(), false).await;
         let client = Client::new(&config);
-        let described = client.describe_table().table_name(&options.table).send().await;
-        let described = described.map_err(|e| aws::failed(&place, e))?;
+        let described = patiently(&place, async || {
+            let request = client.describe_table().table_name(&options.table);
+            request.send().await.map_err(|e| Refused::new(&place, e))
+        });
+        let described = described.await?;
         let table =
             described.table.ok_or_else(|| Error::failed(format!("{place}: nothing is said of it")))?;
         Ok::<_, Error>((client, table))
@@ -201,7 +204,13 @@ impl DynamodbSource {
         };
         let items = page.responses.and_then(|mut r| r.remove(&self.options.table)).unwrap_or_default();
         let left = page.unprocessed_keys.and_then(|mut r| r.remove(&self.options.table));
-        wanted.extend(left.map(|left| left.keys).unwrap_or_default());
+        let left = left.map(|left| left.keys).unwrap_or_default();
+        // So a table throttles that has read nothing at all.
+        let is_throttled = items.is_empty() && !left.is_empty();
+        wanted.extend(left);
+        if is_throttled {
+            return Err(Refused::throttled(&self.place, "every key came back as an UnprocessedKey"));
+        }
         // Something to go on with, whatever it is, while keys are left.
         let next = (!wanted.is_empty()).then(Item::new);
         Ok(Page { items, next, units: 0.0 })
@@ -230,8 +239,12 @@ impl DynamodbSource {
         let mut start = None;
         loop {
             sink.progress().check()?;
-            let page =
-                patiently(&self.place, async || self.ask(part, start.clone(), &mut wanted).await).await?;
+            let page = patiently(&self.place, async || {
+                // Also while the table throttles.
+                sink.progress().check().map_err(Refused::for_good)?;
+                self.ask(part, start.clone(), &mut wanted).await
+            });
+            let page = page.await?;
             for item in page.items {
                 rows.push(item)?;
             }
