@@ -104,6 +104,31 @@ fn a_server_that_restarts_in_the_middle_is_named_and_the_staging_goes_on_later()
 }
 
 #[test]
+fn a_mariadb_that_restarts_in_the_middle_is_named_and_the_staging_goes_on_later() {
+    // What was committed outlives the crash.
+    let durable = ["--innodb-flush-log-at-trx-commit=1"];
+    let server = mariadb::begin(free_port(), &durable);
+    mariadb::sql(&server, "mysql", "create database shop");
+    mariadb::sql(&server, "shop", MANY_ROWS_OF_MARIADB);
+    let url = format!("mysql://root@127.0.0.1:{}/shop", server.port);
+    let project = project("mysql", &format!("url = \"{url}\"\ntable = \"a\""));
+    let (folder, home) = (project.path(), project.path().join("home"));
+    let held = Held::at("stage.after-ledger", folder, &home, &["stage", "--threads", "1"]);
+    mariadb::stop(&server);
+    let words = ["dataset `a`: ", "mysql://root@127.0.0.1", "reading a `k` ", "what was staged stays staged"];
+    held.go_on().exits(4).says(&words);
+    run(folder, &home, &["stage"]).exits(4).says(&["cannot connect", "check that the server is there"]);
+    let _again = mariadb::begin_again(server, &durable);
+    let resumed = run(folder, &home, &["stage", "--format", "json"]).exits(0);
+    assert_eq!(resumed.sum("units_read"), resumed.sum("units") - 1, "{}", resumed.stdout);
+    assert_eq!(resumed.sum("rows"), 900_000);
+    assert!(resumed.stdout.contains("not one moment"), "{}", resumed.stdout);
+    let diff = run(folder, &home, &["diff", "--format", "json"]).exits(0);
+    assert_eq!(diff.json()["entities"]["row"]["matched"], 900_000, "{}", diff.stdout);
+    assert!(diff.stdout.contains("not one moment"), "{}", diff.stdout);
+}
+
+#[test]
 fn a_table_of_postgres_stays_what_it_is_while_it_is_read() {
     let database = postgres::Database::new(MANY_ROWS);
     let project = project("postgres", &format!("url = \"{}\"\ntable = \"a\"", database.url));
