@@ -4,6 +4,7 @@
 mod changes;
 mod damage;
 mod disk;
+mod live_points;
 mod memory;
 mod moments;
 mod network;
