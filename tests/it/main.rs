@@ -4,6 +4,7 @@ mod access;
 mod afresh;
 mod bad_input;
 mod cli;
+mod credentials;
 mod demo;
 mod duplicates;
 mod dynamodb;
