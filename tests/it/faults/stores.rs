@@ -176,15 +176,35 @@ fn a_table_that_was_altered_since_is_read_anew() {
 fn a_table_of_mariadb_stays_what_it_is_while_it_is_read() {
     let database = mariadb::Database::new(MANY_ROWS_OF_MARIADB);
     let project = project("mysql", &format!("url = \"{}\"\ntable = \"a\"", database.url));
-    let (folder, home) = (project.path(), project.path().join("home"));
-    let held =
-        Held::at("stage.after-ledger", folder, &home, &["stage", "--threads", "1", "--format", "json"]);
+    let (folder, stage) = (project.path(), ["stage", "--threads", "1", "--format", "json"]);
+    let held = Held::at("stage.after-ledger", folder, &folder.join("half"), &stage);
     for change in ["truncate a", "alter table a drop column v", "drop table a"] {
         let sql = format!("set lock_wait_timeout = 1; {change}");
         assert!(std::panic::catch_unwind(|| database.run(&sql)).is_err(), "{change} went through");
     }
     database.run("delete from a where k % 2 = 0");
     assert_eq!(held.go_on().exits(0).sum("rows"), 900_000);
+}
+
+#[test]
+fn all_sessions_see_the_moment_at_which_they_began() {
+    let database = postgres::Database::new(MANY_ROWS);
+    let other = mariadb::Database::new(MANY_ROWS_OF_MARIADB);
+    for (kind, url, rows) in [("postgres", &database.url, 150_000), ("mysql", &other.url, 900_000)] {
+        let project = project(kind, &format!("url = \"{url}\"\ntable = \"a\""));
+        let stage = ["stage", "--threads", "2", "--format", "json"];
+        // Nothing is read yet, and each of the two threads takes a session of its own.
+        let held = Held::at("stage.prepared", project.path(), &project.path().join("home"), &stage);
+        let change = "delete from a where k % 2 = 0";
+        if kind == "postgres" {
+            database.run(change)
+        } else {
+            other.run(change)
+        };
+        let staged = held.go_on().exits(0);
+        assert!(staged.sum("units") > 1, "{}", staged.stdout);
+        assert_eq!(staged.sum("rows"), rows, "{kind}");
+    }
 }
 
 #[test]
