@@ -27,6 +27,7 @@ use crate::ledger::Ledger;
 use crate::ledger::told::Told;
 use crate::reconcile::report::terminal::shell;
 use crate::spec::{self, Entity, Spec};
+use crate::stage::throttle_at_most;
 
 /// Share of `--memory` that DuckDB may use; the rest is for our own buffers and what the allocator keeps.
 const ENGINE_SHARE: f64 = 0.6;
@@ -105,6 +106,9 @@ struct Global {
     /// Worker threads [default: one per core]
     #[arg(long, global = true, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     threads: Option<u16>,
+    /// How long DynamoDB or S3 may throttle a request before the command gives up, as in 90s or 15m
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, default_value = "15m")]
+    throttle_timeout: Duration,
 }
 
 /// `--format`.
@@ -206,6 +210,7 @@ fn wrong_command(mut error: clap::Error) -> std::result::Result<Error, clap::Err
 
 fn run(cli: &Cli) -> Result<u8> {
     let global = &cli.global;
+    throttle_at_most(global.throttle_timeout);
     match &cli.command {
         Command::Demo(args) => demo::run(global, args),
         Command::Init(args) => init::run(global, args),
@@ -272,7 +277,6 @@ fn parse_count(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("`{text}` is no whole number"))
 }
 
-/// `1GB`, `800MiB`, `2g`, or bytes.
 /// A time such as `5s`, `250ms` or `1m 30s`.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no time; write it like 5s or 1m");
@@ -280,6 +284,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(time).map_err(|_| wrong())
 }
 
+/// `1GB`, `800MiB`, `2g`, or bytes.
 fn parse_size(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);

@@ -40,8 +40,8 @@ pub(super) fn recheck(
         for (result, done) in results.iter_mut().zip(&mut done).filter(|(_, done)| !**done) {
             *done = match look_again(&mut afresh, round, result) {
                 Ok(more) => !more,
-                // What was found before is not lost with a store that went away.
-                Err(error) if error.kind() == ErrorKind::Failed => {
+                // What was found before is not lost with a store that went away, or throttles without end.
+                Err(error) if error.kind() != ErrorKind::Usage && !progress.stop_requested() => {
                     result.remark(&format!("looking again failed: {error}"));
                     result.again_failed = true;
                     true

@@ -15,7 +15,7 @@ use crate::reconcile::report::csv::Style;
 use crate::reconcile::report::stage_failures;
 use crate::reconcile::report::summary::proven;
 use crate::reconcile::report::terminal::{in_words, plain, thousands};
-use crate::spec::{Dataset, Spec};
+use crate::spec::{Dataset, DatasetKind, Spec};
 use crate::stage::run::{Options, Outcome, failure_files, stage};
 use crate::warehouse::Warehouse;
 
@@ -34,12 +34,21 @@ pub(super) struct StageArgs {
     /// those that differ; where that cannot be done exactly, stage everything and say why
     #[arg(long, conflicts_with = "side")]
     changed_only: bool,
+    /// Most read capacity units a second of each DynamoDB table; goes before `max_rcu` in the spec
+    #[arg(long, value_name = "N", value_parser = parse_rate, allow_negative_numbers = true)]
+    max_rcu: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum WhichSide {
     Source,
     Target,
+}
+
+/// A whole number from 1 on.
+fn parse_rate(text: &str) -> Result<u32, String> {
+    let wanted = || format!("`{text}` is no rate; write a whole number from 1 to {}", u32::MAX);
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(wanted)
 }
 
 /// What a staging gives to show.
@@ -57,11 +66,17 @@ pub(super) fn run(global: &Global, args: &StageArgs) -> Result<u8> {
 
 /// Stages without showing anything but progress.
 pub(super) fn execute(global: &Global, args: &StageArgs) -> Result<Ended<Done>> {
-    let spec = global.load_spec()?;
+    let mut spec = global.load_spec()?;
+    if let Some(most) = args.max_rcu {
+        set_rate(&mut spec, most);
+    }
     let ledger = global.ledger("stage")?;
     let progress = Arc::new(Progress::default());
     in_run(&ledger, "stage", &spec.digest, &progress, |run_id| {
         let datasets = wanted(global, &spec, args.side);
+        if args.max_rcu.is_some() && !global.quiet && !datasets.iter().any(|d| is_dynamodb(d)) {
+            eprintln!("warning: --max-rcu changes nothing: no DynamoDB table is staged");
+        }
         let errors_max = args.max_errors;
         let changed_only = args.changed_only.then(|| (&spec, global.entities(&spec)));
         let options =
@@ -77,6 +92,19 @@ pub(super) fn execute(global: &Global, args: &StageArgs) -> Result<Ended<Done>> 
         let folder = failed.as_ref().map(|_| folder);
         Ok(Ended { code, folder, result: Done { run_id: run_id.to_owned(), outcomes, failed } })
     })
+}
+
+/// Keeps every DynamoDB table to this rate.
+fn set_rate(spec: &mut Spec, most: u32) {
+    for dataset in &mut spec.datasets {
+        if let DatasetKind::Dynamodb(options) = &mut dataset.kind {
+            options.rcu_max = Some(most);
+        }
+    }
+}
+
+fn is_dynamodb(dataset: &Dataset) -> bool {
+    matches!(dataset.kind, DatasetKind::Dynamodb(_))
 }
 
 /// The datasets of the wanted sides, each once, in the order of the spec.

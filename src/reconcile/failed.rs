@@ -14,9 +14,11 @@ use super::hash::{Learned, Output, Rows, UNPARSED, properties};
 use crate::error::{Context, Result};
 use crate::mapping::access::{self, Access};
 use crate::mapping::plan::{EntityPlan, FieldPlan, Side};
+use crate::mapping::resolve::StoreType;
 use crate::mapping::side::{Staged, damaged_part};
 use crate::query::{self, identifier, literal, render};
 use crate::value::Value;
+use crate::value::column::ColumnType;
 use crate::warehouse::Warehouse;
 
 /// Columns of `failed_rows.sql` before the key's.
@@ -216,20 +218,40 @@ fn cells_sql(staged: &Staged) -> String {
             let name = if tag.is_empty() { physical } else { &column.name };
             let pointer = literal(&access::pointer(std::slice::from_ref(name), None));
             let cell = format!("json_extract_string(f.cells, {pointer})");
-            let sql = match tag.as_str() {
-                "" => cell,
-                "S" | "N" if is_only => cell,
-                "BOOL" if is_only => format!("try_cast({cell} as boolean)"),
-                "BOOL" | "NULL" => "null::boolean".to_owned(),
-                "B" => "null::blob".to_owned(),
-                "SS" | "NS" => "null::varchar[]".to_owned(),
-                "BS" => "null::blob[]".to_owned(),
-                _ => "null::varchar".to_owned(),
+            let sql = match (&column.store, tag.parse()) {
+                (StoreType::Document { .. }, _) => attribute_sql(tag, is_only, cell),
+                (_, Ok(ty)) => column_sql(&ty, cell),
+                (_, Err(_)) => cell,
             };
             out.push_str(&format!(", {sql} as {}", identifier(physical)));
         }
     }
     out
+}
+
+/// A document's attribute out of its cell.
+fn attribute_sql(tag: &str, is_only: bool, cell: String) -> String {
+    match tag {
+        "S" | "N" if is_only => cell,
+        "BOOL" if is_only => format!("try_cast({cell} as boolean)"),
+        "BOOL" | "NULL" => "null::boolean".to_owned(),
+        "B" => "null::blob".to_owned(),
+        "SS" | "NS" => "null::varchar[]".to_owned(),
+        "BS" => "null::blob[]".to_owned(),
+        _ => "null::varchar".to_owned(),
+    }
+}
+
+/// A live table's column out of its cell, where the store's text says plainly what the value is.
+fn column_sql(ty: &ColumnType, cell: String) -> String {
+    match ty {
+        ColumnType::Int | ColumnType::BoolInt => format!("try_cast({cell} as bigint)"),
+        ColumnType::UnsignedInt => format!("try_cast({cell} as ubigint)"),
+        ColumnType::Date => format!("try_cast({cell} as date)"),
+        ColumnType::Text | ColumnType::Untyped => cell,
+        ty if ty.is_read_from_text() => cell,
+        _ => "null::varchar".to_owned(),
+    }
 }
 
 fn key_of(

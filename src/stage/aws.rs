@@ -1,5 +1,6 @@
 //! What DynamoDB and S3 have in common: credentials, region and endpoint by AWS's own chain, and errors in words.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
@@ -15,9 +16,16 @@ use crate::error::{Error, Result};
 /// seconds is waited for.
 const TRIES: u32 = 8;
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
-/// How long throttling may last before the run gives up.
-const THROTTLE_MAX: Duration = Duration::from_secs(15 * 60);
 const PAUSE_MAX: Duration = Duration::from_secs(20);
+/// How long throttling may last, where nobody said.
+const THROTTLE_MAX: Duration = Duration::from_secs(15 * 60);
+static THROTTLE_TIMEOUT: OnceLock<Duration> = OnceLock::new();
+
+/// Says once, for the whole process, how long a store may throttle a request before the command gives up.
+pub(crate) fn throttle_at_most(timeout: Duration) {
+    // Whoever said it first was the command line, which is read once.
+    let _ = THROTTLE_TIMEOUT.set(timeout);
+}
 
 /// The configuration: profile, environment, container or instance, as the ecosystem's tools read them; what the spec says wins.
 pub(crate) async fn config(region: Option<&str>, endpoint: Option<&str>, unsigned: bool) -> SdkConfig {
@@ -65,8 +73,23 @@ impl Refused {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
+        Self::of(place, error, true)
+    }
+
+    /// The same of a request that was not signed.
+    pub(crate) fn unsigned<E>(place: &str, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        Self::of(place, error, false)
+    }
+
+    fn of<E>(place: &str, error: SdkError<E, HttpResponse>, is_signed: bool) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
         let again = if is_throttling(&error) { Again::Later } else { Again::Never };
-        Self { again, error: failed(place, error) }
+        Self { again, error: failed(place, error, is_signed) }
     }
 
     /// An answer whose body broke off.
@@ -78,11 +101,19 @@ impl Refused {
         }
     }
 
+    /// An answer that is none, since the store wants fewer requests.
+    pub(crate) fn throttled(place: &str, how: &str) -> Self {
+        Self { again: Again::Later, error: Error::failed(format!("{place}: {how}")) }
+    }
+
     /// What no repetition mends.
     pub(crate) fn for_good(error: Error) -> Self {
         Self { again: Again::Never, error }
     }
 }
+
+const ASK_FOR_LESS: &str = "what was staged stays staged: run the same command again later or with a longer --throttle-timeout, \
+    and ask for less at a time: --max-rcu for DynamoDB, fewer --threads for S3";
 
 /// How long to go on with one request that does not get through.
 pub(crate) struct Patience<'a> {
@@ -102,9 +133,10 @@ impl<'a> Patience<'a> {
     /// answer broke off.
     ///
     /// # Errors
-    /// What no repetition mends; throttling for 15 minutes (exit 3).
+    /// What no repetition mends; throttling for longer than `--throttle-timeout` (exit 3).
     pub(crate) async fn wait(&mut self, refused: Refused) -> Result<()> {
-        let place = self.place;
+        let (place, throttled) = (self.place, self.began.elapsed());
+        let left = THROTTLE_TIMEOUT.get().unwrap_or(&THROTTLE_MAX).saturating_sub(throttled);
         match refused.again {
             Again::Never => return Err(refused.error),
             Again::Soon if self.broken == TRIES => return Err(refused.error),
@@ -112,11 +144,15 @@ impl<'a> Patience<'a> {
                 self.broken += 1;
                 tracing::warn!("{}; asking again", refused.error);
             }
-            Again::Later if self.began.elapsed() > THROTTLE_MAX => {
-                return Err(Error::incomplete(format!("{place}: throttled for 15 minutes"))
-                    .help("what was staged stays staged: run the same command again, at a smaller rate"));
+            Again::Later if left.is_zero() => {
+                return Err(Error::incomplete(format!("{place}: throttled for {} s", throttled.as_secs()))
+                    .caused_by(refused.error.to_string())
+                    .help(ASK_FOR_LESS));
             }
-            Again::Later => tracing::warn!("{place}: throttled; waiting {} ms", self.pause.as_millis()),
+            Again::Later => {
+                self.pause = self.pause.min(left);
+                tracing::warn!("{place}: throttled; waiting {} ms", self.pause.as_millis());
+            }
         }
         tokio::time::sleep(self.pause).await;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
@@ -165,7 +201,7 @@ fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&s
 }
 
 /// The error of a request that failed for good. `place` names the store and its object.
-pub(crate) fn failed<E>(place: &str, error: SdkError<E, HttpResponse>) -> Error
+fn failed<E>(place: &str, error: SdkError<E, HttpResponse>, is_signed: bool) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -175,36 +211,14 @@ where
         Some(region) => format!("{place} (in region {region})"),
         None => place.to_owned(),
     };
-    let message =
-        error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default().to_owned();
+    let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default();
+    // What follows the first line of a refused signature is the request, with its session token.
+    let message = message.lines().next().unwrap_or_default().to_owned();
     let help = match code.as_str() {
-        "AccessDeniedException" | "AccessDenied" => {
-            "the credentials do not allow this: see the permissions in the docs"
+        "" if format!("{error:?}").to_lowercase().contains("credentials") => {
+            format!("no credentials were found; {}", chain())
         }
-        "ExpiredToken" | "ExpiredTokenException" => {
-            "the credentials have expired: renew them (`aws sso login`, a new session); what was staged stays staged"
-        }
-        "UnrecognizedClientException"
-        | "InvalidSignatureException"
-        | "InvalidAccessKeyId"
-        | "SignatureDoesNotMatch" => {
-            "the credentials are not accepted: check AWS_PROFILE, AWS_ACCESS_KEY_ID and the region"
-        }
-        "ResourceNotFoundException" => {
-            "check the table's name, the region and the account of the credentials"
-        }
-        "NoSuchBucket" => "check the bucket's name, and `endpoint` where the store is not AWS",
-        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
-            "the bucket is in another region: give it as `region`"
-        }
-        "" if format!("{error:?}").contains("CredentialsNotLoaded")
-            || format!("{error:?}").contains("credentials") =>
-        {
-            "no credentials were found; tried: environment, profile (AWS_PROFILE), web identity, container, instance"
-        }
-        "NotFound" | "NoSuchKey" => "check the bucket's and the object's names",
-        "" => "check that the endpoint is there and can be reached; what was staged stays staged",
-        _ => "what was staged stays staged: run the same command again",
+        code => help(code, is_signed),
     };
     let said = match (code.is_empty(), message.is_empty()) {
         (true, _) => "the request did not get through".to_owned(),
@@ -215,4 +229,61 @@ where
     let cause = DisplayErrorContext(&error).to_string();
     let cause: String = cause.split(" (").next().unwrap_or_default().chars().take(300).collect();
     Error::failed(format!("{place}: {said}")).caused_by(cause).help(help)
+}
+
+/// The next step, by the store's word for what is wrong.
+fn help(code: &str, is_signed: bool) -> String {
+    let of_credentials = |what: &str| match is_signed {
+        true => format!("{what}; {}", chain()),
+        false => {
+            "requests are not signed (`unsigned`), and the store does not allow this to everybody".to_owned()
+        }
+    };
+    let help = match code {
+        "AccessDeniedException" | "AccessDenied" => {
+            return of_credentials("the credentials do not allow this: see the permissions in the docs");
+        }
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired" => {
+            return of_credentials(
+                "the credentials have expired: renew them (`aws sso login`, a new session); what was staged stays staged",
+            );
+        }
+        "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
+        | "InvalidToken"
+        | "MissingAuthenticationTokenException"
+        | "SignatureDoesNotMatch" => {
+            return of_credentials("the credentials are not accepted: check them, and the region");
+        }
+        "RequestTimeTooSkewed" => "this machine's clock is wrong: set it",
+        "ResourceNotFoundException" => {
+            "check the table's name, the region and the account of the credentials"
+        }
+        "NoSuchBucket" => "check the bucket's name, and `endpoint` where the store is not AWS",
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
+            "the bucket is in another region: give it as `region`"
+        }
+        "NotFound" | "NoSuchKey" => "check the bucket's and the object's names",
+        "" => "check that the endpoint is there and can be reached; what was staged stays staged",
+        _ => "what was staged stays staged: run the same command again",
+    };
+    help.to_owned()
+}
+
+/// Where AWS's chain found the credentials, or where it looks for them.
+fn chain() -> String {
+    let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let profile = given("AWS_PROFILE");
+    if given("AWS_ACCESS_KEY_ID").is_some() && given("AWS_SECRET_ACCESS_KEY").is_some() {
+        let before =
+            profile.map_or(String::new(), |name| format!(", which goes before the profile `{name}`"));
+        return format!("used: AWS_ACCESS_KEY_ID of the environment{before}");
+    }
+    let profile = match profile {
+        Some(name) => format!("profile `{name}` (AWS_PROFILE)"),
+        None => "profile `default`".to_owned(),
+    };
+    format!("tried: environment, {profile}, web identity, container, instance")
 }

@@ -27,6 +27,7 @@ pub mod table;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::spec::{Dataset, DatasetKind};
@@ -37,6 +38,11 @@ use files::Files;
 use input::{Digests, Stamp};
 use sink::{PartColumn, UnitSink};
 use table::TableFacts;
+
+/// Says once, for the whole process, how long a store may throttle a request before the command ends with exit 3.
+pub fn throttle_at_most(timeout: Duration) {
+    aws::throttle_at_most(timeout);
+}
 
 /// Something that can be read, checked and resumed alone: a file, or a range of a live table.
 #[derive(Clone, Debug, PartialEq, Eq)]

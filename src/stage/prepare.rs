@@ -21,8 +21,8 @@ use crate::ledger::proof::Proof;
 use crate::ledger::{Generation, Ledger, UnitRow};
 use crate::spec::{Dataset, DatasetKind, Entity, Spec};
 
-/// Digest of what decides how a dataset's rows are staged, for a home. The same from wherever recon is called. `copy` makes a
-/// difference to Parquet files only.
+/// Digest of what decides how a dataset's rows are staged, for a home. The same from wherever recon is called, and however fast
+/// and in how many pieces a table is read. `copy` makes a difference to Parquet files only.
 pub fn definition(dataset: &Dataset, home: &Path, copy: bool) -> String {
     let copied = copy && matches!(dataset.kind, DatasetKind::Parquet { .. });
     let mut kind = dataset.kind.clone();
@@ -33,7 +33,11 @@ pub fn definition(dataset: &Dataset, home: &Path, copy: bool) -> String {
             std::iter::once(&mut options.uri).chain(&mut options.increments).collect()
         }
         DatasetKind::Sqlite { path, .. } => vec![path],
-        DatasetKind::Postgres(_) | DatasetKind::Mysql(_) | DatasetKind::Dynamodb(_) => Vec::new(),
+        DatasetKind::Dynamodb(options) => {
+            (options.rcu_max, options.segments) = (None, None);
+            Vec::new()
+        }
+        DatasetKind::Postgres(_) | DatasetKind::Mysql(_) => Vec::new(),
     };
     for place in places {
         *place = from_project(home, Path::new(place));

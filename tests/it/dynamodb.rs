@@ -132,3 +132,37 @@ fn what_goes_wrong_is_said_with_its_next_step() {
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert!(ran.stderr.contains("no credentials were found; tried: environment"), "{}", ran.stderr);
 }
+
+#[test]
+fn the_pace_is_no_part_of_what_is_staged() {
+    dynamodb::table_of_numbers("paced", 8);
+    let project = Project::new();
+    let entity = ENTITY.replace("\"pk\", \"sk\"", "\"k\"");
+    let spec = |more: &str| dataset("a", "paced", more) + &dataset("b", "paced", "segments = 4") + &entity;
+    project.write("recon.toml", spec("segments = 4\nmax_rcu = 1000000"));
+    let stage = |args: &[&str]| project.recon_with(&[&["stage"], args].concat(), &ENVIRONMENT);
+    // Four segments of half a unit each: the flag's rate counts, not the spec's.
+    let paced = stage(&["source", "--max-rcu", "8", "-v", "-v", "--threads", "1"]);
+    assert_eq!(paced.code, 0, "{}", paced.stderr);
+    assert!(paced.stderr.contains("for 8 read capacity units a second"), "{}", paced.stderr);
+    assert!(!paced.stderr.contains("warning: --max-rcu"), "{}", paced.stderr);
+    assert_eq!(stage(&["target"]).code, 0);
+    for more in ["segments = 4\nmax_rcu = 3", "segments = 4", "segments = 2"] {
+        project.write("recon.toml", spec(more));
+        let ran = project.recon(&["diff"]);
+        assert_eq!(ran.code, 0, "{more}: {}", ran.stderr);
+    }
+    project.write("recon.toml", spec("consistent = true"));
+    assert_eq!(project.recon(&["diff"]).code, 4, "that is another reading");
+    for wrong in ["0", "-1", "1.5", "many", "4294967296"] {
+        let ran = stage(&["--max-rcu", wrong]);
+        assert!(ran.code == 2 && ran.stderr.contains("is no rate"), "{wrong}: {}", ran.stderr);
+    }
+    let csv =
+        "[datasets.a]\nkind = \"csv\"\nuri = \"a.csv\"\n\n[datasets.b]\nkind = \"csv\"\nuri = \"a.csv\"\n\n";
+    project.write("a.csv", "k\n1\n");
+    project.write("recon.toml", csv.to_owned() + &entity);
+    let ran = stage(&["--max-rcu", "8"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("warning: --max-rcu changes nothing"), "{}", ran.stderr);
+}

@@ -5,6 +5,7 @@ mod afresh;
 mod bad_input;
 mod changed_only;
 mod cli;
+mod credentials;
 mod demo;
 mod duplicates;
 mod dynamodb;

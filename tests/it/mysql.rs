@@ -103,6 +103,34 @@ fn a_zero_date_is_a_failure_by_name() {
 }
 
 #[test]
+fn a_row_that_does_not_parse_leaves_its_counterpart_unchecked() {
+    let project = Project::new();
+    // Keys of types that a row which failed still shows.
+    for (ty, key, others) in [
+        ("int", "7", "8, null"),
+        ("bigint unsigned", "18446744073709551615", "8, null"),
+        ("varchar(10)", "007", "'8', null"),
+        ("decimal(20,3)", "7.125", "8, null"),
+        ("date", "2024-02-29", "'2024-03-01', null"),
+    ] {
+        let database = Database::new(&format!(
+            "set sql_mode = ''; create table a (k {ty} primary key, d date); insert into a values ('{key}', '0000-00-00'), ({others})",
+        ));
+        let other = others.split(',').next().unwrap().trim_matches('\'');
+        project.write("b.csv", format!("k,d\n{key},2024-01-01\n{other},\n"));
+        let url = format!("[datasets.a]\nkind = \"mysql\"\nurl = \"{}\"\ntable = \"a\"\n", database.url);
+        let rest = "[datasets.b]\nkind = \"csv\"\nuri = \"b.csv\"\n[entities.row]\nsource = \"a\"\ntarget = \"b\"\nkey = [\"k\"]\n";
+        project.write("recon.toml", url + rest);
+        assert_eq!(project.recon(&["stage"]).code, 3);
+        assert_eq!(project.recon(&["diff", "--out", "out"]).code, 3);
+        let row = &project.summary("out")["entities"]["row"];
+        let counts =
+            ["matched", "unchecked", "unchecked_target", "missing", "extra"].map(|name| row[name].clone());
+        assert_eq!(counts, [1, 1, 1, 0, 0], "{ty}: {row}");
+    }
+}
+
+#[test]
 fn what_goes_wrong_is_said_with_its_place_and_next_step() {
     let database = Database::new(
         "create table images (k int primary key); create or replace user reader@'127.0.0.1' identified by 's3cret'",

@@ -3,7 +3,10 @@
 use std::fs;
 
 use crate::project::{Project, Ran, write_export, write_parquet};
-use crate::servers::s3::{ENVIRONMENT, bucket, dataset, endpoint, get, put, put_all, put_folder};
+use crate::servers::proxy::{ALWAYS, Answer, Body, HttpProxy};
+use crate::servers::s3::{
+    ENVIRONMENT, bucket, dataset, dataset_at, endpoint, get, port, put, put_all, put_folder,
+};
 
 const ENTITY: &str = "[entities.row]\nsource = \"a\"\ntarget = \"b\"\nkey = [\"id\"]\n";
 
@@ -90,6 +93,34 @@ fn a_folder_of_more_objects_than_a_page_and_a_glob() {
         project.write("recon.toml", dataset("a", "csv", uri) + own + &entity);
         assert_eq!(compared(&project), (1, 158, 1_105), "{uri}");
     }
+}
+
+/// A page of a listing that is not the last one, from a store that gives no token to go on with.
+const PAGE_WITHOUT_TOKEN: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+    <ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>cut</Name><Prefix>p/</Prefix>\
+    <KeyCount>1</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>true</IsTruncated>\
+    <Contents><Key>p/0.csv</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;x&quot;</ETag>\
+    <Size>5</Size><StorageClass>STANDARD</StorageClass></Contents></ListBucketResult>";
+
+#[test]
+fn a_listing_that_breaks_off_is_no_listing() {
+    bucket("cut");
+    for n in 0..2 {
+        put("cut", &format!("p/{n}.csv"), format!("id\n{n}\n"), &[]);
+    }
+    let page =
+        Answer { to: "ListObjectsV2", requests: ALWAYS, status: 200, body: Body::Text(PAGE_WITHOUT_TOKEN) };
+    let proxy = HttpProxy::to(port(), vec![page]);
+    let project = Project::new();
+    for uri in ["s3://cut/p/", "s3://cut/p/*.csv"] {
+        write_spec(&project, &dataset_at(&proxy.endpoint, "a", "csv", uri));
+        let ran = stage(&project);
+        assert_eq!(ran.code, 4, "{}", ran.stderr);
+        let words = ["s3://cut/p/: the listing ends before its end", "ListObjectsV2"];
+        assert!(words.iter().all(|word| ran.stderr.contains(word)), "{}", ran.stderr);
+    }
+    proxy.step_aside();
+    assert!(stage(&project).stdout.contains("a: 2 rows from 2 units"));
 }
 
 #[test]
@@ -208,6 +239,32 @@ fn what_goes_wrong_names_the_place_and_the_next_step() {
     // Without a signature what is public can be read.
     write_spec(&project, &(good.trim_end().to_owned() + "\nunsigned = true\n\n"));
     assert_eq!(project.recon_with(&["stage"], &NOBODY).code, 0);
+}
+
+#[test]
+fn reports_never_take_the_place_of_an_input() {
+    bucket("inputs");
+    put("inputs", "in/missing.csv", "id\n1\n", &[]);
+    put("inputs", "in/more.csv", "id\n2\n", &[]);
+    let project = Project::new();
+    let at = endpoint();
+    let environment = [&ENVIRONMENT[..], &[("AWS_ENDPOINT_URL_S3", at.as_str())]].concat();
+    // Named itself, or as one of a folder's or a glob's; also where recon wrote its reports before.
+    for (marked, uri) in [false, true].into_iter().flat_map(|marked| {
+        ["s3://inputs/in/missing.csv", "s3://inputs/in", "s3://inputs/*/m*.csv"].map(|uri| (marked, uri))
+    }) {
+        if marked {
+            put("inputs", "in/.recon-reports", "", &[]);
+        }
+        write_spec(&project, &dataset("a", "csv", uri));
+        assert_eq!(stage(&project).code, 0);
+        for out in ["s3://inputs/in", "s3://inputs/in/"] {
+            let ran = project.recon_with(&["diff", "--out", out], &environment);
+            let words = "--out would overwrite s3://inputs/in/missing.csv, an input of dataset `a`";
+            assert!(ran.code == 2 && ran.stderr.contains(words), "{uri} {out}: {} {}", ran.code, ran.stderr);
+        }
+    }
+    assert_eq!(get("inputs", "in/missing.csv"), b"id\n1\n");
 }
 
 #[test]

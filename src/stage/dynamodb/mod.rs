@@ -27,7 +27,7 @@ use super::sink::{Failure, PartWriter, UnitSink};
 use super::table::{TableColumn, TableFacts};
 use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
-use crate::event;
+use crate::event::{self, Progress};
 use crate::spec::DynamodbOptions;
 use crate::value::column::ColumnType;
 use crate::value::{Number, Value};
@@ -38,6 +38,8 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENTS_MAX: u64 = 4_096;
 /// Keys of one `BatchGetItem` (DynamoDB's limit).
 const KEYS_AT_ONCE: usize = 100;
+/// Between two looks at whether somebody wants to stop.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Opens a table.
 ///
@@ -48,8 +50,11 @@ pub(crate) fn open(options: &DynamodbOptions, names: Arc<Names>) -> Result<Box<d
     let (client, table) = block_on(async {
         let config = aws::config(options.region.as_deref(), options.endpoint.as_deref(), false).await;
         let client = Client::new(&config);
-        let described = client.describe_table().table_name(&options.table).send().await;
-        let described = described.map_err(|e| aws::failed(&place, e))?;
+        let described = patiently(&place, async || {
+            let request = client.describe_table().table_name(&options.table);
+            request.send().await.map_err(|e| Refused::new(&place, e))
+        });
+        let described = described.await?;
         let table =
             described.table.ok_or_else(|| Error::failed(format!("{place}: nothing is said of it")))?;
         Ok::<_, Error>((client, table))
@@ -200,7 +205,13 @@ impl DynamodbSource {
         };
         let items = page.responses.and_then(|mut r| r.remove(&self.options.table)).unwrap_or_default();
         let left = page.unprocessed_keys.and_then(|mut r| r.remove(&self.options.table));
-        wanted.extend(left.map(|left| left.keys).unwrap_or_default());
+        let left = left.map(|left| left.keys).unwrap_or_default();
+        // So a table throttles that has read nothing at all.
+        let is_throttled = items.is_empty() && !left.is_empty();
+        wanted.extend(left);
+        if is_throttled {
+            return Err(Refused::throttled(&self.place, "every key came back as an UnprocessedKey"));
+        }
         // Something to go on with, whatever it is, while keys are left.
         let next = (!wanted.is_empty()).then(Item::new);
         Ok(Page { items, next, units: 0.0 })
@@ -229,14 +240,16 @@ impl DynamodbSource {
         let mut start = None;
         loop {
             sink.progress().check()?;
-            let page =
-                patiently(&self.place, async || self.ask(part, start.clone(), &mut wanted).await).await?;
+            let page = patiently(&self.place, async || {
+                // Also while the table throttles.
+                sink.progress().check().map_err(Refused::for_good)?;
+                self.ask(part, start.clone(), &mut wanted).await
+            });
+            let page = page.await?;
             for item in page.items {
                 rows.push(item)?;
             }
-            if let Some(most) = self.options.rcu_max {
-                tokio::time::sleep(self.pace.spend(page.units, most)).await;
-            }
+            self.keep_pace(page.units, sink.progress()).await?;
             start = page.next;
             if start.is_none() {
                 break;
@@ -265,6 +278,23 @@ impl DynamodbSource {
             matches!(sort, Some(Value::Text(text)) if text.starts_with(prefix.as_str()))
         });
         in_partition && in_part
+    }
+
+    /// Waits until so many units were allowed, or somebody wants to stop.
+    async fn keep_pace(&self, units: f64, progress: &Progress) -> Result<()> {
+        let Some(most) = self.options.rcu_max else { return Ok(()) };
+        let mut left = self.pace.spend(units, most);
+        if !left.is_zero() {
+            let ms = left.as_millis();
+            tracing::debug!("{}: waiting {ms} ms for {most} read capacity units a second", self.place);
+        }
+        while !left.is_zero() {
+            progress.check()?;
+            let tick = left.min(TICK);
+            tokio::time::sleep(tick).await;
+            left -= tick;
+        }
+        Ok(())
     }
 
     /// The keys that are wanted, as DynamoDB takes them.

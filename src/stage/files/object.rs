@@ -83,7 +83,7 @@ impl Object {
             .set_request_payer(self.s3.payer.clone());
         let answer = request.send().await.map_err(|e| match e.raw_response() {
             Some(answer) if answer.status().as_u16() == 412 => Refused::for_good(changed(name.as_ref())),
-            _ => Refused::new(name, e),
+            _ => self.s3.refused(name, e),
         })?;
         let body = answer.body.collect().await;
         body.map(AggregatedBytes::into_bytes).map_err(|e| Refused::broken(name, e))
@@ -96,11 +96,9 @@ impl Object {
     pub(super) fn whole(self) -> Result<ObjectReader> {
         let name = self.name();
         let head = block_on(aws::patiently(&name, async || {
-            let request = self.s3.client.head_object().bucket(&self.place.bucket).key(&self.place.key);
-            let request =
-                request.checksum_mode(ChecksumMode::Enabled).set_request_payer(self.s3.payer.clone());
-            request.send().await.map_err(|e| Refused::new(&name, e))
+            self.s3.head(&self.place, &name, Some(ChecksumMode::Enabled)).await
         }))?;
+        let head = head.ok_or_else(|| Error::failed(format!("{name} is gone")))?;
         let checksum = Checksum::of(&head, &self.place.bucket);
         if checksum.is_none() {
             tracing::debug!("{name}: the store has no checksum of the whole object");

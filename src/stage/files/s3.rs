@@ -4,9 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::{Builder, Region, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::DateTime;
-use aws_sdk_s3::types::RequestPayer;
+use aws_sdk_s3::types::{ChecksumMode, RequestPayer};
 
 use super::object::{Object, ObjectReader};
 use super::{Folder, MATCHING, has_extension, none_of_the_kind, not_there, pattern};
@@ -25,6 +28,7 @@ const REGION: &str = "us-east-1";
 pub(super) struct S3 {
     pub(super) client: Client,
     pub(super) payer: Option<RequestPayer>,
+    unsigned: bool,
 }
 
 /// An object, or what keys begin with.
@@ -68,7 +72,7 @@ impl S3 {
             builder = builder.region(Region::from_static(REGION));
         }
         let payer = storage.requester_pays.then_some(RequestPayer::Requester);
-        Self { client: Client::from_conf(builder.build()), payer }
+        Self { client: Client::from_conf(builder.build()), payer, unsigned: storage.unsigned }
     }
 
     /// See [`super::Files::list`].
@@ -117,15 +121,41 @@ impl S3 {
     /// See [`super::Files::file`].
     pub(super) fn file(&self, path: &Path) -> Result<Option<Unit>> {
         let (place, name) = (Place::of_path(path), path.display().to_string());
-        let head = block_on(aws::patiently(&name, async || {
-            let request = self.client.head_object().bucket(&place.bucket).key(&place.key);
-            match request.set_request_payer(self.payer.clone()).send().await {
-                Ok(head) => Ok(Some(head)),
-                Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => Ok(None),
-                Err(error) => Err(Refused::new(&name, error)),
-            }
-        }))?;
+        let head = block_on(aws::patiently(&name, async || self.head(&place, &name, None).await))?;
         Ok(head.map(|head| unit(path, head.content_length(), head.e_tag(), head.last_modified())))
+    }
+
+    /// What the store says of an object; nothing where there is none.
+    pub(super) async fn head(
+        &self,
+        place: &Place,
+        name: &str,
+        checksums: Option<ChecksumMode>,
+    ) -> Result<Option<HeadObjectOutput>, Refused> {
+        let request = self.client.head_object().bucket(&place.bucket).key(&place.key);
+        let request = request.set_checksum_mode(checksums).set_request_payer(self.payer.clone());
+        let error = match request.send().await {
+            Ok(head) => return Ok(Some(head)),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => return Ok(None),
+            Err(error) => error,
+        };
+        if !is_refusal(&error) {
+            return Err(self.refused(name, error));
+        }
+        // An answer to HEAD has no body, so the reason is in that to GET alone.
+        let request = self.client.get_object().bucket(&place.bucket).key(&place.key).range("bytes=0-0");
+        match request.set_request_payer(self.payer.clone()).send().await {
+            Err(reason) if is_refusal(&reason) => Err(self.refused(name, reason)),
+            _ => Err(self.refused(name, error)),
+        }
+    }
+
+    /// A request that did not go through.
+    pub(super) fn refused<E>(&self, name: &str, error: SdkError<E, HttpResponse>) -> Refused
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        if self.unsigned { Refused::unsigned(name, error) } else { Refused::new(name, error) }
     }
 
     /// See [`super::Files::folder`].
@@ -146,7 +176,7 @@ impl S3 {
                 let request = request.set_delimiter(delimiter.map(str::to_owned));
                 let request =
                     request.set_continuation_token(token.clone()).set_request_payer(self.payer.clone());
-                request.send().await.map_err(|e| Refused::new(&name, e))
+                request.send().await.map_err(|e| self.refused(&name, e))
             }))?;
             for object in page.contents() {
                 // A key that ends in a slash is a folder that some tool made visible.
@@ -182,6 +212,11 @@ impl S3 {
     pub(super) fn open(&self, unit: &Unit) -> Result<ObjectReader> {
         self.object(unit).whole()
     }
+}
+
+/// Whether a request was refused rather than not understood or not found.
+fn is_refusal<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    error.raw_response().is_some_and(|answer| matches!(answer.status().as_u16(), 400 | 403))
 }
 
 fn unit(path: &Path, size: Option<i64>, etag: Option<&str>, modified: Option<&DateTime>) -> Unit {

@@ -9,7 +9,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
 use super::s3::{Place, S3};
 use crate::error::{Context, Result};
-use crate::stage::aws::{self, Refused};
+use crate::stage::aws;
 use crate::stage::net::block_on;
 
 /// So many bytes go in one request. S3 takes 10,000 parts, so a report of 312 GiB.
@@ -22,7 +22,7 @@ impl S3 {
         block_on(aws::patiently(&name, async || {
             let request = self.client.put_object().bucket(&place.bucket).key(&place.key);
             let request = request.body(ByteStream::from(bytes.clone())).set_request_payer(self.payer.clone());
-            request.send().await.map(|_| ()).map_err(|e| Refused::new(&name, e))
+            request.send().await.map(|_| ()).map_err(|e| self.refused(&name, e))
         }))
     }
 
@@ -32,7 +32,7 @@ impl S3 {
         block_on(aws::patiently(&name, async || {
             let request = self.client.delete_object().bucket(&place.bucket).key(&place.key);
             let request = request.set_request_payer(self.payer.clone());
-            request.send().await.map(|_| ()).map_err(|e| Refused::new(&name, e))
+            request.send().await.map(|_| ()).map_err(|e| self.refused(&name, e))
         }))
     }
 
@@ -53,7 +53,7 @@ impl S3 {
         let upload = block_on(aws::patiently(&name, async || {
             let request = self.client.create_multipart_upload().bucket(&place.bucket).key(&place.key);
             let request = request.set_request_payer(self.payer.clone());
-            request.send().await.map_err(|e| Refused::new(&name, e))
+            request.send().await.map_err(|e| self.refused(&name, e))
         }))?;
         let id = upload.upload_id().unwrap_or_default();
         let sent = self.send_parts(&place, &name, id, &mut next);
@@ -83,7 +83,7 @@ impl S3 {
                 let request =
                     request.upload_id(upload).part_number(number).body(ByteStream::from(bytes.clone()));
                 let request = request.set_request_payer(self.payer.clone());
-                request.send().await.map_err(|e| Refused::new(name, e))
+                request.send().await.map_err(|e| self.refused(name, e))
             }))?;
             let part =
                 CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag().map(str::to_owned));
@@ -94,7 +94,7 @@ impl S3 {
             let request = self.client.complete_multipart_upload().bucket(&place.bucket).key(&place.key);
             let request = request.upload_id(upload).multipart_upload(parts.clone());
             let request = request.set_request_payer(self.payer.clone());
-            request.send().await.map(|_| ()).map_err(|e| Refused::new(name, e))
+            request.send().await.map(|_| ()).map_err(|e| self.refused(name, e))
         }))
     }
 }

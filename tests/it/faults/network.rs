@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::process::{Ended, recon, run};
 use super::stores::{MANY_ROWS, MANY_ROWS_OF_MARIADB, project};
-use crate::servers::proxy::{Answer, Fault, HttpProxy, Proxy};
+use crate::servers::proxy::{Answer, Body, Fault, HttpProxy, Proxy};
 use crate::servers::{dynamodb, mariadb, postgres};
 
 /// A staging whose connection breaks in the middle of its second range ends with 4 and the words; the next reads what is left.
@@ -98,6 +98,12 @@ fn a_connection_to_postgres_that_falls_silent_is_noticed() {
     run(slow.path(), &slow.path().join("home"), &["stage"]).exits(0);
 }
 
+/// What a table without capacity to spare says.
+pub(super) const THROTTLED: Body = Body::Error(
+    "ProvisionedThroughputExceededException",
+    "The level of configured provisioned throughput for the table was exceeded",
+);
+
 /// Stages a table of 40 items in four segments through a proxy.
 fn scan(proxy: &HttpProxy, table: &str, home: &str, folder: &Path) -> Ended {
     let spec = format!(
@@ -115,15 +121,14 @@ fn a_throttled_scan_goes_on_and_says_so() {
     let name = "throttled";
     dynamodb::table_of_numbers(name, 40);
     let folder = tempfile::tempdir().expect("a folder");
-    let throttled = |message| ("ProvisionedThroughputExceededException", message);
     let answers = vec![
+        Answer { to: "Scan", requests: 1..12, status: 400, body: THROTTLED },
         Answer {
             to: "Scan",
-            requests: 1..12,
+            requests: 13..14,
             status: 400,
-            error: throttled("The level of configured provisioned throughput"),
+            body: Body::Error("ThrottlingException", "Rate exceeded"),
         },
-        Answer { to: "Scan", requests: 13..14, status: 400, error: ("ThrottlingException", "Rate exceeded") },
     ];
     let proxy = HttpProxy::to(dynamodb::port(), answers);
     let ended = scan(&proxy, name, "home", folder.path()).exits(0);
@@ -138,7 +143,8 @@ fn a_service_that_is_unwell_is_asked_again_and_given_up_in_the_end() {
     let name = "unwell";
     dynamodb::table_of_numbers(name, 40);
     let folder = tempfile::tempdir().expect("a folder");
-    let server = |requests, status, name| Answer { to: "Scan", requests, status, error: (name, "for now") };
+    let server =
+        |requests, status, name| Answer { to: "Scan", requests, status, body: Body::Error(name, "for now") };
     let answers = vec![server(0..2, 500, "InternalServerError"), server(4..5, 503, "ServiceUnavailable")];
     let ended = scan(&HttpProxy::to(dynamodb::port(), answers), name, "for-a-while", folder.path()).exits(0);
     assert_eq!((ended.sum("units"), ended.sum("rows")), (4, 40), "{}", ended.stdout);
@@ -165,8 +171,9 @@ fn credentials_that_expire_in_the_middle_end_with_what_was_read() {
     let name = "expired";
     dynamodb::table_of_numbers(name, 40);
     let folder = tempfile::tempdir().expect("a folder");
-    let expired = ("ExpiredTokenException", "The security token included in the request is expired");
-    let answers = vec![Answer { to: "Scan", requests: 2..3, status: 400, error: expired }];
+    let expired =
+        Body::Error("ExpiredTokenException", "The security token included in the request is expired");
+    let answers = vec![Answer { to: "Scan", requests: 2..3, status: 400, body: expired }];
     let proxy = HttpProxy::to(dynamodb::port(), answers);
     scan(&proxy, name, "home", folder.path()).exits(4).says(&[
         "dataset `a`: ",
@@ -177,9 +184,11 @@ fn credentials_that_expire_in_the_middle_end_with_what_was_read() {
     ]);
     assert_eq!(proxy.seen("Scan"), 3, "what cannot get better is not tried again");
     assert_eq!(scan(&proxy, name, "home", folder.path()).exits(0).sum("units_read"), 2);
-    let denied =
-        ("AccessDeniedException", "User: arn:aws:iam::1:user/x is not authorized to perform: dynamodb:Scan");
-    let answers = vec![Answer { to: "Scan", requests: 0..9, status: 400, error: denied }];
+    let denied = Body::Error(
+        "AccessDeniedException",
+        "User: arn:aws:iam::1:user/x is not authorized to perform: dynamodb:Scan",
+    );
+    let answers = vec![Answer { to: "Scan", requests: 0..9, status: 400, body: denied }];
     let proxy = HttpProxy::to(dynamodb::port(), answers);
     scan(&proxy, name, "denied", folder.path()).exits(4).says(&[
         "DynamoDB table expired",

@@ -89,7 +89,7 @@ impl Situation {
 }
 
 /// The names in `fault::point("…")` of the sources.
-fn points() -> BTreeSet<String> {
+pub(super) fn points() -> BTreeSet<String> {
     let pattern = format!("{}/src/**/*.rs", env!("CARGO_MANIFEST_DIR"));
     let mut names = BTreeSet::new();
     for path in glob::glob(&pattern).expect("a glob") {

@@ -72,14 +72,15 @@ fn a_killed_scan_of_dynamodb_goes_on_with_the_segments_that_are_left() {
     );
     let project = project("dynamodb", &place);
     let (folder, home) = (project.path(), project.path().join("home"));
-    let stage = |fault: Option<&str>| {
-        let mut command =
-            super::process::recon(folder, &home, &["stage", "--threads", "1", "--format", "json"]);
+    let stage = |rate: &str, fault: Option<&str>| {
+        let args = ["stage", "--max-rcu", rate, "--threads", "1", "--format", "json"];
+        let mut command = super::process::recon(folder, &home, &args);
         command.envs(dynamodb::ENVIRONMENT).envs(fault.map(|fault| ("RECON_FAULT", fault)));
         command.output().expect("recon starts")
     };
-    assert!(stage(Some("stage.after-ledger:3")).status.code().is_none());
-    let resumed: serde_json::Value = serde_json::from_slice(&stage(None).stdout).expect("JSON");
+    assert!(stage("1000", Some("stage.after-ledger:3")).status.code().is_none());
+    // The rate is no reason to begin anew.
+    let resumed: serde_json::Value = serde_json::from_slice(&stage("2000", None).stdout).expect("JSON");
     let facts = &resumed["datasets"]["a"];
     assert_eq!((&facts["units"], &facts["units_read"], &facts["rows"]), (&4.into(), &1.into(), &40.into()));
 }
@@ -100,6 +101,31 @@ fn a_server_that_restarts_in_the_middle_is_named_and_the_staging_goes_on_later()
     let resumed = run(folder, &home, &["stage", "--format", "json"]).exits(0);
     assert_eq!((resumed.sum("units"), resumed.sum("units_read"), resumed.sum("rows")), (3, 2, 150_000));
     assert!(resumed.stdout.contains("not one moment"), "{}", resumed.stdout);
+}
+
+#[test]
+fn a_mariadb_that_restarts_in_the_middle_is_named_and_the_staging_goes_on_later() {
+    // What was committed outlives the crash.
+    let durable = ["--innodb-flush-log-at-trx-commit=1"];
+    let server = mariadb::begin(free_port(), &durable);
+    mariadb::sql(&server, "mysql", "create database shop");
+    mariadb::sql(&server, "shop", MANY_ROWS_OF_MARIADB);
+    let url = format!("mysql://root@127.0.0.1:{}/shop", server.port);
+    let project = project("mysql", &format!("url = \"{url}\"\ntable = \"a\""));
+    let (folder, home) = (project.path(), project.path().join("home"));
+    let held = Held::at("stage.after-ledger", folder, &home, &["stage", "--threads", "1"]);
+    mariadb::stop(&server);
+    let words = ["dataset `a`: ", "mysql://root@127.0.0.1", "reading a `k` ", "what was staged stays staged"];
+    held.go_on().exits(4).says(&words);
+    run(folder, &home, &["stage"]).exits(4).says(&["cannot connect", "check that the server is there"]);
+    let _again = mariadb::begin_again(server, &durable);
+    let resumed = run(folder, &home, &["stage", "--format", "json"]).exits(0);
+    assert_eq!(resumed.sum("units_read"), resumed.sum("units") - 1, "{}", resumed.stdout);
+    assert_eq!(resumed.sum("rows"), 900_000);
+    assert!(resumed.stdout.contains("not one moment"), "{}", resumed.stdout);
+    let diff = run(folder, &home, &["diff", "--format", "json"]).exits(0);
+    assert_eq!(diff.json()["entities"]["row"]["matched"], 900_000, "{}", diff.stdout);
+    assert!(diff.stdout.contains("not one moment"), "{}", diff.stdout);
 }
 
 #[test]
@@ -150,15 +176,35 @@ fn a_table_that_was_altered_since_is_read_anew() {
 fn a_table_of_mariadb_stays_what_it_is_while_it_is_read() {
     let database = mariadb::Database::new(MANY_ROWS_OF_MARIADB);
     let project = project("mysql", &format!("url = \"{}\"\ntable = \"a\"", database.url));
-    let (folder, home) = (project.path(), project.path().join("home"));
-    let held =
-        Held::at("stage.after-ledger", folder, &home, &["stage", "--threads", "1", "--format", "json"]);
+    let (folder, stage) = (project.path(), ["stage", "--threads", "1", "--format", "json"]);
+    let held = Held::at("stage.after-ledger", folder, &folder.join("half"), &stage);
     for change in ["truncate a", "alter table a drop column v", "drop table a"] {
         let sql = format!("set lock_wait_timeout = 1; {change}");
         assert!(std::panic::catch_unwind(|| database.run(&sql)).is_err(), "{change} went through");
     }
     database.run("delete from a where k % 2 = 0");
     assert_eq!(held.go_on().exits(0).sum("rows"), 900_000);
+}
+
+#[test]
+fn all_sessions_see_the_moment_at_which_they_began() {
+    let database = postgres::Database::new(MANY_ROWS);
+    let other = mariadb::Database::new(MANY_ROWS_OF_MARIADB);
+    for (kind, url, rows) in [("postgres", &database.url, 150_000), ("mysql", &other.url, 900_000)] {
+        let project = project(kind, &format!("url = \"{url}\"\ntable = \"a\""));
+        let stage = ["stage", "--threads", "2", "--format", "json"];
+        // Nothing is read yet, and each of the two threads takes a session of its own.
+        let held = Held::at("stage.prepared", project.path(), &project.path().join("home"), &stage);
+        let change = "delete from a where k % 2 = 0";
+        if kind == "postgres" {
+            database.run(change)
+        } else {
+            other.run(change)
+        };
+        let staged = held.go_on().exits(0);
+        assert!(staged.sum("units") > 1, "{}", staged.stdout);
+        assert_eq!(staged.sum("rows"), rows, "{kind}");
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! MariaDB: `mysql://root@127.0.0.1:PORT/DATABASE`, a database for each test.
 
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use super::{Server, command_as, data_folder, free_port, place, run, start};
 
@@ -14,10 +17,14 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 /// A MariaDB of one's own, with further arguments.
 pub(crate) fn begin(port: u16, settings: &[&str]) -> Server {
     let folder = data_folder(Some("nobody"));
-    let data = folder.path().join("data");
     run(command_as("nobody", &client("mariadb-install-db"))
         .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
-        .arg(format!("--datadir={}", data.display())));
+        .arg(format!("--datadir={}", folder.path().join("data").display())));
+    serve(folder, port, settings)
+}
+
+fn serve(folder: TempDir, port: u16, settings: &[&str]) -> Server {
+    let path = |name: &str| folder.path().join(name).display().to_string();
     let mut command = command_as("nobody", &place("RECON_TEST_MARIADB").join("mariadbd"));
     command
         .args([
@@ -26,8 +33,9 @@ pub(crate) fn begin(port: u16, settings: &[&str]) -> Server {
             "--local-infile=1",
             "--innodb-flush-log-at-trx-commit=0",
         ])
-        .arg(format!("--datadir={}", data.display()))
-        .arg(format!("--socket={}", folder.path().join("s.sock").display()))
+        .arg(format!("--datadir={}", path("data")))
+        .arg(format!("--socket={}", path("s.sock")))
+        .arg(format!("--pid-file={}", path("data/pid")))
         .arg(format!("--port={port}"))
         .args(settings);
     let server = start(command, folder, port);
@@ -35,6 +43,26 @@ pub(crate) fn begin(port: u16, settings: &[&str]) -> Server {
         std::thread::sleep(Duration::from_millis(100));
     }
     server
+}
+
+/// Stops a server of one's own at once, as a crash would.
+pub(crate) fn stop(server: &Server) {
+    let pid = std::fs::read_to_string(server.folder.path().join("data/pid")).expect("it runs");
+    run(Command::new("kill").args(["-9", pid.trim()]));
+    while TcpStream::connect(("127.0.0.1", server.port)).is_ok() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Starts a server that was stopped.
+pub(crate) fn begin_again(server: Server, settings: &[&str]) -> Server {
+    let Server { port, folder } = server;
+    serve(folder, port, settings)
+}
+
+/// Runs SQL as root in a database of a server of one's own.
+pub(crate) fn sql(server: &Server, database: &str, sql: &str) -> String {
+    run(&mut command(server.port, database, sql))
 }
 
 fn client(name: &str) -> PathBuf {

@@ -2,6 +2,7 @@
 //! `scripts/servers.sh` installs them and says where they are.
 
 pub(crate) mod dynamodb;
+pub(crate) mod guarded;
 pub(crate) mod mariadb;
 pub(crate) mod postgres;
 pub(crate) mod proxy;

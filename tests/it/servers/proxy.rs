@@ -132,33 +132,52 @@ async fn downward(
 /// An answer of the proxy's own in place of the server's.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    /// To which operation (the last part of `X-Amz-Target`).
+    /// To which operation, by AWS's name for it.
     pub(crate) to: &'static str,
     /// To which of its requests, from 0.
     pub(crate) requests: Range<u64>,
     /// The status.
     pub(crate) status: u16,
-    /// The exception's name and message, as DynamoDB sends them.
-    pub(crate) error: (&'static str, &'static str),
+    /// What it says.
+    pub(crate) body: Body,
 }
 
-/// A proxy of DynamoDB's protocol that answers some requests itself.
+/// What an answer says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Body {
+    /// An error's name and message, as the service sends them.
+    Error(&'static str, &'static str),
+    /// This text.
+    Text(&'static str),
+}
+
+/// To all requests.
+pub(crate) const ALWAYS: Range<u64> = 0..u64::MAX;
+
+/// A proxy of the protocols of DynamoDB and S3 that answers some requests itself.
 pub(crate) struct HttpProxy {
     /// `http://127.0.0.1:PORT`.
     pub(crate) endpoint: String,
     seen: Arc<Mutex<BTreeMap<String, u64>>>,
+    answers: Arc<Mutex<Vec<Answer>>>,
 }
 
 impl HttpProxy {
     /// A proxy to a port of 127.0.0.1.
     pub(crate) fn to(server: u16, answers: Vec<Answer>) -> Self {
         let seen = Arc::new(Mutex::new(BTreeMap::new()));
-        let (shared, answers) = (Arc::clone(&seen), Arc::new(answers));
+        let answers = Arc::new(Mutex::new(answers));
+        let shared = (Arc::clone(&seen), Arc::clone(&answers));
         let port = serve(move |client| {
-            let (seen, answers) = (Arc::clone(&shared), Arc::clone(&answers));
+            let (seen, answers) = shared.clone();
             async move { answer(client, server, &seen, &answers).await }
         });
-        Self { endpoint: format!("http://127.0.0.1:{port}"), seen }
+        Self { endpoint: format!("http://127.0.0.1:{port}"), seen, answers }
+    }
+
+    /// From now on the server answers everything.
+    pub(crate) fn step_aside(&self) {
+        self.answers.lock().expect("nobody panics here").clear();
     }
 
     /// How often an operation was asked for.
@@ -172,28 +191,20 @@ async fn answer(
     mut client: TcpStream,
     server: u16,
     seen: &Mutex<BTreeMap<String, u64>>,
-    answers: &[Answer],
+    answers: &Mutex<Vec<Answer>>,
 ) -> std::io::Result<()> {
     let Some((head, body)) = request(&mut client).await? else { return Ok(()) };
-    let operation = header(&head, "x-amz-target").and_then(|target| target.rsplit('.').next()).unwrap_or("");
+    let operation = operation(&head);
     let number = {
         let mut seen = seen.lock().expect("nobody panics here");
         let count = seen.entry(operation.to_owned()).or_insert(0);
         *count += 1;
         *count - 1
     };
-    match answers.iter().find(|answer| answer.to == operation && answer.requests.contains(&number)) {
-        Some(answer) => {
-            let (name, message) = answer.error;
-            let kind = format!("com.amazonaws.dynamodb.v20120810#{name}");
-            let body = serde_json::json!({ "__type": kind, "message": message }).to_string();
-            let head = format!(
-                "HTTP/1.1 {} scripted\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                answer.status,
-                body.len()
-            );
-            client.write_all((head + &body).as_bytes()).await?;
-        }
+    let is_meant = |answer: &&Answer| answer.to == operation && answer.requests.contains(&number);
+    let own = answers.lock().expect("nobody panics here").iter().find(is_meant).cloned();
+    match own {
+        Some(answer) => client.write_all(answer.text(&head).as_bytes()).await?,
         None => {
             let mut server = TcpStream::connect(("127.0.0.1", server)).await?;
             let lines: Vec<&str> =
@@ -205,6 +216,45 @@ async fn answer(
         }
     }
     client.shutdown().await
+}
+
+/// What a request asks for: DynamoDB says it in a header, in S3 it follows from the method.
+fn operation(head: &str) -> &str {
+    if let Some(target) = header(head, "x-amz-target") {
+        return target.rsplit('.').next().unwrap_or(target);
+    }
+    match head.split(' ').next() {
+        Some("HEAD") => "HeadObject",
+        Some("GET") if head.lines().next().is_some_and(|line| line.contains("list-type=2")) => {
+            "ListObjectsV2"
+        }
+        Some("GET") => "GetObject",
+        other => other.unwrap_or_default(),
+    }
+}
+
+impl Answer {
+    /// The whole answer to a request with this head.
+    fn text(&self, head: &str) -> String {
+        let is_dynamodb = header(head, "x-amz-target").is_some();
+        let body = match self.body {
+            Body::Text(text) => text.to_owned(),
+            Body::Error(name, message) if is_dynamodb => {
+                let kind = format!("com.amazonaws.dynamodb.v20120810#{name}");
+                serde_json::json!({ "__type": kind, "message": message }).to_string()
+            }
+            Body::Error(name, message) => format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{name}</Code><Message>{message}</Message></Error>"
+            ),
+        };
+        // An answer to HEAD has no body.
+        let body = if head.starts_with("HEAD ") { String::new() } else { body };
+        let kind = if is_dynamodb { "application/x-amz-json-1.0" } else { "application/xml" };
+        let (status, length) = (self.status, body.len());
+        format!(
+            "HTTP/1.1 {status} scripted\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )
+    }
 }
 
 /// A request's head, without its last empty line, and its body; nothing where the client only looked whether somebody is there.

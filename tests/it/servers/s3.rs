@@ -18,6 +18,11 @@ pub(crate) fn endpoint() -> String {
     format!("http://127.0.0.1:{}", SERVER.port)
 }
 
+/// Its port on 127.0.0.1.
+pub(crate) fn port() -> u16 {
+    SERVER.port
+}
+
 /// What recon needs in its environment to reach it; the metadata service of a cloud machine is not asked.
 pub(crate) const ENVIRONMENT: [(&str, &str); 3] =
     [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_EC2_METADATA_DISABLED", "true")];
@@ -84,7 +89,11 @@ pub(crate) fn put_folder(bucket: &str, folder: &Path) {
 
 /// A dataset of a spec that lies there.
 pub(crate) fn dataset(name: &str, kind: &str, uri: &str) -> String {
-    let endpoint = endpoint();
+    dataset_at(&endpoint(), name, kind, uri)
+}
+
+/// The same, reached by another endpoint.
+pub(crate) fn dataset_at(endpoint: &str, name: &str, kind: &str, uri: &str) -> String {
     format!(
         "[datasets.{name}]\nkind = \"{kind}\"\nuri = \"{uri}\"\nendpoint = \"{endpoint}\"\npath_style = true\n\n"
     )
