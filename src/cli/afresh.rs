@@ -43,8 +43,6 @@ pub(super) struct Read {
     pub(super) warehouse: Warehouse,
     /// Source and target.
     pub(super) sides: [Staged; 2],
-    /// How many keys were looked up.
-    pub(super) asked: usize,
 }
 
 impl Read {
@@ -109,21 +107,18 @@ impl<'a> Afresh<'a> {
                 Reading::AsStaged(positions) => {
                     staged.subset(&warehouse, &positions, &folder.join("rows.parquet"))?
                 }
+                Reading::Afresh { values, .. } if values.is_empty() => {
+                    staged.subset(&warehouse, &[], &folder.join("rows.parquet"))?
+                }
                 Reading::Afresh { columns, values } => {
                     match self.stage(staged, Keys { columns, values }, &folder, &warehouse)? {
-                        Some(read) => read,
-                        None => {
-                            let name = &staged.dataset.name;
-                            return Ok(Err(format!(
-                                "dataset `{name}` has other columns now: stage it again"
-                            )));
-                        }
+                        Ok(read) => read,
+                        Err(why) => return Ok(Err(format!("dataset `{}` {why}", staged.dataset.name))),
                     }
                 }
             };
         }
-        let asked = readings.keys.len();
-        let mut read = Read { home, warehouse, sides: fresh, asked };
+        let mut read = Read { home, warehouse, sides: fresh };
         for (side, reading) in [Side::Source, Side::Target].into_iter().zip(readings.sides) {
             if matches!(reading, Reading::Afresh { .. }) {
                 let folder = folder.join(side.word());
@@ -158,7 +153,7 @@ impl<'a> Afresh<'a> {
         keys: Keys,
         home: &Path,
         warehouse: &Warehouse,
-    ) -> Result<Option<Staged>> {
+    ) -> Result<Result<Staged, String>> {
         let dataset = &staged.dataset;
         let ledger = Ledger::open(home, "recheck")?;
         let options = Options {
@@ -172,14 +167,17 @@ impl<'a> Afresh<'a> {
         let run = ledger.begin_run("recheck", &self.bench.spec.digest)?;
         let can = stage_keys(dataset, &keys, &known, &ledger, &run, &options, self.progress)?;
         if !can {
-            let columns = keys.columns.join(", ");
-            return Err(Error::failed(format!("dataset `{}` finds no record by {columns}", dataset.name)));
+            return Ok(Err(format!("finds no record by these values of {}", keys.columns.join(", "))));
         }
         let fresh = Staged::load(&ledger, warehouse, dataset, &definition(dataset, home, false))?;
         if dataset.kind.is_schemaless() {
-            return fresh.with_columns_of(staged, warehouse, &home.join("columns.parquet")).map(Some);
+            return fresh.with_columns_of(staged, warehouse, &home.join("columns.parquet")).map(Ok);
         }
-        Ok(fresh.has_columns_of(staged).then_some(fresh))
+        Ok(if fresh.has_columns_of(staged) {
+            Ok(fresh)
+        } else {
+            Err("has other columns now: stage it again".to_owned())
+        })
     }
 }
 

@@ -122,7 +122,15 @@ fn check(
         [None, Some(_)] => ways.reach[3],
         _ => true,
     };
+    let wanted = picked.len();
     let picked: Vec<_> = picked.into_iter().filter(reachable).collect();
+    if picked.len() < wanted {
+        let (left, why) = (thousands((wanted - picked.len()) as u64), ways.remarks.join("; "));
+        remark(&format!(
+            "{left} of {} picked records are on one side only and were not looked up: {why}",
+            thousands(wanted as u64)
+        ));
+    }
     let read = match afresh.read(entity, sides, &ways, &picked)? {
         Ok(read) => read,
         Err(why) => {
@@ -131,8 +139,13 @@ fn check(
         }
     };
     let shown = show_all(&read.bench(bench), entity, [&read.sides[0], &read.sides[1]])?;
-    if shown.len() < read.asked {
-        remark(&format!("{} records are on neither side any longer", read.asked - shown.len()));
+    let there = shown.iter().filter(|(_, shown)| shown.verdict != "unknown").count();
+    if there < picked.len() {
+        remark(&format!(
+            "{} of {} picked records are not shown: they are on neither side any longer, or could not be read when they were staged",
+            picked.len() - there,
+            picked.len()
+        ));
     }
     Ok(shown.into_iter().map(|(key, shown)| (entity.name.clone(), key, shown)).collect())
 }

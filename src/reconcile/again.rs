@@ -117,6 +117,14 @@ pub fn ways(
             ));
         }
     }
+    for side in [Side::Source, Side::Target] {
+        if matches!(sides_ways[side as usize], Way::Primary(_)) {
+            remarks.push(format!(
+                "the {} finds its records by primary key: another row of the same key that came since is not seen",
+                side.word()
+            ));
+        }
+    }
     if !both {
         remarks = vec![
             "nothing is looked at again: the entity has no key, or a table no primary key, by which a store finds a record".to_owned(),

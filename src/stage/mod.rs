@@ -55,6 +55,8 @@ pub struct Unit {
     pub bytes: u64,
     /// What a manifest says of it, where there is one.
     pub expected: Option<Expected>,
+    /// The store's file in which a range of places lies; what was read of another file does not go with it.
+    pub file: Option<i64>,
     /// Which export of a chain it belongs to: 0 for the full one, then the increments in order.
     pub window: u32,
     /// Whether it is a range of a live table rather than a file.

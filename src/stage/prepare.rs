@@ -254,6 +254,9 @@ fn parts_are_whole(row: &UnitRow, folder: &Path) -> bool {
 }
 
 pub(super) fn expected_text(unit: &Unit) -> Option<String> {
+    if let Some(file) = unit.file {
+        return Some(format!("file {file}"));
+    }
     unit.expected.as_ref().map(|e| format!("{} {}", e.md5, e.items))
 }
 

@@ -47,6 +47,7 @@ fn unit(path: &Path) -> Unit {
         stamp: Stamp::of(path).unwrap(),
         bytes,
         expected: None,
+        file: None,
         window: 0,
         is_live: false,
     }

@@ -11,9 +11,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, KeyType, KeysAndAttributes, ReturnConsumedCapacity, TableDescription,
+    AttributeValue, KeyType, KeysAndAttributes, ReturnConsumedCapacity, ScalarAttributeType, TableDescription,
 };
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use xxhash_rust::xxh3::Xxh3;
 
 use self::item::{attribute, write_item};
@@ -60,6 +63,18 @@ pub(crate) fn open(options: &DynamodbOptions, names: Arc<Names>) -> Result<Box<d
         Ok::<_, Error>((client, table))
     })?;
     let keys = key_names(&table);
+    let is_binary = |name: &String| {
+        let declared = table.attribute_definitions().iter().find(|d| d.attribute_name() == name);
+        declared.is_some_and(|d| *d.attribute_type() == ScalarAttributeType::B)
+    };
+    if let Some(partition) = options.partition.as_ref().filter(|_| is_binary(&keys[0]))
+        && STANDARD.decode(partition).is_err()
+    {
+        return Err(Error::usage(format!(
+            "{place}: its partition key is binary, and `partition` is no base64"
+        ))
+        .help("write the key's bytes in base64, as DynamoDB's JSON does"));
+    }
     if options.sort_prefix.is_some() && keys.len() < 2 {
         return Err(Error::failed(format!("{place} has no sort key, so `sort_prefix` means nothing"))
             .help("leave `sort_prefix` out"));
@@ -196,6 +211,7 @@ impl DynamodbSource {
             .build()
             .map_err(|e| Refused::for_good(Error::failed(format!("{}: {e}", self.place))))?;
         let request = self.client.batch_get_item().request_items(&self.options.table, asked);
+        let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let page = match request.send().await {
             Ok(page) => page,
             Err(error) => {
@@ -203,6 +219,8 @@ impl DynamodbSource {
                 return Err(Refused::new(&self.place, error));
             }
         };
+        let used = page.consumed_capacity.unwrap_or_default();
+        let units = used.iter().filter_map(|capacity| capacity.capacity_units).sum();
         let items = page.responses.and_then(|mut r| r.remove(&self.options.table)).unwrap_or_default();
         let left = page.unprocessed_keys.and_then(|mut r| r.remove(&self.options.table));
         let left = left.map(|left| left.keys).unwrap_or_default();
@@ -214,7 +232,7 @@ impl DynamodbSource {
         }
         // Something to go on with, whatever it is, while keys are left.
         let next = (!wanted.is_empty()).then(Item::new);
-        Ok(Page { items, next, units: 0.0 })
+        Ok(Page { items, next, units })
     }
 
     /// A text as a value of a key's attribute, whose type the table declares.
@@ -222,6 +240,8 @@ impl DynamodbSource {
         let declared = self.table.attribute_definitions().iter().find(|d| d.attribute_name() == name);
         match declared.map(|d| d.attribute_type().as_str()) {
             Some("N") => AttributeValue::N(text.to_owned()),
+            // `open` has looked whether it is base64.
+            Some("B") => AttributeValue::B(Blob::new(STANDARD.decode(text).unwrap_or_default())),
             _ => AttributeValue::S(text.to_owned()),
         }
     }
@@ -319,6 +339,7 @@ impl Source for DynamodbSource {
             stamp: Stamp("scan".to_owned()),
             bytes,
             expected: None,
+            file: None,
             window: 0,
             is_live: true,
         };

@@ -37,7 +37,7 @@ pub(super) fn list(uri: &str, extensions: &[&str]) -> Result<Vec<Unit>> {
 pub(super) fn unit(path: PathBuf) -> Result<Unit> {
     let stamp = Stamp::of(&path)?;
     let bytes = fs::metadata(&path).or_failed(|| format!("cannot read {}", path.display()))?.len();
-    Ok(Unit { path, stamp, bytes, expected: None, window: 0, is_live: false })
+    Ok(Unit { path, stamp, bytes, expected: None, file: None, window: 0, is_live: false })
 }
 
 /// See [`super::Files::folder`].

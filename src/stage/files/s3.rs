@@ -223,7 +223,7 @@ fn unit(path: &Path, size: Option<i64>, etag: Option<&str>, modified: Option<&Da
     let bytes = size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
     let modified = modified.map_or(0, DateTime::secs);
     let stamp = Stamp(format!("{bytes}:{modified}:{}", etag.unwrap_or_default()));
-    Unit { path: path.to_path_buf(), stamp, bytes, expected: None, window: 0, is_live: false }
+    Unit { path: path.to_path_buf(), stamp, bytes, expected: None, file: None, window: 0, is_live: false }
 }
 
 /// The entity tag in a stamp that [`unit`] made.

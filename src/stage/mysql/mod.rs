@@ -64,7 +64,7 @@ struct Relation {
     shown: String,
     facts: TableFacts,
     /// How each column is selected.
-    selected: Vec<String>,
+    selected: Vec<Selected>,
     from: String,
     /// Whether it can be locked for the moment in which the sessions begin.
     is_table: bool,
@@ -72,6 +72,18 @@ struct Relation {
     without_moment: Option<String>,
     ranges: Vec<Range>,
 }
+
+/// How a column is selected.
+#[derive(Clone)]
+struct Selected {
+    sql: String,
+    /// Whether it gives [`NO_TEXT`] in the place of bytes that are no text.
+    is_checked: bool,
+}
+
+/// A byte that is in no UTF-8: what a column whose bytes are no text of its character set is read as. The server would give a
+/// question mark for each, and different values would be the same.
+const NO_TEXT: &str = "0xff";
 
 /// What the server says of the columns of a select list.
 fn probe(session: &mut Conn, list: &str, from: &str) -> mysql::Result<Vec<mysql::Column>> {
@@ -102,14 +114,16 @@ impl Relation {
                 .map_err(|e| server.failed(&format!("cannot look {shown} up"), e))?;
         }
         let seen = |wires: &[mysql::Column], name: &String| wires.iter().any(|wire| wire.name_str() == *name);
-        let hidden: Vec<String> =
-            known.columns.iter().filter(|name| !seen(&wires, name)).map(|name| quoted(name)).collect();
+        let names = known.columns.iter().map(|(name, _)| name);
+        let hidden: Vec<String> = names.filter(|name| !seen(&wires, name)).map(|name| quoted(name)).collect();
         if !hidden.is_empty() {
             wires.extend(probe(session, &hidden.join(", "), &from).map_err(fail)?);
         }
         let described = wires.iter().map(|wire| {
             let name = wire.name_str().into_owned();
-            column(wire, &name, known.json.contains(&name))
+            let charset =
+                known.columns.iter().find(|(column, _)| *column == name).and_then(|(_, c)| c.as_deref());
+            column(wire, &name, known.json.contains(&name), charset)
         });
         let (columns, selected) = described.unzip();
         let facts = TableFacts { columns, key: known.key, rows: known.rows, ..TableFacts::default() };
@@ -132,10 +146,15 @@ impl Relation {
         Ok(relation)
     }
 
+    fn select_list(&self) -> String {
+        self.selected.iter().map(|column| column.sql.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
     /// Ranges of the primary key, where that is one integer. The grid depends on the table's size only by powers of two, and
     /// the outer ranges have no end, so that a table that grew keeps most of them.
     fn key_ranges(&self, session: &mut Conn, size: u64) -> mysql::Result<Vec<Range>> {
-        let whole = vec![Range { name: self.shown.clone(), from: self.from.clone(), bytes: size }];
+        let whole =
+            vec![Range { name: self.shown.clone(), from: self.from.clone(), bytes: size, file: None }];
         let [key] = self.facts.key.as_slice() else { return Ok(whole) };
         let is_int =
             |c: &TableColumn| c.name == *key && matches!(c.ty, ColumnType::Int | ColumnType::UnsignedInt);
@@ -168,7 +187,7 @@ impl Relation {
             }
             let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" and ") };
             let from = format!("{} where {condition}", self.from);
-            Range { name, from, bytes: size / (last - first + 1) as u64 }
+            Range { name, from, bytes: size / (last - first + 1) as u64, file: None }
         });
         Ok(ranges.collect())
     }
@@ -183,8 +202,8 @@ struct Known {
     is_table: bool,
     /// Columns that MariaDB has as text and that were declared JSON.
     json: Vec<String>,
-    /// All columns, those among them that `*` leaves out.
-    columns: Vec<String>,
+    /// All columns with their character sets, those among them that `*` leaves out.
+    columns: Vec<(String, Option<String>)>,
     /// Its engine, where that has no transactions.
     without_moment: Option<String>,
 }
@@ -201,7 +220,7 @@ impl Known {
             (known.is_table, known.rows, known.bytes) = (kind == "BASE TABLE", rows, bytes.unwrap_or(0));
         }
         known.columns = session.query(format!(
-            "select column_name from information_schema.columns where table_schema = {schema} and table_name = {table} \
+            "select column_name, character_set_name from information_schema.columns where table_schema = {schema} and table_name = {table} \
              order by ordinal_position"
         ))?;
         known.without_moment = session.query_first(format!(
@@ -233,7 +252,7 @@ fn session_names(server: &Server) -> Vec<String> {
 }
 
 /// A column's type by what the server says of it, and how it is selected.
-fn column(wire: &mysql::Column, name: &str, is_json: bool) -> (TableColumn, String) {
+fn column(wire: &mysql::Column, name: &str, is_json: bool, charset: Option<&str>) -> (TableColumn, Selected) {
     let (unsigned, binary) =
         (wire.flags().contains(ColumnFlags::UNSIGNED_FLAG), wire.character_set() == BINARY);
     let quoted = quoted(name);
@@ -264,8 +283,8 @@ fn column(wire: &mysql::Column, name: &str, is_json: bool) -> (TableColumn, Stri
         }
         Wire::MYSQL_TYPE_JSON => ColumnType::Json,
         Wire::MYSQL_TYPE_GEOMETRY => {
-            remark = Some("a geometry is compared as its well-known text".to_owned());
-            sql = format!("st_astext({quoted})");
+            remark = Some("a geometry is compared as its reference system and well-known text".to_owned());
+            sql = format!("concat('SRID=', st_srid({quoted}), ';', st_astext({quoted}))");
             ColumnType::Text
         }
         Wire::MYSQL_TYPE_NULL => ColumnType::Text,
@@ -273,7 +292,19 @@ fn column(wire: &mysql::Column, name: &str, is_json: bool) -> (TableColumn, Stri
         _ if binary => ColumnType::Bytes,
         _ => ColumnType::Text,
     };
-    (TableColumn { name: name.to_owned(), ty, remark }, sql)
+    // In these every byte is a text's, or the server looks at what it stores.
+    let is_checked = ty == ColumnType::Text
+        && sql == quoted
+        && charset.is_some_and(|set| {
+            !["utf8mb4", "utf8mb3", "utf8", "latin1", "ucs2", "utf16", "utf32"].contains(&set)
+        });
+    if let Some(set) = charset.filter(|_| is_checked) {
+        let text = format!("convert({quoted} using utf8mb4)");
+        sql = format!(
+            "if(cast(convert({text} using {set}) as binary) <=> cast({quoted} as binary), cast({text} as binary), {NO_TEXT})"
+        );
+    }
+    (TableColumn { name: name.to_owned(), ty, remark }, Selected { sql, is_checked })
 }
 
 /// Sessions in read transactions of one moment, taken in turn.
@@ -375,7 +406,7 @@ impl Source for MysqlSource {
             return Ok(None);
         };
         let selected: Vec<&str> =
-            places.iter().map(|place| self.relation.selected[*place].as_str()).collect();
+            places.iter().map(|place| self.relation.selected[*place].sql.as_str()).collect();
         let mut ranges = Vec::new();
         for (i, chunk) in keys.values.chunks(KEYS_AT_ONCE).enumerate() {
             let row = |values: &Vec<Value<'_>>| {
@@ -386,7 +417,12 @@ impl Source for MysqlSource {
             let Some(rows) = chunk.iter().map(row).collect::<Option<Vec<String>>>() else { return Ok(None) };
             let condition = format!("({}) in ({})", selected.join(", "), rows.join(", "));
             let from = format!("{} where {condition}", self.relation.from);
-            ranges.push(Range { name: format!("{} keys {i}", self.relation.shown), from, bytes: 0 });
+            ranges.push(Range {
+                name: format!("{} keys {i}", self.relation.shown),
+                from,
+                bytes: 0,
+                file: None,
+            });
         }
         let relation = Relation { ranges, is_table: false, ..self.relation.clone() };
         let sessions = Sessions::begin(&self.server, self.server.connect()?, &relation)?;
@@ -401,7 +437,7 @@ impl MysqlSource {
         let mut builder = TableBuilder::new(schema(columns), sink);
         let (mut bytes, mut count, mut digest) = (0u64, 0u64, Xxh3::new());
         let rows = session
-            .query_iter(format!("select {} from {}", self.relation.selected.join(", "), range.from))
+            .query_iter(format!("select {} from {}", self.relation.select_list(), range.from))
             .map_err(fail)?;
         for row in rows {
             let values = row.map_err(fail)?.unwrap();

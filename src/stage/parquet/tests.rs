@@ -41,6 +41,7 @@ impl Files {
                 stamp,
                 bytes: content.len() as u64,
                 expected: None,
+                file: None,
                 window: 0,
                 is_live: false,
             });

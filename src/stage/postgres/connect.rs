@@ -23,7 +23,7 @@ use crate::spec::{Url, closest};
 /// while it waits for our disk, and takes a text in quotes for what it says.
 const SESSION: &str = "set standard_conforming_strings = on; set transform_null_equals = off; set default_transaction_read_only = on; set lock_timeout = '60s'; set statement_timeout = 0; \
     set idle_in_transaction_session_timeout = 0; set timezone = 'UTC'; set datestyle = 'ISO'; set intervalstyle = 'postgres'; set bytea_output = 'hex'; \
-    set extra_float_digits = 3; set row_security = on";
+    set extra_float_digits = 3; set row_security = off";
 
 /// As `SESSION` has it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -183,12 +183,18 @@ impl Server {
             sqlx::Error::Database(refused) => match refused.code().as_deref() {
                 Some("28P01" | "28000") => "check user and password: url, PGPASSWORD, ~/.pgpass, pg_hba.conf",
                 Some("3D000") => "check the database's name in the url",
+                // The session asks for all rows or none.
+                Some("42501") if refused.message().contains("row-level security") => {
+                    "a policy hides rows from this user: read as the table's owner or as a user with BYPASSRLS, or, where just \
+                     some rows are meant, from a view of the owner's that says which"
+                }
                 Some("42501") => "the user needs the SELECT privilege: grant select on TABLE to USER",
                 Some("53300") => "the server has no free connection: use fewer --threads, or try again later",
                 Some("55P03") => {
                     "somebody holds a lock on the table for longer than a minute: try again later"
                 }
-                Some("57P01" | "57P02" | "57P03") => {
+                // An unknown snapshot: the session that held it has ended.
+                Some("57P01" | "57P02" | "57P03" | "22023") => {
                     "the server is going down or starting: run the same command again; what was staged stays staged"
                 }
                 Some("42P01" | "42703") => "the table was dropped or altered: run `recon check`",

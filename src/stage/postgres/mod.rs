@@ -135,7 +135,12 @@ impl Source for PostgresSource {
             let Some(rows) = chunk.iter().map(row).collect::<Option<Vec<String>>>() else { return Ok(None) };
             let condition = format!("({}) in ({})", columns.join(", "), rows.join(", "));
             let from = format!("{} where {condition}", self.relation.from);
-            ranges.push(Range { name: format!("{} keys {i}", self.relation.shown), from, bytes: 0 });
+            ranges.push(Range {
+                name: format!("{} keys {i}", self.relation.shown),
+                from,
+                bytes: 0,
+                file: None,
+            });
         }
         let relation = Relation { ranges, ..self.relation.clone() };
         let server = self.server.clone();
@@ -160,7 +165,7 @@ impl PostgresSource {
             connection
                 .execute(AssertSqlSafe(take))
                 .await
-                .map_err(|e| self.server.failed("the snapshot could not be kept", e))?;
+                .map_err(|e| self.server.failed(&format!("{what}: the snapshot is gone"), e))?;
         }
         let number = connection.fetch_one("select pg_backend_pid()").await.map_err(fail)?;
         let number = number.try_get(0).map_err(fail)?;

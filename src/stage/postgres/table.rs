@@ -94,11 +94,12 @@ async fn table(server: &Server, connection: &mut PgConnection, name: &TableName)
     let estimate: f64 = found.try_get("rows").map_err(fail)?;
     let from = format!("{}.{}", identifier(&schema), identifier(&table));
     let blocks: i64 = found.try_get("blocks").map_err(fail)?;
+    let file: i64 = found.try_get("file").map_err(fail)?;
     let guarded: bool = found.try_get("guarded").map_err(fail)?;
     let ranges = match kind.as_str() {
         "p" if !guarded => leaves(connection, oid, &shown, &from).await.map_err(fail)?,
         "r" | "m" if !guarded => {
-            block_ranges(&shown, &from, blocks, has_tid_ranges(connection).await.map_err(fail)?)
+            block_ranges(&shown, &from, (blocks, file), has_tid_ranges(connection).await.map_err(fail)?)
         }
         _ => vec![whole(&shown, &from)],
     };
@@ -201,7 +202,7 @@ fn field(row: &PgRow, name: String, quoted: String) -> sqlx::Result<Field> {
         // Their casts to text add a mask that their own output leaves out.
         "inet" => text(format!("textin(inet_out({quoted}))"), None),
         "oid" | "xid" | "cid" => plain(ColumnType::Int, format!("{quoted}::text::int8"), Decoder::Int8, None),
-        "money" => {
+        "money" | "_money" => {
             let remark = "money is not compared: its text depends on the server's locale".to_owned();
             plain(ColumnType::Other(declared), format!("{quoted}::text"), Decoder::Text, Some(remark))
         }
@@ -274,18 +275,19 @@ async fn leaves(
             return Ok(vec![whole(shown, from)]);
         }
         let leaf = format!("{}.{}", identifier(&schema), identifier(&name));
-        ranges.extend(block_ranges(&format!("{shown} {name}"), &leaf, row.try_get("blocks")?, by_tid));
+        let size = (row.try_get("blocks")?, row.try_get("file")?);
+        ranges.extend(block_ranges(&format!("{shown} {name}"), &leaf, size, by_tid));
     }
     Ok(if ranges.is_empty() { vec![whole(shown, from)] } else { ranges })
 }
 
 fn whole(shown: &str, from: &str) -> Range {
-    Range { name: shown.to_owned(), from: from.to_owned(), bytes: 0 }
+    Range { name: shown.to_owned(), from: from.to_owned(), bytes: 0, file: None }
 }
 
 /// Ranges of blocks. The grid is the same whatever the table's size, and the last range has no end, so that a table that grew
 /// since keeps all ranges but its last.
-fn block_ranges(shown: &str, from: &str, blocks: i64, by_tid: bool) -> Vec<Range> {
+fn block_ranges(shown: &str, from: &str, (blocks, file): (i64, i64), by_tid: bool) -> Vec<Range> {
     let count = if by_tid { (blocks + RANGE_BLOCKS - 1) / RANGE_BLOCKS } else { 1 };
     if count <= 1 {
         return vec![Range { bytes: (blocks.max(0) as u64) << 13, ..whole(shown, from) }];
@@ -303,7 +305,7 @@ fn block_ranges(shown: &str, from: &str, blocks: i64, by_tid: bool) -> Vec<Range
                 )
             };
             let from = format!("only {from} where ctid >= '({first},0)'::tid{condition}");
-            Range { name, from, bytes: (size.max(0) as u64) << 13 }
+            Range { name, from, bytes: (size.max(0) as u64) << 13, file: Some(file) }
         })
         .collect()
 }
@@ -315,12 +317,12 @@ mod tests {
     #[test]
     fn block_ranges_cover_all_blocks_and_have_no_end() {
         let names = |blocks, by_tid| {
-            block_ranges("t", "\"t\"", blocks, by_tid).into_iter().map(|r| r.name).collect::<Vec<_>>()
+            block_ranges("t", "\"t\"", (blocks, 7), by_tid).into_iter().map(|r| r.name).collect::<Vec<_>>()
         };
         assert_eq!(names(0, true), ["t"]);
         assert_eq!(names(20_000, false), ["t"]);
         assert_eq!(names(20_000, true), ["t blocks 0-8191", "t blocks 8192-16383", "t blocks 16384-"]);
-        let ranges = block_ranges("t", "\"t\"", 16_384, true);
+        let ranges = block_ranges("t", "\"t\"", (16_384, 7), true);
         assert_eq!(ranges[0].from, "only \"t\" where ctid >= '(0,0)'::tid and ctid < '(8192,0)'::tid");
         assert_eq!(ranges[1].from, "only \"t\" where ctid >= '(8192,0)'::tid");
         assert_eq!(ranges.iter().map(|r| r.bytes).sum::<u64>(), 16_384 << 13);

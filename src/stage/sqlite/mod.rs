@@ -242,6 +242,7 @@ impl Source for SqliteSource {
             stamp,
             bytes,
             expected: None,
+            file: None,
             window: 0,
             is_live: true,
         };

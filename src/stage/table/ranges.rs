@@ -16,6 +16,8 @@ pub(crate) struct Range {
     pub(crate) from: String,
     /// About how large it is.
     pub(crate) bytes: u64,
+    /// In what its rows have their places, where the range is one of places; they may have others once that is another.
+    pub(crate) file: Option<i64>,
 }
 
 impl Range {
@@ -25,6 +27,7 @@ impl Range {
             name: format!("{shown} {}", unit.name),
             from: format!("{from} where {}", unit.condition),
             bytes: 0,
+            file: None,
         };
         units.iter().map(range).collect()
     }
@@ -47,6 +50,7 @@ pub(crate) fn units(ranges: &[Range], moment: &str, facts: &TableFacts) -> (Vec<
         stamp: Stamp(moment.to_owned()),
         bytes: range.bytes,
         expected: None,
+        file: range.file,
         window: 0,
         is_live: true,
     };
