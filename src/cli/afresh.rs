@@ -43,6 +43,8 @@ pub(super) struct Read {
     pub(super) warehouse: Warehouse,
     /// Source and target.
     pub(super) sides: [Staged; 2],
+    /// Records that were asked for, those among them whose key could not be read.
+    pub(super) asked: usize,
 }
 
 impl Read {
@@ -118,7 +120,8 @@ impl<'a> Afresh<'a> {
                 }
             };
         }
-        let mut read = Read { home, warehouse, sides: fresh };
+        let asked = readings.keys.len() + readings.without_key;
+        let mut read = Read { home, warehouse, sides: fresh, asked };
         for (side, reading) in [Side::Source, Side::Target].into_iter().zip(readings.sides) {
             if matches!(reading, Reading::Afresh { .. }) {
                 let folder = folder.join(side.word());

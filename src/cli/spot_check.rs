@@ -140,11 +140,11 @@ fn check(
     };
     let shown = show_all(&read.bench(bench), entity, [&read.sides[0], &read.sides[1]])?;
     let there = shown.iter().filter(|(_, shown)| shown.verdict != "unknown").count();
-    if there < picked.len() {
+    if there < read.asked {
         remark(&format!(
             "{} of {} picked records are not shown: they are on neither side any longer, or could not be read when they were staged",
-            picked.len() - there,
-            picked.len()
+            read.asked - there,
+            read.asked
         ));
     }
     Ok(shown.into_iter().map(|(key, shown)| (entity.name.clone(), key, shown)).collect())

@@ -50,6 +50,8 @@ pub struct Readings {
     pub sides: [Reading; 2],
     /// The keys of the records, in the form in which keys are matched.
     pub keys: HashSet<Vec<u8>>,
+    /// Records whose key could not be read.
+    pub without_key: usize,
 }
 
 /// Which verdicts' records can be looked up on both sides (by number), and in words why others cannot.
@@ -183,11 +185,12 @@ pub fn readings(
     let known = [key_values(Side::Source)?, key_values(Side::Target)?];
     let at =
         |side: Side, record: &Record| record[side as usize].and_then(|pos| known[side as usize].get(&pos));
-    let mut keys = HashSet::new();
+    let (mut keys, mut without_key) = (HashSet::new(), 0);
     for record in records {
-        for side in [Side::Source, Side::Target] {
-            keys.extend(at(side, record).and_then(|values| key_of(&plan, side, values)));
-        }
+        let of = |side| at(side, record).and_then(|values| key_of(&plan, side, values));
+        let known: Vec<Vec<u8>> = [of(Side::Source), of(Side::Target)].into_iter().flatten().collect();
+        without_key += usize::from(known.is_empty());
+        keys.extend(known);
     }
     let mut readings = Vec::new();
     for (side, other) in [(Side::Source, Side::Target), (Side::Target, Side::Source)] {
@@ -217,7 +220,7 @@ pub fn readings(
         values.retain(|values| seen.insert(encoded(values)));
         readings.push(Reading::Afresh { columns: columns.clone(), values });
     }
-    Ok(readings.try_into().ok().map(|sides| Readings { sides, keys }))
+    Ok(readings.try_into().ok().map(|sides| Readings { sides, keys, without_key }))
 }
 
 /// Which rows of a live side that was read again are those of the wanted keys, each once. A store may find more by a key

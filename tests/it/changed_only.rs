@@ -76,10 +76,13 @@ fn row_of(column: usize) -> usize {
 
 #[test]
 fn one_changed_cell_of_every_type_of_postgres_is_found() {
-    let columns: Vec<String> = types::TYPES.iter().map(|(name, ty, ..)| format!("{name} {ty}")).collect();
-    let values: Vec<&str> = types::TYPES.iter().map(|(_, _, value, _)| *value).collect();
+    // What these are equal by is more, or less, than their text.
+    let fit: Vec<&types::Column> =
+        types::TYPES.iter().filter(|(_, ty, ..)| !["json", "int4range"].contains(ty)).collect();
+    let columns: Vec<String> = fit.iter().map(|(name, ty, ..)| format!("{name} {ty}")).collect();
+    let values: Vec<&str> = fit.iter().map(|(_, _, value, _)| *value).collect();
     let defaults: Vec<&str> = values.iter().filter(|value| **value != "default").copied().collect();
-    let names: Vec<&str> = types::TYPES.iter().filter(|t| t.2 != "default").map(|t| t.0).collect();
+    let names: Vec<&str> = fit.iter().filter(|t| t.2 != "default").map(|t| t.0).collect();
     let mut sql = types::TYPES_FIRST.to_owned();
     for table in ["a", "b"] {
         sql.push_str(&format!(
@@ -92,7 +95,7 @@ fn one_changed_cell_of_every_type_of_postgres_is_found() {
         ));
     }
     let database = postgres::Database::new(&sql);
-    let changed = types::TYPES.iter().enumerate().filter(|(_, (name, ..))| *name != "counted");
+    let changed = fit.iter().enumerate().filter(|(_, (name, ..))| *name != "counted");
     let mut expected = Vec::new();
     for (i, (name, _, _, other)) in changed {
         database.run(&format!("update b set {name} = {other} where k = {}", row_of(i)));
@@ -106,9 +109,10 @@ fn one_changed_cell_of_every_type_of_postgres_is_found() {
 
 #[test]
 fn one_changed_cell_of_every_type_of_mariadb_is_found() {
+    let fit: Vec<_> = mysql::TYPES.iter().filter(|(_, ty, ..)| *ty != "json").collect();
     let columns: Vec<String> =
-        mysql::TYPES.iter().map(|(name, ty, ..)| format!("{} {ty}", mysql::quoted(name))).collect();
-    let values: Vec<&str> = mysql::TYPES.iter().map(|(_, _, value, _)| *value).collect();
+        fit.iter().map(|(name, ty, ..)| format!("{} {ty}", mysql::quoted(name))).collect();
+    let values: Vec<&str> = fit.iter().map(|(_, _, value, _)| *value).collect();
     let mut sql = String::new();
     for table in ["a", "b"] {
         sql.push_str(&format!(
@@ -120,7 +124,7 @@ fn one_changed_cell_of_every_type_of_mariadb_is_found() {
     }
     let database = mariadb::Database::new(&sql);
     let mut expected = Vec::new();
-    for (i, (name, _, _, other)) in mysql::TYPES.iter().enumerate() {
+    for (i, (name, _, _, other)) in fit.iter().enumerate() {
         database.run(&format!("update b set {} = {other} where k = {}", mysql::quoted(name), row_of(i)));
         expected.push((row_of(i), (*name).to_owned()));
     }
@@ -348,4 +352,70 @@ fn where_the_stores_differ_in_what_a_text_is_everything_is_staged() {
     database.run("drop table a; create table a (k int primary key)");
     project.write("recon.toml", mixed);
     assert!(whole(&project).contains("its sides are stores of two kinds"));
+}
+
+#[test]
+fn where_equal_texts_are_not_equal_values_everything_is_staged() {
+    // Padding is part of a text and not of a char; and names that are there twice are counted.
+    let sql = "create table a (k int primary key, v text, w text[], d json); create table b (k int primary key, v char(5), w char(5)[], d json); \
+        insert into a select i, 'ab   ', array['ab   '], '{}' from generate_series(1, 300) i; \
+        insert into b select i, 'ab', array['ab'], '{}' from generate_series(1, 300) i";
+    let database = postgres::Database::new(sql);
+    for column in ["v", "w", "d"] {
+        let fields = format!("[entities.row.fields]\nk = \"k\"\n{column} = \"{column}\"\n");
+        let project = project("postgres", &database.url, "\"k\"", &fields);
+        let said = whole(&project);
+        assert!(said.contains(&format!("the texts of the columns `{column}` and `{column}`")), "{said}");
+        let unequal = if column == "d" { 0 } else { 300 };
+        assert_eq!(project.summary("out")["entities"]["row"]["mismatched"], unequal, "{column}");
+    }
+    let text_keys = "drop table a, b; create table a (k text primary key); create table b (k char(5) primary key); \
+        insert into a values ('1 '); insert into b values ('1')";
+    database.run(text_keys);
+    whole(&project("postgres", &database.url, "\"k\"", ""));
+}
+
+#[test]
+fn what_staging_cannot_read_is_not_proven_equal() {
+    let zero = "set sql_mode = ''; create table a (k int primary key, d date, t timestamp null, e datetime); \
+        insert into a select seq, '2024-01-01', '2024-01-01', '2024-01-01' from seq_1_to_1000; \
+        update a set d = '0000-00-00' where k = 100; update a set t = 0 where k = 400; update a set e = '2024-00-01' where k = 700; \
+        create table b like a; insert into b select * from a";
+    let database = mariadb::Database::new(zero);
+    let late = "create table a (k int primary key, t timestamp); \
+        insert into a select i, '2024-01-01' from generate_series(1, 1000) i; update a set t = '294270-01-01' where k in (100, 400, 700); \
+        create table b (k int primary key, t timestamp); insert into b select * from a";
+    let other = postgres::Database::new(late);
+    for (kind, url) in [("mysql", &database.url), ("postgres", &other.url)] {
+        let project = project(kind, url, "\"k\"", "");
+        let staged = project.recon(&["stage", "--changed-only"]);
+        assert_eq!(staged.code, 3, "{kind}: {}", staged.stderr);
+        let changed = found(&project);
+        let row = project.summary("out")["entities"]["row"].take();
+        assert_eq!((changed.0, &row["unchecked"], &row["matched"]), (3, &json!(3), &json!(997)), "{kind}");
+        assert!(row["proven"]["rows"].as_u64().is_some_and(|rows| rows > 500), "{kind}");
+        assert_eq!(project.recon(&["stage"]).code, 3);
+        let whole = found(&project);
+        // Only the places of the failures are others.
+        assert_eq!((changed.0, &changed.1[..4], changed.2), (whole.0, &whole.1[..4], whole.2), "{kind}");
+    }
+}
+
+#[test]
+fn a_proof_does_not_outlive_the_clocks_it_was_made_by() {
+    let sql = "create table a (k int primary key, t timestamp); insert into a select i, '2024-01-01' from generate_series(1, 300) i; \
+        create table b (k int primary key, t timestamp); insert into b select * from a";
+    let database = postgres::Database::new(sql);
+    let project = project("postgres", &database.url, "\"k\"", "");
+    assert_eq!(project.recon(&["stage", "--changed-only"]).code, 0);
+    assert_eq!(project.recon(&["diff"]).code, 0);
+    let zoned = project.read("recon.toml").replacen(
+        "table = \"b\"",
+        "table = \"b\"\ntimezone = \"America/New_York\"",
+        1,
+    );
+    project.write("recon.toml", zoned);
+    let ran = project.recon(&["diff"]);
+    assert_eq!(ran.code, 4, "{}", ran.stdout);
+    assert!(ran.stderr.contains("the spec has changed since"), "{}", ran.stderr);
 }

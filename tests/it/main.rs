@@ -13,6 +13,7 @@ mod expressions;
 #[cfg(feature = "faults")]
 mod faults;
 mod golden;
+mod hidden;
 mod init;
 mod layering;
 mod mysql;

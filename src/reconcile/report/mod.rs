@@ -377,14 +377,20 @@ fn failures(
     let header = layout.header(["stage", "class", "code", "column", "message", "attempts"]);
     let mut file = CsvFile::create(&folder.join("failures.csv"), style, header)?;
     // The rows of a dataset that several entities share are reported once.
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut seen_again) = (BTreeSet::new(), BTreeSet::new());
     for result in results {
         for (n, look) in result.looks.iter().enumerate() {
             let datasets = [0, 1].map(|side: usize| look.sides[side].dataset.name.as_str());
-            // Looking again reads each entity's records for itself.
+            // Looking again reads each entity's records for itself, and may meet one row twice.
             let mut first = |side: usize| n > 0 || seen.insert(datasets[side]);
             let reported = [0, 1].map(|side| result.owns_unparsed[side] || first(side));
-            unparsed_rows((result, look), warehouse, style, layout, reported, &mut file)?;
+            unparsed_rows((result, look), warehouse, style, layout, reported, |row, is_shared| {
+                if n == 0 || !is_shared || seen_again.insert(row.to_vec()) {
+                    write(&mut file, row)
+                } else {
+                    Ok(())
+                }
+            })?;
         }
         uncast_rows(result, warehouse, style, layout, &mut file)?;
     }
@@ -404,7 +410,7 @@ fn unparsed_rows(
     style: &Style,
     layout: &Layout,
     reported: [bool; 2],
-    file: &mut CsvFile,
+    mut each: impl FnMut(&[Option<String>], bool) -> Result<()>,
 ) -> Result<()> {
     let template = include_str!("../../../queries/reconcile/report_unparsed.sql");
     warehouse.stream(&render(template, &[("file", &query::file(&look.unparsed))]), |batch| {
@@ -428,7 +434,7 @@ fn unparsed_rows(
             cells.extend(key);
             let code = text(&batch, 4, row).unwrap_or_default();
             cells.extend(failure_cells(code, text(&batch, 3, row), message));
-            write(file, &cells)?;
+            each(&cells, !owned)?;
         }
         Ok(())
     })

@@ -26,7 +26,7 @@ const KEEPALIVE_PROBES: u32 = 4;
 /// What every session of ours is, whatever the server gives to new ones: times of TIMESTAMP in UTC, text in UTF-8, names quoted by
 /// back ticks, all rows rather than the first ones, and time enough, also for our disk. MariaDB and MySQL name the last differently.
 const SESSION: [&str; 4] = [
-    "set time_zone = '+00:00', sql_mode = '', net_write_timeout = 3600, lock_wait_timeout = 60, sql_select_limit = default, \
+    "set time_zone = '+00:00', sql_mode = '', net_write_timeout = 3600, lock_wait_timeout = 60, sql_select_limit = 18446744073709551615, \
      sql_big_selects = 1 /*M! , max_statement_time = 0 */ /*!50708 , max_execution_time = 0 */",
     "set names utf8mb4",
     "set session transaction isolation level repeatable read",

@@ -220,3 +220,16 @@ fn a_table_that_is_dropped_before_it_is_read_is_named() {
         database.run(&MANY_ROWS_OF_MARIADB.replace("create table", "create or replace table"));
     }
 }
+
+#[test]
+fn rows_that_were_given_new_places_are_read_anew() {
+    let database = postgres::Database::new(MANY_ROWS);
+    let project = project("postgres", &format!("url = \"{}\"\ntable = \"a\"", database.url));
+    let (folder, home) = (project.path(), project.path().join("home"));
+    let killed = run_with_fault(folder, &home, &["stage", "--threads", "1"], "stage.after-ledger:1");
+    assert!(killed.was_killed());
+    database.run("delete from a where k <= 20000");
+    postgres::psql(&database.url, "vacuum full a");
+    let resumed = run(folder, &home, &["stage", "--format", "json"]).exits(0);
+    assert_eq!((resumed.sum("rows"), resumed.sum("units_read")), (130_000, resumed.sum("units")));
+}
