@@ -242,16 +242,26 @@ fn attribute_sql(tag: &str, is_only: bool, cell: String) -> String {
     }
 }
 
-/// A live table's column out of its cell, where the store's text says plainly what the value is.
+/// A live table's column out of its cell, where the store's text says plainly what the value is; else a NULL of the type that the
+/// column has in the parts, so that the spec's SQL fits this row as any other.
 fn column_sql(ty: &ColumnType, cell: String) -> String {
-    match ty {
-        ColumnType::Int | ColumnType::BoolInt => format!("try_cast({cell} as bigint)"),
-        ColumnType::UnsignedInt => format!("try_cast({cell} as ubigint)"),
-        ColumnType::Date => format!("try_cast({cell} as date)"),
-        ColumnType::Text | ColumnType::Untyped => cell,
-        ty if ty.is_read_from_text() => cell,
-        _ => "null::varchar".to_owned(),
-    }
+    let sql_type = match ty {
+        ColumnType::Int | ColumnType::BoolInt => "bigint",
+        ColumnType::UnsignedInt => "ubigint",
+        ColumnType::Decimal(size) => {
+            return format!("try_cast({cell} as decimal({}, {}))", size.precision, size.scale);
+        }
+        ColumnType::Float32 => "float",
+        ColumnType::Float64 => "double",
+        ColumnType::Bool => "boolean",
+        ColumnType::Date => "date",
+        ColumnType::Bytes => return "null::blob".to_owned(),
+        ColumnType::Timestamp { zoned: true } => return "null::timestamptz".to_owned(),
+        ColumnType::Timestamp { zoned: false } => return "null::timestamp".to_owned(),
+        ColumnType::Time => return "null::time".to_owned(),
+        _ => return cell,
+    };
+    format!("try_cast({cell} as {sql_type})")
 }
 
 fn key_of(

@@ -260,3 +260,26 @@ fn a_finished_staging_is_read_afresh() {
     assert_eq!(project.recon(&["stage"]).code, 0);
     assert_eq!(project.recon(&["diff"]).code, 1);
 }
+
+#[test]
+fn a_filter_of_typed_columns_meets_a_row_that_did_not_parse() {
+    let table = "(k int primary key, i bigint, d numeric(10,2), r real, f float8, b bool, y bytea, day date, ts timestamp, \
+        tz timestamptz, t time, late timestamp)";
+    let row = "1, 1, 1, 1, true, 'x', '2024-01-01', '2024-01-01', '2024-01-01', '12:00'";
+    let mut sql = String::new();
+    for name in ["a", "b"] {
+        sql.push_str(&format!("create table {name} {table};"));
+        sql.push_str(&format!("insert into {name} values (1, {row}, null), (2, {row}, '294270-01-01');"));
+    }
+    let database = Database::new(&sql);
+    let project = Project::new();
+    let filter = "abs(i) = 1 and cast(d as int) = 1 and floor(r) = 1 and sqrt(f) = 1 and (b or not b) and octet_length(y) = 1 \
+        and year(day) = 2024 and month(ts) = 1 and tz > make_timestamptz(0) and hour(t) = 12 and late is null";
+    let filters = format!("where = \"{filter}\"\ntarget_where = \"{filter}\"\n");
+    project.write("recon.toml", spec("table = \"a\"", "table = \"b\"", &database, &filters));
+    assert_eq!(project.recon(&["stage"]).code, 3);
+    let ran = project.recon(&["diff", "--out", "out"]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let found = &project.summary("out")["entities"]["row"];
+    assert_eq!((&found["matched"], &found["unchecked"]), (&1.into(), &1.into()), "{found}");
+}
