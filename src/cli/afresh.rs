@@ -144,7 +144,8 @@ impl<'a> Afresh<'a> {
         let primary = self.primary.get(&fresh.dataset.name).cloned().flatten().unwrap_or_default();
         let sides = [&read.sides[0], &read.sides[1]];
         let positions = wanted_rows(&bench, entity, sides, side, keys, &primary)?;
-        let wanted = fresh.subset(&read.warehouse, &positions, &folder.join("rows.parquet"))?;
+        let mut wanted = fresh.subset(&read.warehouse, &positions, &folder.join("rows.parquet"))?;
+        wanted.parts.iter_mut().for_each(|part| part.unit = "read afresh".to_owned());
         Ok(Staged { failures: fresh.failures.clone(), ..wanted })
     }
 
