@@ -97,6 +97,8 @@ pub struct UnitRow {
     pub columns: String,
     /// JSON of the part that holds the rows that did not parse.
     pub failed: Option<String>,
+    /// Where the reading goes on, in another unit; `None` where it came to its end.
+    pub next: Option<String>,
 }
 
 impl UnitRow {
@@ -423,6 +425,7 @@ impl Ledger {
                         parts: row.get(8)?,
                         columns: row.get(9)?,
                         failed: row.get(10)?,
+                        next: row.get(11)?,
                     })
                 })?
                 .collect()
@@ -506,7 +509,8 @@ fn insert_unit(conn: &Connection, generation: i64, unit: &UnitRow) -> rusqlite::
         unit.failures as i64,
         unit.parts,
         unit.columns,
-        unit.failed
+        unit.failed,
+        unit.next
     ];
     conn.execute(sql::INSERT_UNIT, row).map(|_| ())
 }

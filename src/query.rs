@@ -7,9 +7,10 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 /// Statements of the ledger (SQLite).
 pub mod ledger {
     /// Numbered migrations, in order.
-    pub const MIGRATIONS: [&str; 2] = [
+    pub const MIGRATIONS: [&str; 3] = [
         include_str!("../queries/ledger/0001_create.sql"),
         include_str!("../queries/ledger/0002_proofs.sql"),
+        include_str!("../queries/ledger/0003_steps.sql"),
     ];
     pub(crate) const INSERT_RUN: &str = include_str!("../queries/ledger/insert_run.sql");
     pub(crate) const FINISH_RUN: &str = include_str!("../queries/ledger/finish_run.sql");

@@ -43,6 +43,8 @@ pub struct Digests {
     pub xxh3: String,
     /// Base64 of the MD5, where it was asked for (DynamoDB's manifests hold it).
     pub md5: Option<String>,
+    /// Where reading goes on, for a source that reads a unit in steps ([`super::Source::rest`]).
+    pub next: Option<String>,
 }
 
 struct Tally {
@@ -114,6 +116,7 @@ impl Input {
             bytes: tally.bytes,
             xxh3: format!("{:032x}", tally.xxh3.digest128()),
             md5: tally.md5.clone().map(|m| base64::engine::general_purpose::STANDARD.encode(m.finalize())),
+            next: None,
         })
     }
 }

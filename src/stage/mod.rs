@@ -90,6 +90,11 @@ pub trait Source: Send + Sync {
     /// [`UnitSink::fail`] instead.
     fn read(&self, unit: &Unit, sink: &UnitSink, workers: usize) -> Result<Digests>;
 
+    /// What is left of a unit that was read as far as `next` ([`Digests::next`]), as a unit of its own.
+    fn rest(&self, unit: &Unit, next: &str) -> Unit {
+        Unit { path: unit.path.join(next), ..unit.clone() }
+    }
+
     /// The unit's state now, to be held against [`Unit::stamp`] once it was read.
     ///
     /// # Errors

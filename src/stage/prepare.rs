@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use xxhash_rust::xxh3::xxh3_128;
@@ -55,6 +56,8 @@ pub(super) struct Job<'a> {
     pub(super) warnings: Vec<String>,
     pub(super) proof: Option<Proof>,
     pub(super) units: Vec<Unit>,
+    /// The place of the next unit that comes to light while another is read.
+    pub(super) next_ordinal: AtomicUsize,
     pub(super) rows_wanted: Option<Arc<RowLimit>>,
     /// Rows of units that need not be read again, by ordinal.
     pub(super) kept: HashMap<usize, UnitRow>,
@@ -122,7 +125,8 @@ pub(super) fn prepare<'a>(
     let folder = ledger.home().join("stage").join(&dataset.name);
     fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
     let listed = source.units();
-    let (units, mut warnings) = listed.map_err(|error| error.of(&format!("dataset `{}`", dataset.name)))?;
+    let (mut units, mut warnings) =
+        listed.map_err(|error| error.of(&format!("dataset `{}`", dataset.name)))?;
     warnings.extend(remarks);
     let definition = definition(dataset, ledger.home(), options.copy);
     let unit_key = |unit: &Unit| unit_key(unit, ledger.home());
@@ -138,12 +142,16 @@ pub(super) fn prepare<'a>(
     let columns = source.columns();
     let is_of_now = |row: &UnitRow| columns.as_ref().is_none_or(|now| columns_of(row) == *now);
     let mut kept = HashMap::new();
-    for (ordinal, unit) in units.iter().enumerate() {
+    let mut ordinal = 0;
+    while let Some(unit) = units.get(ordinal) {
         if let Some(row) = by_path.get(unit_key(unit).as_str()).filter(|row| is_of_now(row))
             && let Some(row) = still_good(unit, row, &folder)?
         {
+            let rest = row.next.as_ref().map(|next| source.rest(unit, next));
+            units.extend(rest);
             kept.insert(ordinal, UnitRow { ordinal: ordinal as i64, ..row });
         }
+        ordinal += 1;
     }
     let columns: Vec<PartColumn> = kept.values().flat_map(columns_of).collect();
     names.preload_columns(&columns);
@@ -169,8 +177,9 @@ pub(super) fn prepare<'a>(
     ledger.describe_generation(generation, &warnings, proof.as_ref())?;
     fault::point("stage.prepared");
     let rows_wanted = options.rows_max.map(|max| Arc::new(RowLimit::new(max)));
-    let done = Mutex::default();
+    let (done, next_ordinal) = (Mutex::default(), AtomicUsize::new(units.len()));
     Ok(Job {
+        next_ordinal,
         dataset,
         source,
         folder,

@@ -177,7 +177,7 @@ fn run_units(
             if failed() {
                 return;
             }
-            if let Err(error) = read_unit(&jobs[*j], *u, ledger, workers, progress, limit) {
+            if let Err(error) = read_to_end(&jobs[*j], *u, ledger, workers, progress, limit) {
                 first_error.lock().expect("no worker panics").get_or_insert(error);
                 return;
             }
@@ -194,7 +194,8 @@ fn run_units(
     first_error.into_inner().expect("no worker panics").map_or(Ok(()), Err)
 }
 
-fn read_unit(
+/// Reads a unit, and what is left of it as long as something is.
+fn read_to_end(
     job: &Job<'_>,
     ordinal: usize,
     ledger: &Ledger,
@@ -202,11 +203,26 @@ fn read_unit(
     progress: &Arc<Progress>,
     limit: &Arc<FailureLimit>,
 ) -> Result<()> {
+    let (mut ordinal, mut unit) = (ordinal, job.units[ordinal].clone());
+    while let Some(rest) = read_unit(job, (ordinal, &unit), ledger, workers, progress, limit)? {
+        (ordinal, unit) = (job.next_ordinal.fetch_add(1, Ordering::Relaxed), rest);
+    }
+    Ok(())
+}
+
+/// Reads one unit and returns what is left of it.
+fn read_unit(
+    job: &Job<'_>,
+    (ordinal, unit): (usize, &Unit),
+    ledger: &Ledger,
+    workers: usize,
+    progress: &Arc<Progress>,
+    limit: &Arc<FailureLimit>,
+) -> Result<Option<Unit>> {
     progress.check()?;
     if job.rows_wanted.as_ref().is_some_and(|limit| limit.is_reached()) {
-        return Ok(());
+        return Ok(None);
     }
-    let unit = &job.units[ordinal];
     let started = Instant::now();
     let stem = format!("{}-{ordinal:06}", job.generation);
     let sink = UnitSink::new(&job.folder, &stem, Arc::clone(progress), Arc::clone(limit))
@@ -217,7 +233,7 @@ fn read_unit(
         ErrorKind::Usage | ErrorKind::Incomplete => error,
     };
     let digests = match job.source.read(unit, &sink, workers) {
-        Err(_) if sink.has_enough() => Digests { bytes: 0, xxh3: String::new(), md5: None },
+        Err(_) if sink.has_enough() => Digests { bytes: 0, xxh3: String::new(), md5: None, next: None },
         read => read.map_err(of_dataset)?,
     };
     let after = job.source.stamp(unit)?;
@@ -239,7 +255,9 @@ fn read_unit(
         parts: serde_json::to_string(&staged.parts).expect("parts are always JSON"),
         columns: serde_json::to_string(&staged.columns).expect("columns are always JSON"),
         failed: staged.failed.map(|part| serde_json::to_string(&part).expect("a part is always JSON")),
+        next: digests.next,
     };
+    let rest = row.next.as_ref().map(|next| job.source.rest(unit, next));
     ledger.insert_unit(job.generation, &row)?;
     fault::point("stage.after-ledger");
     let seconds = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
@@ -254,7 +272,7 @@ fn read_unit(
         "read"
     );
     job.done.lock().expect("no worker panics").push(row);
-    Ok(())
+    Ok(rest)
 }
 
 /// Marks the generation whole and removes files that it does not need.

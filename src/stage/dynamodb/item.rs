@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::error::{Context, Error};
 use crate::value::Value;
 
 /// Appends an item, its attributes sorted by name: `{"id":{"S":"1"},…}`.
@@ -81,9 +82,40 @@ pub(super) fn attribute(value: &Value<'_>) -> Result<AttributeValue, String> {
     })
 }
 
+/// Reads a key that was written by [`write_item`].
+///
+/// # Errors
+/// A text that is no key.
+pub(super) fn read_key(text: &str) -> crate::error::Result<HashMap<String, AttributeValue>> {
+    let fail = || format!("`{text}` is no key");
+    let key: HashMap<String, HashMap<String, String>> = serde_json::from_str(text).or_failed(fail)?;
+    let value = |(ty, value): (String, String)| match ty.as_str() {
+        "S" => Some(AttributeValue::S(value)),
+        "N" => Some(AttributeValue::N(value)),
+        "B" => Some(AttributeValue::B(Blob::new(STANDARD.decode(value).ok()?))),
+        _ => None,
+    };
+    let one =
+        |(name, typed): (String, HashMap<String, String>)| Some((name, value(typed.into_iter().next()?)?));
+    key.into_iter().map(one).collect::<Option<_>>().ok_or_else(|| Error::failed(fail()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_was_written() {
+        let key = HashMap::from([
+            ("é\"".to_owned(), AttributeValue::S("a\n, after \u{0}\"".to_owned())),
+            ("n".to_owned(), AttributeValue::N("-1.5E-130".to_owned())),
+            ("b".to_owned(), AttributeValue::B(Blob::new([0, 255]))),
+        ]);
+        let mut text = String::new();
+        write_item(key.clone(), &mut text);
+        assert_eq!(read_key(&text).expect("a key"), key);
+        assert!(read_key("{\"a\":{\"BOOL\":\"true\"}}").is_err());
+    }
 
     #[test]
     fn items_are_written_as_exports_write_them() {

@@ -39,6 +39,10 @@ use crate::value::{Number, Value};
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// More segments than this do not make the step shorter in any way that counts.
 const SEGMENTS_MAX: u64 = 4_096;
+/// About so much of a segment is a step, in bytes of DynamoDB JSON: what was read before is not read again after a kill.
+const STEP_BYTES: u64 = 16 << 20;
+/// Between a segment's name and the key behind which a later step of it begins.
+const AFTER: &str = ", after ";
 /// Keys of one `BatchGetItem` (DynamoDB's limit).
 const KEYS_AT_ONCE: usize = 100;
 /// Between two looks at whether somebody wants to stop.
@@ -246,7 +250,7 @@ impl DynamodbSource {
         }
     }
 
-    async fn read_part(&self, part: &Part, sink: &UnitSink) -> Result<Digests> {
+    async fn read_part(&self, part: &Part, start: Option<Item>, sink: &UnitSink) -> Result<Digests> {
         let mut rows = Rows {
             builder: DocumentBuilder::new(Arc::clone(&self.names), false),
             part: sink.part(),
@@ -257,7 +261,7 @@ impl DynamodbSource {
             digest: Xxh3::new(),
         };
         let mut wanted = self.wanted()?;
-        let mut start = None;
+        let mut start = start;
         loop {
             sink.progress().check()?;
             let page = patiently(&self.place, async || {
@@ -271,11 +275,16 @@ impl DynamodbSource {
             }
             self.keep_pace(page.units, sink.progress()).await?;
             start = page.next;
-            if start.is_none() {
+            if start.is_none() || (rows.bytes >= STEP_BYTES && !matches!(part, Part::Keys)) {
                 break;
             }
         }
-        rows.finish()
+        let next = start.map(|key| {
+            let mut text = String::new();
+            write_item(key, &mut text);
+            text
+        });
+        Ok(Digests { next, ..rows.finish()? })
     }
 
     /// Whether an item with this key is read, where only a partition is or a part of one.
@@ -349,9 +358,17 @@ impl Source for DynamodbSource {
 
     fn read(&self, unit: &Unit, sink: &UnitSink, _workers: usize) -> Result<Digests> {
         let name = unit.path.display().to_string();
-        let part = self.parts().into_iter().find(|(other, _)| *other == name);
+        let (name, after) = name.split_once(AFTER).map_or((name.as_str(), None), |(n, key)| (n, Some(key)));
+        let part = self.parts().into_iter().find(|(other, _)| other == name);
         let (_, part) = part.ok_or_else(|| Error::failed(format!("{name} is no part of {}", self.place)))?;
-        block_on(self.read_part(&part, sink))
+        let start = after.map(item::read_key).transpose().map_err(|e| e.of(&self.place))?;
+        block_on(self.read_part(&part, start, sink))
+    }
+
+    fn rest(&self, unit: &Unit, next: &str) -> Unit {
+        let name = unit.path.display().to_string();
+        let segment = name.split_once(AFTER).map_or(name.as_str(), |(segment, _)| segment);
+        Unit { path: PathBuf::from(format!("{segment}{AFTER}{next}")), bytes: 0, ..unit.clone() }
     }
 
     fn stamp(&self, unit: &Unit) -> Result<Stamp> {
@@ -451,7 +468,12 @@ impl Rows<'_> {
     fn finish(mut self) -> Result<Digests> {
         self.flush()?;
         self.part.finish()?;
-        Ok(Digests { bytes: self.bytes, xxh3: format!("{:032x}", self.digest.digest128()), md5: None })
+        Ok(Digests {
+            bytes: self.bytes,
+            xxh3: format!("{:032x}", self.digest.digest128()),
+            md5: None,
+            next: None,
+        })
     }
 }
 

@@ -465,7 +465,7 @@ impl MysqlSource {
             }
         }
         builder.finish()?;
-        Ok(Digests { bytes, xxh3: format!("{:032x}", digest.digest128()), md5: None })
+        Ok(Digests { bytes, xxh3: format!("{:032x}", digest.digest128()), md5: None, next: None })
     }
 }
 

@@ -69,7 +69,7 @@ impl Source for ParquetSource {
         };
         exact::check(path, &lies, &layout, sink.progress())?;
         let digests = match sink.is_sample() {
-            true => Digests { bytes: 0, xxh3: String::new(), md5: None },
+            true => Digests { bytes: 0, xxh3: String::new(), md5: None, next: None },
             false => input.finish().or_failed(|| format!("cannot read {}", path.display()))?,
         };
         if !copy {

@@ -290,7 +290,12 @@ impl<'a> Rows<'a> {
             return Err(Error::failed("the copy ended before its end").help("run `recon stage` again"));
         }
         self.builder.finish()?;
-        Ok(Digests { bytes: self.bytes, xxh3: format!("{:032x}", self.digest.digest128()), md5: None })
+        Ok(Digests {
+            bytes: self.bytes,
+            xxh3: format!("{:032x}", self.digest.digest128()),
+            md5: None,
+            next: None,
+        })
     }
 }
 

@@ -281,7 +281,7 @@ impl Source for SqliteSource {
             }
         }
         builder.finish()?;
-        Ok(Digests { bytes, xxh3: format!("{:032x}", digest.digest128()), md5: None })
+        Ok(Digests { bytes, xxh3: format!("{:032x}", digest.digest128()), md5: None, next: None })
     }
 
     fn stamp(&self, unit: &Unit) -> Result<Stamp> {

@@ -233,3 +233,44 @@ fn rows_that_were_given_new_places_are_read_anew() {
     let resumed = run(folder, &home, &["stage", "--format", "json"]).exits(0);
     assert_eq!((resumed.sum("rows"), resumed.sum("units_read")), (130_000, resumed.sum("units")));
 }
+
+#[test]
+fn a_killed_scan_of_dynamodb_goes_on_within_a_segment() {
+    // 44 MB in one segment: steps of 16.
+    const ITEMS: u64 = 110;
+    dynamodb::table("steps", &[("pk", "S"), ("sk", "N")]);
+    let filling = "x".repeat(400_000);
+    for i in 0..ITEMS {
+        let item = serde_json::json!({
+            "pk": { "S": format!("a, after \"{}", i % 3) }, "sk": { "N": i.to_string() }, "v": { "S": filling },
+        });
+        dynamodb::ask("PutItem", &serde_json::json!({ "TableName": "steps", "Item": item }));
+    }
+    let place = format!(
+        "table = \"steps\"\nregion = \"eu-central-1\"\nendpoint = \"{}\"\nsegments = 1",
+        dynamodb::endpoint()
+    );
+    let project = project("dynamodb", &place);
+    let spec = std::fs::read_to_string(project.path().join("recon.toml")).expect("a spec");
+    std::fs::write(project.path().join("recon.toml"), spec.replace("[\"k\"]", "[\"pk\", \"sk\"]"))
+        .expect("a spec");
+    let (folder, home) = (project.path(), project.path().join("home"));
+    let run = |args: &[&str], fault: Option<&str>| {
+        let mut command = super::process::recon(folder, &home, args);
+        command.envs(dynamodb::ENVIRONMENT).envs(fault.map(|fault| ("RECON_FAULT", fault)));
+        command.output().expect("recon starts")
+    };
+    let stage = ["stage", "--threads", "1", "--format", "json"];
+    for fault in ["stage.after-ledger:1", "stage.before-ledger:1", "stage.after-ledger:1"] {
+        assert!(run(&stage, Some(fault)).status.code().is_none(), "{fault}");
+    }
+    let resumed: serde_json::Value = serde_json::from_slice(&run(&stage, None).stdout).expect("JSON");
+    let facts = &resumed["datasets"]["a"];
+    assert_eq!(
+        (&facts["units"], &facts["units_read"], &facts["rows"]),
+        (&3.into(), &1.into(), &ITEMS.into())
+    );
+    let diff: serde_json::Value =
+        serde_json::from_slice(&run(&["diff", "--format", "json"], None).stdout).expect("JSON");
+    assert_eq!(diff["entities"]["row"]["matched"], ITEMS);
+}

@@ -29,12 +29,15 @@ pub(crate) fn port() -> u16 {
 
 /// Asks by the HTTP interface; no signature is checked.
 pub(crate) fn ask(operation: &str, body: &Value) -> Value {
+    // An item may be longer than an argument.
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), body.to_string()).expect("a file");
     let output = Command::new("curl")
         .args(["-sS", "-X", "POST", &endpoint()])
         .args(["-H", &format!("X-Amz-Target: DynamoDB_20120810.{operation}")])
         .args(["-H", "Content-Type: application/x-amz-json-1.0"])
         .args(["-H", "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/eu-central-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0"])
-        .args(["-d", &body.to_string()])
+        .args(["--data-binary", &format!("@{}", file.path().display())])
         .output()
         .expect("curl runs");
     let answer: Value = serde_json::from_slice(&output.stdout)
