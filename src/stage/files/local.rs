@@ -1,9 +1,10 @@
 //! Files on this machine.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Folder, MATCHING, no_pattern, none_of_the_kind, not_there};
+use super::{Folder, MATCHING, is_meant, no_pattern, none_of_the_kind, not_there};
 use crate::error::{Context, Error, Result};
 use crate::stage::Unit;
 use crate::stage::input::Stamp;
@@ -23,7 +24,7 @@ pub(super) fn list(uri: &str, extensions: &[&str]) -> Result<Vec<Unit>> {
     } else if path.exists() {
         vec![path.to_path_buf()]
     } else if uri.contains(['*', '?', '[']) {
-        matching(uri)?
+        matching(uri, extensions)?
     } else {
         return Err(not_there(uri));
     };
@@ -88,20 +89,22 @@ pub(crate) fn has_extension(name: &str, extensions: &[&str]) -> bool {
     extensions.iter().any(|extension| plain.ends_with(extension))
 }
 
-fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
+fn matching(pattern: &str, extensions: &[&str]) -> Result<Vec<PathBuf>> {
     let paths = glob::glob_with(pattern, MATCHING).map_err(|e| no_pattern(pattern, e))?;
-    let mut files = Vec::new();
+    let mut files = BTreeSet::new();
     for path in paths {
         let path = path.or_failed(|| format!("cannot list what {pattern} matches"))?;
         if path.is_file() {
-            files.push(path);
+            files.insert(path);
+        } else if path.is_dir() && is_meant(pattern, &path.to_string_lossy()) {
+            files.extend(in_folder(&path, extensions)?);
         }
     }
     if files.is_empty() {
         return Err(Error::failed(format!("no file matches {pattern}"))
             .help("try the pattern with `ls`; a relative one starts at the folder of the spec"));
     }
-    Ok(files)
+    Ok(files.into_iter().collect())
 }
 
 #[cfg(test)]
