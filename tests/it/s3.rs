@@ -251,3 +251,27 @@ fn reports_go_where_the_user_wants_them() {
     }
     assert_eq!(get("reports", "mine/summary.json"), b"{}");
 }
+
+#[test]
+fn reports_do_not_go_where_a_dataset_would_read_them() {
+    bucket("own");
+    put("own", "day=1/a.csv", "id\n1\n", &[]);
+    let at = endpoint();
+    let environment = [&ENVIRONMENT[..], &[("AWS_ENDPOINT_URL_S3", at.as_str())]].concat();
+    let project = Project::new();
+    for (uri, out, code) in [
+        ("s3://own", "s3://own/reports", 2),
+        ("s3://own", "s3://own/_reports", 0),
+        ("s3://own/day=1/", "s3://own/day=1", 2),
+        ("s3://own/day=*/", "s3://own/day=2", 2),
+        ("s3://own/day=1", "s3://own/day=10", 0),
+        ("s3://own/day=*/a.csv", "s3://own/day=1", 0),
+    ] {
+        write_spec(&project, &dataset("a", "csv", uri));
+        let staged = stage(&project);
+        assert_eq!(staged.code, 0, "{uri}: {}", staged.stderr);
+        let ran = project.recon_with(&["diff", "--out", out], &environment);
+        assert_eq!(ran.code, code, "{uri} {out}: {}", ran.stderr);
+        assert_eq!(code == 2, ran.stderr.contains("a file of dataset `a`"), "{uri} {out}: {}", ran.stderr);
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Folder, MATCHING, is_meant, no_pattern, none_of_the_kind, not_there};
+use super::{Folder, Glob, MATCHING, is_in_folder, is_meant, no_pattern, none_of_the_kind, not_there};
 use crate::error::{Context, Error, Result};
 use crate::stage::Unit;
 use crate::stage::input::Stamp;
@@ -29,6 +29,31 @@ pub(super) fn list(uri: &str, extensions: &[&str]) -> Result<Vec<Unit>> {
         return Err(not_there(uri));
     };
     files.into_iter().map(unit).collect()
+}
+
+/// See [`super::Files::would_list`].
+pub(super) fn would_list(uri: &str, extensions: &[&str], folder: &Path, name: &str) -> bool {
+    let file = whole(folder).join(name);
+    if Path::new(uri).is_dir() {
+        let below = file.strip_prefix(whole(Path::new(uri))).ok();
+        return below.and_then(Path::to_str).is_some_and(|path| is_in_folder(path, extensions));
+    }
+    let Some(special) = uri.find(['*', '?', '[']).filter(|_| !Path::new(uri).exists()) else { return false };
+    // Only the part before the pattern is a path.
+    let (above, rest) = uri.split_at(uri[..special].rfind('/').map_or(0, |at| at + 1));
+    let above = whole(Path::new(if above.is_empty() { "." } else { above }));
+    let below = file.strip_prefix(above).ok().and_then(Path::to_str);
+    Glob::new(rest).is_ok_and(|glob| below.is_some_and(|path| glob.takes(path, extensions)))
+}
+
+/// A path as it is without links, as far as it is there.
+fn whole(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let there = path.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+    match there {
+        Some((above, found)) => found.join(path.strip_prefix(above).unwrap_or(Path::new(""))),
+        None => path,
+    }
 }
 
 /// A unit for a file that no manifest describes.

@@ -81,6 +81,15 @@ impl Files {
         Ok(units)
     }
 
+    /// Whether [`Files::list`] would give a file of this name in this folder, if it were there.
+    pub(crate) fn would_list(uri: &str, extensions: &[&str], folder: &Path, name: &str) -> bool {
+        match (is_remote(uri), is_remote(folder)) {
+            (true, true) => s3::would_list(uri, extensions, &folder.join(name)),
+            (false, false) => local::would_list(uri, extensions, folder, name),
+            _ => false,
+        }
+    }
+
     /// The file at this very path, if there is one.
     ///
     /// # Errors

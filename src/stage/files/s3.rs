@@ -181,6 +181,18 @@ impl S3 {
     }
 }
 
+/// See [`super::Files::would_list`].
+pub(super) fn would_list(uri: &str, extensions: &[&str], object: &Path) -> bool {
+    let (place, object) = (Place::of(uri), Place::of_path(object));
+    if place.bucket != object.bucket {
+        return false;
+    }
+    match place.key.contains(['*', '?', '[']) {
+        true => Glob::new(&place.key).is_ok_and(|glob| glob.takes(&object.key, extensions)),
+        false => object.key.strip_prefix(&place.folder()).is_some_and(|key| is_in_folder(key, extensions)),
+    }
+}
+
 fn unit(path: &Path, size: Option<i64>, etag: Option<&str>, modified: Option<&DateTime>) -> Unit {
     let bytes = size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
     let modified = modified.map_or(0, DateTime::secs);
