@@ -127,8 +127,9 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         fault::point("diff.before-totals");
         ledger.insert_totals(&totals(run_id, &results))?;
         let place = out.as_ref().and_then(Out::elsewhere).unwrap_or_else(|| folder.display().to_string());
-        let result = Done { results, warehouse, folder: folder.clone(), place, summary, examples };
-        Ok(Ended { code, folder: Some(folder), result })
+        let at = PathBuf::from(&place);
+        let result = Done { results, warehouse, folder, place, summary, examples };
+        Ok(Ended { code, folder: Some(at), result })
     })
 }
 

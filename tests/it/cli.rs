@@ -331,6 +331,19 @@ fn a_redacted_key_is_no_next_step() {
 }
 
 #[test]
+fn status_and_runs_know_the_entities_of_the_spec() {
+    let shell = project();
+    for command in ["stage", "diff"] {
+        shell.recon(command);
+    }
+    for command in ["status", "runs", "diff"] {
+        let said = shell.recon(&format!("{command} -e nope"));
+        assert!(said.code == 2 && said.stderr.contains("has no entity `nope`"), "{command}: {}", said.stderr);
+    }
+    assert_eq!(shell.recon("status -e image").code, 0);
+}
+
+#[test]
 fn reports_do_not_go_where_a_dataset_would_read_them() {
     let shell = Shell::new();
     for (uri, out, code) in [

@@ -231,6 +231,10 @@ fn reports_go_where_the_user_wants_them() {
         let ran = diff("s3://reports/run/one/");
         assert_eq!(ran.code, 1, "{}", ran.stderr);
         assert!(ran.stdout.contains("reports in s3://reports/run/one\n"), "{}", ran.stdout);
+        for command in ["runs", "status"] {
+            let said = project.recon(&[command]).stdout;
+            assert!(said.contains("s3://reports/run/one"), "{command}: {said}");
+        }
     }
     assert_eq!(project.recon(&["diff", "--out", "out"]).code, 1);
     for name in ["mismatches.csv", "missing.csv", "extra.csv", "duplicates.csv", "failures.csv"] {
