@@ -170,6 +170,8 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let code = code(&error).unwrap_or_default().to_owned();
+    // The SDK's own chain of causes, in one line.
+    let chain = DisplayErrorContext(&error).to_string();
     let region = error.raw_response().and_then(|answer| answer.headers().get("x-amz-bucket-region"));
     let place = match region.filter(|_| code == "PermanentRedirect") {
         Some(region) => format!("{place} (in region {region})"),
@@ -202,8 +204,22 @@ where
         {
             "no credentials were found; tried: environment, profile (AWS_PROFILE), web identity, container, instance"
         }
+        "" if chain.contains("Missing Region") || chain.contains("missing signing region") => {
+            "no region is known: give it as `region`, in AWS_REGION or in the profile"
+        }
+        "InvalidObjectState" => {
+            "the object is in an archive: restore it first (`aws s3api restore-object`), then stage again"
+        }
+        "ValidationException" => {
+            "the service does not take this request: check the table's name and the dataset's options"
+        }
         "NotFound" | "NoSuchKey" => "check the bucket's and the object's names",
         "" => "check that the endpoint is there and can be reached; what was staged stays staged",
+        _ if code != "RequestTimeout"
+            && error.raw_response().is_some_and(|answer| answer.status().is_client_error()) =>
+        {
+            "mend what the store says; what was staged stays staged"
+        }
         _ => "what was staged stays staged: run the same command again",
     };
     let said = match (code.is_empty(), message.is_empty()) {
@@ -211,8 +227,6 @@ where
         (false, true) => code,
         (false, false) => format!("{code}: {message}"),
     };
-    // The SDK's own chain of causes, in one line.
-    let cause = DisplayErrorContext(&error).to_string();
-    let cause: String = cause.split(" (").next().unwrap_or_default().chars().take(300).collect();
+    let cause: String = chain.split(" (").next().unwrap_or_default().chars().take(300).collect();
     Error::failed(format!("{place}: {said}")).caused_by(cause).help(help)
 }

@@ -28,3 +28,4 @@ mod servers;
 mod shell;
 mod show;
 mod sqlite;
+mod urls;

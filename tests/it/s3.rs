@@ -279,3 +279,13 @@ fn reports_do_not_go_where_a_dataset_would_read_them() {
         assert_eq!(code == 2, ran.stderr.contains("a file of dataset `a`"), "{uri} {out}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn an_object_in_an_archive_has_to_be_restored() {
+    bucket("archive");
+    put("archive", "a.csv", "id\n1\n", &["x-amz-storage-class: GLACIER"]);
+    let project = Project::new();
+    write_spec(&project, &dataset("a", "csv", "s3://archive/a.csv"));
+    let ran = stage(&project);
+    assert!(ran.code == 4 && ran.stderr.contains("restore it first"), "{} {}", ran.code, ran.stderr);
+}
