@@ -94,9 +94,14 @@ impl Error {
     /// The whole report for a terminal: message, chain of causes, next step.
     pub fn report(&self) -> String {
         let mut text = format!("error: {}", self.message);
-        let mut cause = self.source();
+        let (mut cause, mut said) = (self.source(), self.message.clone());
         while let Some(error) = cause {
-            text.push_str(&format!("\n  caused by: {error}"));
+            let words = error.to_string();
+            // Many errors repeat the words of their cause.
+            if !said.contains(&words) {
+                text.push_str(&format!("\n  caused by: {words}"));
+                said = words;
+            }
             cause = error.source();
         }
         if let Some(help) = &self.help {

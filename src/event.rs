@@ -1,5 +1,7 @@
 //! What happens while a command runs, as counters and events: the progress bar, the log and the metrics only listen.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
@@ -46,6 +48,15 @@ impl Progress {
 pub fn interrupted() -> Error {
     Error::incomplete("interrupted; everything finished so far is kept")
         .help("run the same command again to go on from here")
+}
+
+/// Says something on stderr, but only once in a process, and not where only errors are wanted.
+pub fn warn_once(text: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let is_new = SAID.lock().expect("nobody panics while saying it").insert(text.to_owned());
+    if is_new && tracing::enabled!(tracing::Level::WARN) {
+        eprintln!("warning: {text}");
+    }
 }
 
 /// Adds to a counter.

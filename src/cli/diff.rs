@@ -60,6 +60,7 @@ pub(super) struct Done {
     /// The content of `summary.json`.
     pub(super) summary: serde_json::Value,
     examples: Vec<Example>,
+    allow_empty: bool,
 }
 
 pub(super) fn run(global: &Global, args: &DiffArgs) -> Result<u8> {
@@ -76,7 +77,8 @@ pub(super) fn text(global: &Global, ended: &Ended<Done>) -> String {
     let done = &ended.result;
     let command = global.command();
     let command = (!global.quiet).then_some(command.as_str());
-    terminal::summary(&done.results, &done.examples, &done.place, ended.code, command)
+    let empty = if done.allow_empty { Vec::new() } else { empty(&done.results) };
+    terminal::summary(&done.results, &done.examples, &done.place, ended.code, &empty, command)
 }
 
 /// Compares and writes the reports without showing anything but progress.
@@ -127,8 +129,10 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         fault::point("diff.before-totals");
         ledger.insert_totals(&totals(run_id, &results))?;
         let place = out.as_ref().and_then(Out::elsewhere).unwrap_or_else(|| folder.display().to_string());
-        let result = Done { results, warehouse, folder: folder.clone(), place, summary, examples };
-        Ok(Ended { code, folder: Some(folder), result })
+        let at = PathBuf::from(&place);
+        let allow_empty = args.allow_empty;
+        let result = Done { results, warehouse, folder, place, summary, examples, allow_empty };
+        Ok(Ended { code, folder: Some(at), result })
     })
 }
 
@@ -215,14 +219,8 @@ fn check_redacted(args: &DiffArgs, results: &[EntityResult]) -> Result<()> {
 
 /// Incomplete comes before different: what was not compared may differ too.
 fn exit_code(results: &[EntityResult], allow_empty: bool) -> u8 {
-    let incomplete = results.iter().any(|r| {
-        let c = &r.counts;
-        c.unchecked + c.unchecked_target + r.failed + r.unassigned > 0
-            || r.again_failed
-            || r.again.iter().any(|again| again.gone > 0)
-            || r.fields.iter().any(|f| f.status == "not_compared")
-            || (c.source_rows + c.target_rows == 0 && !allow_empty)
-    });
+    let incomplete =
+        results.iter().any(EntityResult::is_incomplete) || !(allow_empty || empty(results).is_empty());
     let different = results.iter().any(|r| {
         let c = &r.counts;
         c.mismatched + c.missing + c.extra + c.duplicate_source + c.duplicate_target > 0
@@ -232,6 +230,12 @@ fn exit_code(results: &[EntityResult], allow_empty: bool) -> u8 {
         (false, true) => 1,
         (false, false) => 0,
     }
+}
+
+/// The entities of which neither side has a record.
+fn empty(results: &[EntityResult]) -> Vec<&str> {
+    let is_empty = |r: &&EntityResult| r.counts.source_rows + r.counts.target_rows == 0;
+    results.iter().filter(is_empty).map(|r| r.name.as_str()).collect()
 }
 
 fn totals(run_id: &str, results: &[EntityResult]) -> Vec<Total> {

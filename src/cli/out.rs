@@ -8,6 +8,7 @@ use crate::reconcile::report::FILES;
 use crate::spec::Spec;
 use crate::stage::document::Names;
 use crate::stage::files::{Files, is_remote};
+use crate::stage::would_take;
 
 /// Tells a place to which `--out` wrote before from any other.
 const MARK: &str = ".recon-reports";
@@ -27,6 +28,7 @@ impl Out {
     /// # Errors
     /// A place that is none, or holds what recon did not write (exit 2); a store that cannot be reached (exit 4).
     pub(super) fn check(out: &Path, spec: &Spec) -> Result<Self> {
+        check_place(out, spec)?;
         if !is_remote(out) {
             check_folder(out, spec)?;
             return Ok(Self::Folder(out.to_path_buf()));
@@ -82,6 +84,20 @@ impl Out {
             Self::Objects(place, _) => Some(place.display().to_string()),
         }
     }
+}
+
+/// Refuses a place in which a dataset would find the reports and take them for its own files.
+fn check_place(out: &Path, spec: &Spec) -> Result<()> {
+    for dataset in &spec.datasets {
+        if let Some(name) = FILES.iter().find(|name| would_take(dataset, out, name)) {
+            let (out, own, uri) = (out.display(), &dataset.name, dataset.kind.place());
+            return Err(Error::usage(format!(
+                "--out {out}: the next `recon stage` would read {name} there as a file of dataset `{own}` ({uri})"
+            ))
+            .help("name a folder outside of the dataset's, or one whose name begins with `_`"));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a folder in which the reports would take the place of somebody else's files. What an earlier `--out` wrote there

@@ -34,11 +34,13 @@ fn parse_runs(text: &str) -> Result<u32, String> {
 }
 
 pub(super) fn status(global: &Global) -> Result<u8> {
+    check_entities(global)?;
     let home = global.home();
     let Some(ledger) = Ledger::open_reader(&home)? else {
         return empty(global, &json!({ "running": null, "progress": null, "last_run": null, "records": [] }));
     };
-    let ((runs, holder), totals) = (ledger.runs_now(1)?, ledger.totals()?);
+    let ((runs, holder), mut totals) = (ledger.runs_now(1)?, ledger.totals()?);
+    totals.retain(|total| global.entity.is_empty() || global.entity.contains(&total.entity));
     let running = runs.first().filter(|run| run.state == "running");
     let progress = running.map(|run| ledger.how_far(&run.run_id)).transpose()?.flatten();
     let progress = running.zip(progress).map(|(run, how_far)| Pace::new(run, how_far));
@@ -94,6 +96,7 @@ pub(super) fn status(global: &Global) -> Result<u8> {
 }
 
 pub(super) fn runs(global: &Global, args: &RunsArgs) -> Result<u8> {
+    check_entities(global)?;
     let Some(ledger) = Ledger::open_reader(&global.home())? else { return empty(global, &json!([])) };
     let (runs, _) = ledger.runs_now(args.n)?;
     if global.format == Format::Json {
@@ -108,6 +111,11 @@ pub(super) fn runs(global: &Global, args: &RunsArgs) -> Result<u8> {
         table.add_row([run.run_id.clone(), run.state.clone(), exit_text(run), run.started_at.clone(), last]);
     }
     print(&table.to_string())
+}
+
+/// The spec is asked only about the entities that were named: without them, a home needs none.
+fn check_entities(global: &Global) -> Result<()> {
+    if global.entity.is_empty() { Ok(()) } else { global.load_spec().map(drop) }
 }
 
 pub(super) fn reset(global: &Global, args: &ResetArgs) -> Result<u8> {

@@ -176,6 +176,17 @@ pub struct EntityResult {
     pub again_failed: bool,
 }
 
+impl EntityResult {
+    /// Whether something of it was not compared.
+    pub fn is_incomplete(&self) -> bool {
+        let c = &self.counts;
+        c.unchecked + c.unchecked_target + self.failed + self.unassigned > 0
+            || self.again_failed
+            || self.again.iter().any(|again| again.gone > 0)
+            || self.fields.iter().any(|f| f.status == "not_compared")
+    }
+}
+
 /// Where the findings of one comparison lie.
 pub struct Look {
     /// Differing cells and records.

@@ -15,6 +15,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod unknown;
+mod url;
 mod words;
 
 use std::path::PathBuf;
@@ -24,8 +25,9 @@ use crate::value::kind::Type;
 
 pub use load::{interpolated, load, parse, time_zone};
 pub use schema::json_schema;
-pub use store::{Identifier, TableName, Url, What};
+pub use store::{Identifier, TableName, What};
 pub(crate) use suggest::closest;
+pub use url::Url;
 pub use words::KINDS;
 
 /// A checked spec.

@@ -1,75 +1,6 @@
-//! Where a live dataset is and what of it is read.
+//! What of a live dataset is read.
 
 use std::fmt;
-
-/// A database's URL. It may hold a password, so it is never shown whole: `Debug` and [`Url::shown`] leave the password out.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Url(pub(super) String);
-
-impl Url {
-    /// A URL as the spec gives it.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self(url.into())
-    }
-
-    /// The whole URL, for the driver alone.
-    pub fn secret(&self) -> &str {
-        &self.0
-    }
-
-    /// The parameters after the question mark, as they are written.
-    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
-        let query = self.0.split_once('?').map_or("", |(_, query)| query);
-        query
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-    }
-
-    /// Whether it holds a password. A `${NAME}` in the place of one is none.
-    pub fn has_password(&self) -> bool {
-        let (head, query) = self.0.split_once('?').unwrap_or((self.0.as_str(), ""));
-        let authority = head.split_once("://").map_or(head, |(_, rest)| rest);
-        let is_literal = |secret: &str| {
-            let mut rest = secret;
-            while let Some((_, after)) = rest.strip_prefix("${").and_then(|r| r.split_once('}')) {
-                rest = after;
-            }
-            !rest.is_empty()
-        };
-        let of_user = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
-        let in_query = query.split('&').filter(|pair| pair.to_ascii_lowercase().contains("pass"));
-        of_user.is_some_and(|(_, password)| is_literal(password))
-            || in_query.filter_map(|pair| pair.split_once('=')).any(|(_, value)| is_literal(value))
-    }
-
-    /// The URL without its password, and without the parameters that may hold one.
-    pub fn shown(&self) -> String {
-        let (head, query) = self.0.split_once('?').map_or((self.0.as_str(), None), |(h, q)| (h, Some(q)));
-        let head = match head.split_once("://") {
-            Some((scheme, rest)) => match rest.rsplit_once('@') {
-                Some((user, host)) => {
-                    let user = user.split_once(':').map_or(user, |(user, _)| user);
-                    format!("{scheme}://{user}@{host}")
-                }
-                None => head.to_owned(),
-            },
-            None => head.to_owned(),
-        };
-        let kept: Vec<&str> = query
-            .into_iter()
-            .flat_map(|query| query.split('&'))
-            .filter(|pair| !pair.to_ascii_lowercase().contains("pass"))
-            .collect();
-        if kept.is_empty() { head } else { format!("{head}?{}", kept.join("&")) }
-    }
-}
-
-impl fmt::Debug for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown())
-    }
-}
 
 /// What of a SQL database is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +38,9 @@ pub struct Identifier {
 }
 
 impl TableName {
+    /// How to write one.
+    pub const HELP: &str = "write it as in SQL: `images`, `public.images`, `public.\"Odd.Name\"`";
+
     /// Reads a name; parts may stand in double quotes, back ticks or square brackets, a quote inside written twice.
     ///
     /// # Errors
@@ -121,7 +55,7 @@ impl TableName {
                 Some(rest) => rest,
                 None if after.is_empty() => return Ok(Self { parts }),
                 None => {
-                    return Err("a quote is missing: write it as in SQL, `public.\"Odd.Name\"`".to_owned());
+                    return Err("a quote is missing".to_owned());
                 }
             };
         }
@@ -180,39 +114,6 @@ fn part(text: &str) -> Result<(Identifier, &str), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_is_shown_without_its_password() {
-        for (url, shown) in [
-            ("postgres://me:s3cret@host:5432/db", "postgres://me@host:5432/db"),
-            (
-                "postgres://me:p@ss@host/db?sslmode=require&password=x",
-                "postgres://me@host/db?sslmode=require",
-            ),
-            ("mysql://host/db", "mysql://host/db"),
-            ("postgres:///db?host=/run", "postgres:///db?host=/run"),
-        ] {
-            assert_eq!(Url::new(url).shown(), shown);
-            assert!(!format!("{:?}", Url::new(url)).contains("cret"));
-        }
-    }
-
-    #[test]
-    fn a_variable_in_the_place_of_a_password_is_none() {
-        for (url, has) in [
-            ("postgres://me:s3cret@host/db", true),
-            ("postgres://me:a@b@host/db", true),
-            ("postgres://me:${PW}@host/db", false),
-            ("postgres://me:${PW}x@host/db", true),
-            ("postgres://me@host:5432/db?sslmode=require", false),
-            ("postgres://me@host/db?password=x", true),
-            ("postgres://me@host/db?sslPassword=${PW}", false),
-            ("mysql://host/a:b", false),
-            ("${DATABASE_URL}", false),
-        ] {
-            assert_eq!(Url::new(url).has_password(), has, "{url}");
-        }
-    }
 
     #[test]
     fn names_are_read_as_in_sql() {

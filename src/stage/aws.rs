@@ -206,6 +206,9 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let code = code(&error).unwrap_or_default().to_owned();
+    // The SDK's own chain of causes, in one line.
+    let causes = DisplayErrorContext(&error).to_string();
+    let is_client_error = error.raw_response().is_some_and(|answer| answer.status().is_client_error());
     let region = error.raw_response().and_then(|answer| answer.headers().get("x-amz-bucket-region"));
     let place = match region.filter(|_| code == "PermanentRedirect") {
         Some(region) => format!("{place} (in region {region})"),
@@ -218,21 +221,22 @@ where
         "" if format!("{error:?}").to_lowercase().contains("credentials") => {
             format!("no credentials were found; {}", chain())
         }
-        code => help(code, is_signed),
+        "" if causes.contains("Missing Region") || causes.contains("missing signing region") => {
+            "no region is known: give it as `region`, in AWS_REGION or in the profile".to_owned()
+        }
+        code => help(code, is_signed, is_client_error),
     };
     let said = match (code.is_empty(), message.is_empty()) {
         (true, _) => "the request did not get through".to_owned(),
         (false, true) => code,
         (false, false) => format!("{code}: {message}"),
     };
-    // The SDK's own chain of causes, in one line.
-    let cause = DisplayErrorContext(&error).to_string();
-    let cause: String = cause.split(" (").next().unwrap_or_default().chars().take(300).collect();
+    let cause: String = causes.split(" (").next().unwrap_or_default().chars().take(300).collect();
     Error::failed(format!("{place}: {said}")).caused_by(cause).help(help)
 }
 
 /// The next step, by the store's word for what is wrong.
-fn help(code: &str, is_signed: bool) -> String {
+fn help(code: &str, is_signed: bool, is_client_error: bool) -> String {
     let of_credentials = |what: &str| match is_signed {
         true => format!("{what}; {}", chain()),
         false => {
@@ -265,8 +269,17 @@ fn help(code: &str, is_signed: bool) -> String {
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
             "the bucket is in another region: give it as `region`"
         }
+        "InvalidObjectState" => {
+            "the object is in an archive: restore it first (`aws s3api restore-object`), then stage again"
+        }
+        "ValidationException" => {
+            "the service does not take this request: check the table's name and the dataset's options"
+        }
         "NotFound" | "NoSuchKey" => "check the bucket's and the object's names",
         "" => "check that the endpoint is there and can be reached; what was staged stays staged",
+        _ if code != "RequestTimeout" && is_client_error => {
+            "mend what the store says; what was staged stays staged"
+        }
         _ => "what was staged stays staged: run the same command again",
     };
     help.to_owned()

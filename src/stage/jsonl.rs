@@ -17,7 +17,7 @@ use super::sink::UnitSink;
 use super::{Source, Unit};
 use crate::error::Result;
 
-const EXTENSIONS: [&str; 3] = [".jsonl", ".ndjson", ".json"];
+pub(super) const EXTENSIONS: [&str; 3] = [".jsonl", ".ndjson", ".json"];
 
 type Step<T = ()> = std::result::Result<T, SyntaxFault>;
 

@@ -25,7 +25,7 @@ pub mod sink;
 pub mod sqlite;
 pub mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,6 +138,18 @@ pub struct Keys {
     pub values: Vec<Vec<Value<'static>>>,
 }
 
+/// Whether a dataset's location would list a file of that name in that folder as one of its own.
+pub fn would_take(dataset: &Dataset, folder: &Path, name: &str) -> bool {
+    let (uri, extensions): (_, &[&str]) = match &dataset.kind {
+        DatasetKind::Csv(options) => (&options.uri, &csv::EXTENSIONS),
+        DatasetKind::Parquet { uri } => (uri, &parquet::EXTENSIONS),
+        DatasetKind::Jsonl { uri } => (uri, &jsonl::EXTENSIONS),
+        DatasetKind::DynamodbExport(options) => (&options.uri, &dynamodb_export::EXTENSIONS),
+        _ => return false,
+    };
+    Files::would_list(uri, extensions, folder, name)
+}
+
 /// Opens a dataset: the registry of kinds. Nothing is read yet but the list of files.
 ///
 /// # Errors
@@ -147,11 +159,11 @@ pub fn open(dataset: &Dataset, names: &Arc<Names>, copy: bool) -> Result<Box<dyn
     let files = Arc::new(Files::new(&dataset.storage));
     Ok(match &dataset.kind {
         DatasetKind::Csv(options) => {
-            let units = files.list(&options.uri, &[".csv", ".tsv", ".txt"])?;
+            let units = files.list(&options.uri, &csv::EXTENSIONS)?;
             Box::new(csv::CsvSource::new(name, options.clone(), files, units))
         }
         DatasetKind::Parquet { uri } => {
-            let units = files.list(uri, &[".parquet"])?;
+            let units = files.list(uri, &parquet::EXTENSIONS)?;
             Box::new(parquet::ParquetSource::new(name, files, units, copy))
         }
         DatasetKind::Jsonl { uri } => Box::new(jsonl::JsonlSource::new(uri, files, Arc::clone(names))),

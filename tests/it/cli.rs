@@ -329,3 +329,49 @@ fn a_redacted_key_is_no_next_step() {
     let said = shell.recon("diff --redact n");
     assert!(said.stdout.contains("next: recon show -e image "), "{}", said.stdout);
 }
+
+#[test]
+fn status_and_runs_know_the_entities_of_the_spec() {
+    let shell = project();
+    for command in ["stage", "diff"] {
+        shell.recon(command);
+    }
+    for command in ["status", "runs", "diff"] {
+        let said = shell.recon(&format!("{command} -e nope"));
+        assert!(said.code == 2 && said.stderr.contains("has no entity `nope`"), "{command}: {}", said.stderr);
+    }
+    assert_eq!(shell.recon("status -e image").code, 0);
+}
+
+#[test]
+fn reports_do_not_go_where_a_dataset_would_read_them() {
+    let shell = Shell::new();
+    for (uri, out, code) in [
+        ("data", "data", 2),
+        ("data", "data/reports", 2),
+        ("data", "data/_reports", 1),
+        ("data", "data2", 1),
+        ("day=*/", "day=9", 2),
+        ("day=*", "day=8/reports", 2),
+        ("day=*/a.csv", "day=1", 1),
+        (".", "elsewhere", 2),
+        ("data/a.csv", "data", 1),
+    ] {
+        shell.write("data/a.csv", "id,n\n1,x\n");
+        shell.write("day=1/a.csv", "id,n\n1,x\n");
+        shell.write("c/b.csv", "id,n\n1,y\n");
+        shell.write(
+            "recon.toml",
+            &SPEC.replace("\"a.csv\"", &format!("\"{uri}\"")).replace("b.csv", "c/b.csv"),
+        );
+        shell.recon("stage");
+        let said = shell.recon(&format!("diff --out {out}"));
+        assert_eq!(said.code == 2, code == 2, "{uri} {out}: {}{}", said.stdout, said.stderr);
+        assert_eq!(
+            code == 2,
+            said.stderr.contains("as a file of dataset `a`"),
+            "{uri} {out}: {}",
+            said.stderr
+        );
+    }
+}

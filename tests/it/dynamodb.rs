@@ -166,3 +166,28 @@ fn the_pace_is_no_part_of_what_is_staged() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stderr.contains("warning: --max-rcu changes nothing"), "{}", ran.stderr);
 }
+
+#[test]
+fn what_is_missing_is_named() {
+    let project = Project::new();
+    let stage = |table: &str, more: &str| {
+        let dataset =
+            |name: &str| format!("[datasets.{name}]\nkind = \"dynamodb\"\ntable = \"{table}\"\n{more}\n\n");
+        let entity = "[entities.row]\nsource = \"a\"\ntarget = \"b\"\nkey = [\"k\"]\n";
+        project.write("recon.toml", dataset("a") + &dataset("b") + entity);
+        let none = [
+            ("AWS_CONFIG_FILE", "none"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "none"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ];
+        let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+        project.recon_with(&["stage"], &[&none[..], &keys[..]].concat())
+    };
+    let ran = stage("images", "");
+    assert!(ran.code == 4 && ran.stderr.contains("no region is known"), "{}", ran.stderr);
+    let endpoint = format!("endpoint = \"{}\"", endpoint());
+    let ran = stage("images", &endpoint);
+    assert!(ran.code == 4 && ran.stderr.contains("no region is known"), "{}", ran.stderr);
+    let ran = stage("ab", &format!("region = \"eu-central-1\"\n{endpoint}"));
+    assert!(ran.code == 4 && ran.stderr.contains("check the table's name"), "{}", ran.stderr);
+}

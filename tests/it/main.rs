@@ -30,3 +30,4 @@ mod servers;
 mod shell;
 mod show;
 mod sqlite;
+mod urls;

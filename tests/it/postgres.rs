@@ -283,3 +283,19 @@ fn a_filter_of_typed_columns_meets_a_row_that_did_not_parse() {
     let found = &project.summary("out")["entities"]["row"];
     assert_eq!((&found["matched"], &found["unchecked"]), (&1.into(), &1.into()), "{found}");
 }
+
+#[test]
+fn only_what_is_compared_as_its_text_is_remarked_on() {
+    let exact = "a bit(3), b varbit, c cidr, d macaddr, e macaddr8, f \"char\", g inet";
+    let database = Database::new(&format!(
+        "create table t (k int primary key, {exact}, period int4range); \
+         insert into t values (1, B'101', B'1', '10.0.0.0/8', '08:00:2b:01:02:03', '08:00:2b:01:02:03:04:05', 'x', '10.0.0.1', '[1,5)')"
+    ));
+    let project = Project::new();
+    project.write("recon.toml", spec("table = \"t\"", "query = \"select * from t\"", &database, ""));
+    let ran = project.recon(&["stage"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let warned: Vec<&str> = ran.stderr.lines().filter(|line| line.contains("as its text")).collect();
+    assert!(warned.len() == 2 && warned.iter().all(|line| line.contains("`period`")), "{}", ran.stderr);
+    assert_eq!(project.recon(&["diff", "--out", "out"]).code, 0);
+}

@@ -88,8 +88,13 @@ fn a_folder_of_more_objects_than_a_page_and_a_glob() {
     let entity = format!("{ENTITY}[entities.row.fields]\nid = \"id\"\n");
     project.write("recon.toml", dataset("a", "csv", "s3://many") + own + &entity);
     assert_eq!(compared(&project), (0, 1_105, 1_105));
+    // What lies in folders that a glob matches is what these give, one by one.
+    project.write("recon.toml", dataset("a", "csv", "s3://many/day=*/") + own + &entity);
+    assert_eq!(compared(&project), (0, 1_105, 1_105));
     // Of day 3 alone there are 158: what the others hold is missing on this side.
-    for uri in ["s3://many/day=3/*.csv", "s3://many/day=3", "s3://many/day=3/"] {
+    for uri in
+        ["s3://many/day=3/*.csv", "s3://many/day=3", "s3://many/day=3/", "s3://many/*=3/", "s3://many/d*=3"]
+    {
         project.write("recon.toml", dataset("a", "csv", uri) + own + &entity);
         assert_eq!(compared(&project), (1, 158, 1_105), "{uri}");
     }
@@ -283,6 +288,10 @@ fn reports_go_where_the_user_wants_them() {
         let ran = diff("s3://reports/run/one/");
         assert_eq!(ran.code, 1, "{}", ran.stderr);
         assert!(ran.stdout.contains("reports in s3://reports/run/one\n"), "{}", ran.stdout);
+        for command in ["runs", "status"] {
+            let said = project.recon(&[command]).stdout;
+            assert!(said.contains("s3://reports/run/one"), "{command}: {said}");
+        }
     }
     assert_eq!(project.recon(&["diff", "--out", "out"]).code, 1);
     for name in ["mismatches.csv", "missing.csv", "extra.csv", "duplicates.csv", "failures.csv"] {
@@ -302,4 +311,38 @@ fn reports_go_where_the_user_wants_them() {
         assert!(ran.code == code && ran.stderr.contains(words), "{out}: {} {}", ran.code, ran.stderr);
     }
     assert_eq!(get("reports", "mine/summary.json"), b"{}");
+}
+
+#[test]
+fn reports_do_not_go_where_a_dataset_would_read_them() {
+    bucket("own");
+    put("own", "day=1/a.csv", "id\n1\n", &[]);
+    let at = endpoint();
+    let environment = [&ENVIRONMENT[..], &[("AWS_ENDPOINT_URL_S3", at.as_str())]].concat();
+    let project = Project::new();
+    for (uri, out, code) in [
+        ("s3://own", "s3://own/reports", 2),
+        ("s3://own", "s3://own/_reports", 0),
+        ("s3://own/day=1/", "s3://own/day=1", 2),
+        ("s3://own/day=*/", "s3://own/day=2", 2),
+        ("s3://own/day=1", "s3://own/day=10", 0),
+        ("s3://own/day=*/a.csv", "s3://own/day=1", 0),
+    ] {
+        write_spec(&project, &dataset("a", "csv", uri));
+        let staged = stage(&project);
+        assert_eq!(staged.code, 0, "{uri}: {}", staged.stderr);
+        let ran = project.recon_with(&["diff", "--out", out], &environment);
+        assert_eq!(ran.code, code, "{uri} {out}: {}", ran.stderr);
+        assert_eq!(code == 2, ran.stderr.contains("a file of dataset `a`"), "{uri} {out}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn an_object_in_an_archive_has_to_be_restored() {
+    bucket("archive");
+    put("archive", "a.csv", "id\n1\n", &["x-amz-storage-class: GLACIER"]);
+    let project = Project::new();
+    write_spec(&project, &dataset("a", "csv", "s3://archive/a.csv"));
+    let ran = stage(&project);
+    assert!(ran.code == 4 && ran.stderr.contains("restore it first"), "{} {}", ran.code, ran.stderr);
 }

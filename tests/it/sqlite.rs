@@ -94,3 +94,35 @@ fn what_goes_wrong_is_said_with_its_next_step() {
         assert!(ran.stderr.contains(message) && ran.stderr.contains(help), "{path} {what}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn a_column_without_a_name_has_one_in_sql() {
+    let project = Project::new();
+    let db = Connection::open(project.path("a.db")).unwrap();
+    db.execute_batch(
+        "create table t (k integer primary key, \"\" text); insert into t values (1, 'x'), (2, 'y'); \
+         create table u (k integer primary key, \"\" text); insert into u values (1, 'x'), (2, 'z')",
+    )
+    .unwrap();
+    let init = ["init", "a.db", "a.db", "--source-table", "t", "--target-table", "u"];
+    let began = project.recon(&init);
+    assert_eq!(began.code, 0, "{}{}", began.stdout, began.stderr);
+    assert!(began.stdout.contains("only in the source, not compared: ''"), "{}", began.stdout);
+    let by_sql = spec(&sqlite("table = \"t\""), &sqlite("table = \"u\""))
+        + "\n[entities.row.fields]\nk = \"k\"\nunnamed = { from = '\"~\"', to = '\"~\"' }\n";
+    let plain = spec(&sqlite("table = \"t\""), &sqlite("table = \"u\""));
+    for (text, field) in [(plain, "\"\""), (by_sql, "unnamed")] {
+        project.write("recon.toml", &text);
+        let staged = project.recon(&["stage"]);
+        assert_eq!(staged.code, 0, "{text}: {}", staged.stderr);
+        let ran = project.recon(&["diff", "--out", "out"]);
+        assert_eq!(ran.code, 1, "{text}: {}{}", ran.stdout, ran.stderr);
+        let found = project.read("out/mismatches.csv");
+        assert!(
+            found.lines().nth(1).is_some_and(|line| line == format!("row,2,{field},exact,y,z,")),
+            "{found}"
+        );
+        let shown = project.recon(&["show", "2"]);
+        assert!(shown.stdout.contains("unequal"), "{}{}", shown.stdout, shown.stderr);
+    }
+}

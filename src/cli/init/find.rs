@@ -93,7 +93,7 @@ struct Finder<'a, 'f> {
 }
 
 impl<'a> Finder<'a, '_> {
-    fn holds(&self, given: &Given<'_>) -> Result<Holds> {
+    fn holds(&mut self, given: &Given<'_>) -> Result<Holds> {
         let Given { word, location, table } = given;
         match table {
             Some(_) if !location.has_tables() => {
@@ -101,8 +101,9 @@ impl<'a> Finder<'a, '_> {
                     .help("leave it out"));
             }
             Some(table) => {
-                let name = TableName::parse(table)
-                    .map_err(|why| Error::usage(format!("--{word}-table {table}: {why}")))?;
+                let name = TableName::parse(table).map_err(|why| {
+                    Error::usage(format!("--{word}-table {table}: {why}")).help(TableName::HELP)
+                })?;
                 return Ok(Holds::One(Some(name.to_string())));
             }
             None if !location.has_tables() => return Ok(Holds::One(None)),
@@ -114,8 +115,17 @@ impl<'a> Finder<'a, '_> {
             _ => include_str!("../../../queries/init/sqlite_tables.sql"),
         };
         let dataset = (self.open)(word, location, &[("query", query)])?;
-        let mut tables: Vec<String> =
-            self.sampler.texts(&dataset)?.iter().map(|name| as_written(name)).collect();
+        let mut tables = Vec::new();
+        for row in self.sampler.texts(&dataset)? {
+            let mut cells = row.into_iter();
+            let Some(name) = cells.next().flatten() else { continue };
+            match cells.next().flatten() {
+                Some(why) => {
+                    self.found.left_out.push(format!("table {} of the {word}: {why}", as_written(&name)));
+                }
+                None => tables.push(as_written(&name)),
+            }
+        }
         match tables.len() {
             0 => Err(Error::failed(format!("{} has no tables that can be read", location.shown))
                 .help("check the database's name and the user's rights")),

@@ -77,8 +77,12 @@ impl Location {
             None => place,
         };
         let written = written.to_owned();
+        if place.to_ascii_lowercase().contains("password=") && !place.contains("://") {
+            return Err(Error::usage("this is no location but a list of parameters, one of them a password")
+                .help("write a URL: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`"));
+        }
         match kind.or_else(|| url_kind(place)) {
-            Some(kind @ ("postgres" | "mysql")) => Ok(Self::database(kind, place, written, variable)),
+            Some(kind @ ("postgres" | "mysql")) => Self::database(kind, place, written, variable),
             Some("dynamodb") => Ok(Self::dynamodb(place, &written, around)),
             kind => Self::files(kind, place, written, around),
         }
@@ -89,12 +93,13 @@ impl Location {
         matches!(self.kind, "postgres" | "mysql" | "sqlite")
     }
 
-    fn database(kind: &'static str, url: &str, written: String, variable: &'static str) -> Self {
+    fn database(kind: &'static str, url: &str, written: String, variable: &'static str) -> Result<Self> {
+        Url::new(url).check()?;
         let shown = Url::new(url).shown();
         let is_secret = Url::new(written.as_str()).has_password();
         let secret = is_secret.then(|| (variable, url.to_owned()));
         let written = if is_secret { format!("${{{variable}}}") } else { written };
-        Self { kind, options: vec![("url", written)], secret, shown, stem: String::new() }
+        Ok(Self { kind, options: vec![("url", written)], secret, shown, stem: String::new() })
     }
 
     fn dynamodb(table: &str, written: &str, around: &Around<'_>) -> Self {

@@ -182,19 +182,18 @@ impl Sampler {
         Ok(sample)
     }
 
-    /// The rows of a dataset of one column of texts.
+    /// The rows of a dataset whose columns are texts.
     ///
     /// # Errors
     /// As [`Sampler::look`].
-    pub(super) fn texts(&self, dataset: &Dataset) -> Result<Vec<String>> {
+    pub(super) fn texts(&self, dataset: &Dataset) -> Result<Vec<Vec<Option<String>>>> {
         let (staged, ..) = self.stage(dataset)?;
-        let Some(column) = staged.columns.first() else { return Ok(Vec::new()) };
-        let sql = format!(
-            "select {} from ({}) as staged order by __recon_pos",
-            identifier(&column.physical[0].1),
-            staged.rows_sql()
-        );
-        Ok(self.warehouse.texts(&sql)?.into_iter().filter_map(|mut row| row.remove(0)).collect())
+        let columns: Vec<String> = staged.columns.iter().map(|c| identifier(&c.physical[0].1)).collect();
+        if columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (columns, rows) = (columns.join(", "), staged.rows_sql());
+        self.warehouse.texts(&format!("select {columns} from ({rows}) as staged order by __recon_pos"))
     }
 
     fn stage(&self, dataset: &Dataset) -> Result<(Staged, Option<TableFacts>, u64)> {

@@ -11,13 +11,14 @@ use crate::ledger::proof::Proof;
 /// Longest value shown of a difference.
 const VALUE_CHARS_MAX: usize = 60;
 
-/// The summary of a diff. `command` is how the user calls recon, for the next step; without it neither that nor the first
+/// The summary of a diff. `empty` are the entities that make it incomplete by having no record on either side; `command` is how the user calls recon, for the next step; without it neither that nor the first
 /// differences are shown.
 pub fn summary(
     results: &[EntityResult],
     examples: &[Example],
     folder: &str,
     exit_code: u8,
+    empty: &[&str],
     command: Option<&str>,
 ) -> String {
     let mut out = String::new();
@@ -48,7 +49,10 @@ pub fn summary(
     let verdict = match exit_code {
         0 => "equal",
         1 => "different",
-        _ => "incomplete: not everything could be compared",
+        _ if results.iter().any(EntityResult::is_incomplete) => {
+            "incomplete: not everything could be compared"
+        }
+        _ => "incomplete: not every entity has a record",
     };
     let _ = writeln!(out, "\n{verdict}; reports in {folder}");
     let Some(command) = command else { return out };
@@ -61,11 +65,16 @@ pub fn summary(
         };
     } else if exit_code == 1 {
         let _ = writeln!(out, "next: see missing.csv, extra.csv and duplicates.csv there");
-    } else if exit_code == 3 {
+    } else if results.iter().any(EntityResult::is_incomplete) {
         let _ = writeln!(
             out,
             "next: see failures.csv and the fields that were not compared, then mend the spec or the data"
         );
+    }
+    if !empty.is_empty() {
+        let names: Vec<String> = empty.iter().map(|name| plain(name)).collect();
+        let _ = writeln!(out, "next: neither side has a record of {}", names.join(", "));
+        let _ = writeln!(out, "      where that is as it should be: {command} diff --allow-empty");
     }
     out
 }
@@ -169,7 +178,8 @@ fn fields(result: &EntityResult, out: &mut String) {
         let _ = writeln!(out, "  {entity}  warning: {}", plain(remark));
     }
     if !result.unmapped.is_empty() {
-        let _ = writeln!(out, "  {entity}  not mapped: {}", plain(&result.unmapped.join(", ")));
+        let names: Vec<String> = result.unmapped.iter().map(|name| field_name(name)).collect();
+        let _ = writeln!(out, "  {entity}  not mapped: {}", names.join(", "));
     }
 }
 

@@ -30,7 +30,12 @@ impl Checker<'_> {
             _ => &["mysql://", "mariadb://"],
         };
         if schemes.iter().any(|scheme| url.starts_with(scheme)) {
-            return Some(Url::new(url));
+            let url = Url::new(url);
+            if let Err(why) = url.check() {
+                self.report(&at.span, why.to_string(), why.help_text().unwrap_or_default());
+                return None;
+            }
+            return Some(url);
         }
         // The text itself may be a secret, so it is not repeated.
         let message = format!("the `url` of a {kind} dataset begins with `{}`", schemes[0]);
@@ -65,7 +70,10 @@ impl Checker<'_> {
         match option {
             "table" => {
                 let text = self.interpolated(at)?;
-                TableName::parse(&text).map(What::Table).map_err(|why| self.report(&at.span, why, "")).ok()
+                TableName::parse(&text)
+                    .map(What::Table)
+                    .map_err(|why| self.report(&at.span, why, TableName::HELP))
+                    .ok()
             }
             "query" => self.query(at, at.value.clone()),
             _ => {

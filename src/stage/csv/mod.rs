@@ -33,6 +33,9 @@ use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::spec::CsvOptions;
 
+/// What the names of such files end in.
+pub(super) const EXTENSIONS: [&str; 3] = [".csv", ".tsv", ".txt"];
+
 /// Small enough to stay in a core's cache from the first pass over it to the last.
 const BLOCK_BYTES: usize = 1 << 20;
 

@@ -121,7 +121,7 @@ impl Export {
     }
 
     fn without_manifests(uri: &str, files: &Files) -> Result<Self> {
-        let units = files.list(uri, &[".json", ".ion"])?;
+        let units = files.list(uri, &super::EXTENSIONS)?;
         let folder = PathBuf::from(uri);
         let mut warning = format!("{uri} has no manifests: neither checksums nor item counts were verified");
         if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty())

@@ -30,6 +30,9 @@ use ion::IonReader;
 use json::{ChangeReader, ItemReader};
 use manifest::Format;
 
+/// What the names of data files end in.
+pub(super) const EXTENSIONS: [&str; 2] = [".json", ".ion"];
+
 /// A dataset of kind `dynamodb-export`.
 pub struct ExportSource {
     options: ExportOptions,

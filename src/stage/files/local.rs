@@ -1,9 +1,10 @@
 //! Files on this machine.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Folder, MATCHING, no_pattern, none_of_the_kind, not_there};
+use super::{Folder, Glob, MATCHING, is_in_folder, is_meant, no_pattern, none_of_the_kind, not_there};
 use crate::error::{Context, Error, Result};
 use crate::stage::Unit;
 use crate::stage::input::Stamp;
@@ -23,11 +24,36 @@ pub(super) fn list(uri: &str, extensions: &[&str]) -> Result<Vec<Unit>> {
     } else if path.exists() {
         vec![path.to_path_buf()]
     } else if uri.contains(['*', '?', '[']) {
-        matching(uri)?
+        matching(uri, extensions)?
     } else {
         return Err(not_there(uri));
     };
     files.into_iter().map(unit).collect()
+}
+
+/// See [`super::Files::would_list`].
+pub(super) fn would_list(uri: &str, extensions: &[&str], folder: &Path, name: &str) -> bool {
+    let file = whole(folder).join(name);
+    if Path::new(uri).is_dir() {
+        let below = file.strip_prefix(whole(Path::new(uri))).ok();
+        return below.and_then(Path::to_str).is_some_and(|path| is_in_folder(path, extensions));
+    }
+    let Some(special) = uri.find(['*', '?', '[']).filter(|_| !Path::new(uri).exists()) else { return false };
+    // Only the part before the pattern is a path.
+    let (above, rest) = uri.split_at(uri[..special].rfind('/').map_or(0, |at| at + 1));
+    let above = whole(Path::new(if above.is_empty() { "." } else { above }));
+    let below = file.strip_prefix(above).ok().and_then(Path::to_str);
+    Glob::new(rest).is_ok_and(|glob| below.is_some_and(|path| glob.takes(path, extensions)))
+}
+
+/// A path as it is without links, as far as it is there.
+fn whole(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let there = path.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+    match there {
+        Some((above, found)) => found.join(path.strip_prefix(above).unwrap_or(Path::new(""))),
+        None => path,
+    }
 }
 
 /// A unit for a file that no manifest describes.
@@ -88,20 +114,22 @@ pub(crate) fn has_extension(name: &str, extensions: &[&str]) -> bool {
     extensions.iter().any(|extension| plain.ends_with(extension))
 }
 
-fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
+fn matching(pattern: &str, extensions: &[&str]) -> Result<Vec<PathBuf>> {
     let paths = glob::glob_with(pattern, MATCHING).map_err(|e| no_pattern(pattern, e))?;
-    let mut files = Vec::new();
+    let mut files = BTreeSet::new();
     for path in paths {
         let path = path.or_failed(|| format!("cannot list what {pattern} matches"))?;
         if path.is_file() {
-            files.push(path);
+            files.insert(path);
+        } else if path.is_dir() && is_meant(pattern, &path.to_string_lossy()) {
+            files.extend(in_folder(&path, extensions)?);
         }
     }
     if files.is_empty() {
         return Err(Error::failed(format!("no file matches {pattern}"))
             .help("try the pattern with `ls`; a relative one starts at the folder of the spec"));
     }
-    Ok(files)
+    Ok(files.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -67,10 +67,10 @@ impl Files {
 
     /// The files that `uri` means, sorted by path: a file, a folder or a glob.
     ///
-    /// A file is taken whatever its name, and so is what a glob (`*`, `?`, `[…]`, `**`) matches, but for hidden files. In a
-    /// folder, and in the folders below it, the files are taken whose names end in one of `extensions` (`.csv`), compressed
-    /// or not (`.csv.gz`, `.csv.zst`); names that begin with `.` or `_` are passed over, as most tools that write such
-    /// folders mark what is unfinished so.
+    /// A file is taken whatever its name, and so is what a glob (`*`, `?`, `[…]`, `**`) matches, but for hidden files. Of a
+    /// folder that is named or matched, and of the folders below it, the files are taken whose names end in one of
+    /// `extensions` (`.csv`), compressed or not (`.csv.gz`, `.csv.zst`); names that begin with `.` or `_` are passed over, as
+    /// most tools that write such folders mark what is unfinished so.
     ///
     /// # Errors
     /// Nothing there, nothing in it, or nothing that may be read (exit 4); a glob that is none (exit 2).
@@ -79,6 +79,15 @@ impl Files {
             if is_remote(uri) { self.s3().list(uri, extensions)? } else { local::list(uri, extensions)? };
         units.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
         Ok(units)
+    }
+
+    /// Whether [`Files::list`] would give a file of this name in this folder, if it were there.
+    pub(crate) fn would_list(uri: &str, extensions: &[&str], folder: &Path, name: &str) -> bool {
+        match (is_remote(uri), is_remote(folder)) {
+            (true, true) => s3::would_list(uri, extensions, &folder.join(name)),
+            (false, false) => local::would_list(uri, extensions, folder, name),
+            _ => false,
+        }
     }
 
     /// The file at this very path, if there is one.
@@ -212,6 +221,43 @@ fn no_pattern(text: &str, error: glob::PatternError) -> Error {
     Error::usage(format!("{text} is no glob"))
         .caused_by(error)
         .help("write `[[]`, `[*]` or `[?]` where the character itself is meant")
+}
+
+/// A glob over keys or whole paths.
+struct Glob<'a> {
+    text: &'a str,
+    pattern: glob::Pattern,
+    /// Only what lies in folders that it matches.
+    only_folders: bool,
+}
+
+impl<'a> Glob<'a> {
+    fn new(text: &'a str) -> Result<Self> {
+        let (text, only_folders) = (text.trim_end_matches('/'), text.ends_with('/'));
+        Ok(Self { text, pattern: pattern(text)?, only_folders })
+    }
+
+    /// Whether it means the file at this path: it matches it, or a folder above it that gives it.
+    fn takes(&self, path: &str, extensions: &[&str]) -> bool {
+        let is_in = |at: usize| {
+            self.pattern.matches_with(&path[..at], MATCHING)
+                && is_meant(self.text, &path[..at])
+                && is_in_folder(&path[at + 1..], extensions)
+        };
+        !self.only_folders && self.pattern.matches_with(path, MATCHING)
+            || path.match_indices('/').any(|(at, _)| is_in(at))
+    }
+}
+
+/// Whether a folder gives the file at this path below it.
+fn is_in_folder(path: &str, extensions: &[&str]) -> bool {
+    path.split('/').all(|name| !name.starts_with(['.', '_'])) && has_extension(path, extensions)
+}
+
+/// Whether a folder that a pattern matches is meant by it: not one whose name begins with `_`, unless the pattern says so.
+fn is_meant(pattern: &str, folder: &str) -> bool {
+    let last = |path: &str| path.trim_end_matches('/').rsplit('/').next().is_some_and(|n| n.starts_with('_'));
+    last(pattern) || !last(folder)
 }
 
 const MATCHING: glob::MatchOptions = glob::MatchOptions {

@@ -12,7 +12,7 @@ use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{ChecksumMode, RequestPayer};
 
 use super::object::{Object, ObjectReader};
-use super::{Folder, MATCHING, has_extension, none_of_the_kind, not_there, pattern};
+use super::{Folder, Glob, is_in_folder, none_of_the_kind, not_there};
 use crate::error::{Error, Result};
 use crate::spec::Storage;
 use crate::stage::Unit;
@@ -85,31 +85,28 @@ impl S3 {
             return Ok(vec![unit]);
         }
         if let Some(special) = place.key.find(['*', '?', '[']) {
-            return self.matching(uri, &place, special);
+            return self.matching(uri, &place, special, extensions);
         }
         let prefix = place.folder();
         let below = self.below(&Place { key: prefix.clone(), ..place.clone() }, None)?.files;
         if below.is_empty() {
             return Err(not_there(uri));
         }
-        let is_wanted = |key: &str| {
-            let mut names = key[prefix.len()..].split('/');
-            names.all(|name| !name.starts_with(['.', '_'])) && has_extension(key, extensions)
-        };
+        let is_wanted = |key: &str| is_in_folder(&key[prefix.len()..], extensions);
         let files: Vec<Unit> =
             below.into_values().filter(|unit| is_wanted(&Place::of_path(&unit.path).key)).collect();
         if files.is_empty() { Err(none_of_the_kind(uri, extensions)) } else { Ok(files) }
     }
 
-    fn matching(&self, uri: &str, place: &Place, special: usize) -> Result<Vec<Unit>> {
-        let wanted = pattern(&place.key)?;
+    fn matching(&self, uri: &str, place: &Place, special: usize, extensions: &[&str]) -> Result<Vec<Unit>> {
+        let wanted = Glob::new(&place.key)?;
         // Only what lies below the part without special characters is listed.
         let prefix = place.key[..special].rfind('/').map_or("", |at| &place.key[..=at]);
         let below = self.below(&Place { bucket: place.bucket.clone(), key: prefix.to_owned() }, None)?;
         let files: Vec<Unit> = below
             .files
             .into_values()
-            .filter(|unit| wanted.matches_with(&Place::of_path(&unit.path).key, MATCHING))
+            .filter(|unit| wanted.takes(&Place::of_path(&unit.path).key, extensions))
             .collect();
         if files.is_empty() {
             return Err(Error::failed(format!("no object matches {uri}"))
@@ -217,6 +214,18 @@ impl S3 {
 /// Whether a request was refused rather than not understood or not found.
 fn is_refusal<E>(error: &SdkError<E, HttpResponse>) -> bool {
     error.raw_response().is_some_and(|answer| matches!(answer.status().as_u16(), 400 | 403))
+}
+
+/// See [`super::Files::would_list`].
+pub(super) fn would_list(uri: &str, extensions: &[&str], object: &Path) -> bool {
+    let (place, object) = (Place::of(uri), Place::of_path(object));
+    if place.bucket != object.bucket {
+        return false;
+    }
+    match place.key.contains(['*', '?', '[']) {
+        true => Glob::new(&place.key).is_ok_and(|glob| glob.takes(&object.key, extensions)),
+        false => object.key.strip_prefix(&place.folder()).is_some_and(|key| is_in_folder(key, extensions)),
+    }
 }
 
 fn unit(path: &Path, size: Option<i64>, etag: Option<&str>, modified: Option<&DateTime>) -> Unit {

@@ -95,6 +95,8 @@ impl Server {
         let help = match &error {
             mysql::Error::MySqlError(refused) => match refused.code {
                 1045 | 1698 => "check user and password in the url",
+                1046 => "name the database in the url: mysql://USER@HOST:PORT/DATABASE",
+                1153 => MAX_PACKET,
                 1044 | 1049 => "check the database's name in the url, and the user's rights to it",
                 1142 | 1143 => "the user needs the SELECT privilege: grant select on TABLE to USER",
                 1054 | 1146 | 1412 => "the table was dropped or altered: run `recon check`",
@@ -106,17 +108,28 @@ impl Server {
             },
             mysql::Error::TlsError(_) | mysql::Error::DriverError(DriverError::TlsNotSupported) => CHECK_TLS,
             other if io_kind(other).is_some_and(|kind| TLS_KINDS.contains(&kind)) => CHECK_TLS,
+            mysql::Error::CodecError(error) if error.to_string().contains("max_allowed_packet") => MAX_PACKET,
             mysql::Error::IoError(_) | mysql::Error::DriverError(_) | mysql::Error::CodecError(_) => {
                 UNREACHABLE
             }
             _ => "",
         };
-        let failed = Error::failed(format!("{}: {what}", self.shown)).caused_by(error);
+        let failed = Error::failed(format!("{}: {what}", self.shown));
+        // The driver's own words name the variants of its types.
+        let failed = match error {
+            mysql::Error::MySqlError(error) => failed.caused_by(error),
+            mysql::Error::DriverError(error) => failed.caused_by(error),
+            mysql::Error::IoError(error) => failed.caused_by(error),
+            mysql::Error::CodecError(error) => failed.caused_by(error),
+            mysql::Error::TlsError(error) => failed.caused_by(error),
+            other => failed.caused_by(other),
+        };
         if help.is_empty() { failed } else { failed.help(help) }
     }
 }
 
 const CHECK_TLS: &str = "check ssl-mode and ssl-ca in the url";
+const MAX_PACKET: &str = "a row is larger than the server sends: raise its max_allowed_packet (`set global max_allowed_packet = 1073741824`)";
 const UNREACHABLE: &str = "check that the server is there and can be reached; what was staged stays staged";
 
 /// What the other side says is no TLS or not what we trust, or a file of ours is missing.
@@ -150,13 +163,7 @@ const OWN: [&str; 4] = ["ssl-mode", "ssl-ca", "ssl-cert", "ssl-key"];
 
 /// The URL as the driver takes it.
 fn for_driver(url: &Url) -> String {
-    let head = url.secret().split('?').next().unwrap_or_default().replacen("mariadb://", "mysql://", 1);
-    let kept: Vec<String> = url
-        .parameters()
-        .filter(|(name, _)| !OWN.contains(name))
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    if kept.is_empty() { head } else { format!("{head}?{}", kept.join("&")) }
+    url.with(|name| !OWN.contains(&name)).secret().replacen("mariadb://", "mysql://", 1)
 }
 
 /// What `ssl-mode` and its companions ask for.

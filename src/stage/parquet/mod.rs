@@ -19,6 +19,9 @@ use super::sink::UnitSink;
 use super::{Source, Unit};
 use crate::error::{Context, Error, Result};
 
+/// What the names of such files end in.
+pub(super) const EXTENSIONS: [&str; 1] = [".parquet"];
+
 /// Parquet files with the same columns.
 pub struct ParquetSource {
     dataset: String,

@@ -10,13 +10,14 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 use tokio::time::timeout;
 
 use super::service;
 use crate::error::{Error, Result};
-use crate::event::Progress;
+use crate::event::{self, Progress};
 use crate::spec::{Url, closest};
 
 /// What every session of ours is, whatever the server gives to its user: it only reads, waits for no lock forever, is not thrown out
@@ -76,9 +77,11 @@ impl Server {
         let url = service::filled_in(url)?;
         check_parameters(&url, &shown)?;
         let patience = patience(&url, &shown)?;
-        let options = PgConnectOptions::from_str(url.secret()).map_err(|error| {
+        // The driver logs what it does not know with its value, which may be a misspelt password.
+        let known = url.with(|name| PARAMETERS.contains(&name) || name.starts_with("options["));
+        let options = PgConnectOptions::from_str(known.secret()).map_err(|error| {
             // The driver's words may repeat the URL, and with it the password.
-            let what = error.to_string().replace(url.secret(), &shown);
+            let what = error.to_string().replace(known.secret(), &shown);
             Error::usage(format!("the url {shown} cannot be read: {what}"))
                 .help("write `postgres://USER@HOST:PORT/DATABASE`; the password may come from ~/.pgpass or PGPASSWORD")
         })?;
@@ -212,12 +215,25 @@ impl Server {
             }
             _ => "",
         };
-        let failed = Error::failed(format!("{}: {what}", self.shown)).caused_by(error);
+        let failed = Error::failed(format!("{}: {what}", self.shown));
+        let failed = match error {
+            sqlx::Error::Database(refused) => failed.caused_by(said(refused.as_ref())),
+            other => failed.caused_by(other),
+        };
         if help.is_empty() { failed } else { failed.help(help) }
     }
 }
 
 const CHECK_TLS: &str = "check sslmode and sslrootcert in the url, or PGSSLMODE and PGSSLROOTCERT";
+
+/// The server's own words. The driver's add the line of the server's source.
+fn said(refused: &dyn DatabaseError) -> String {
+    let hint = refused.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::hint);
+    match hint {
+        Some(hint) => format!("{} ({hint})", refused.message()),
+        None => refused.message().to_owned(),
+    }
+}
 
 fn lost(what: String) -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, what))
@@ -234,7 +250,7 @@ fn check_parameters(url: &Url, shown: &str) -> Result<()> {
             return Err(Error::usage(format!("the url {shown} has an unknown parameter `{name}`"))
                 .help(format!("did you mean `{near}`?")));
         }
-        tracing::warn!("{shown}: the parameter `{name}` of the url is not read");
+        event::warn_once(&format!("{shown}: the parameter `{name}` of the url is not read"));
     }
     match std::env::var("PGSSLMODE") {
         Ok(mode) if !SSL_MODES.contains(&mode.as_str()) => {

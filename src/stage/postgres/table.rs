@@ -198,7 +198,9 @@ fn field(row: &PgRow, name: String, quoted: String) -> sqlx::Result<Field> {
     }
     let text = |sql: String, remark: Option<String>| plain(ColumnType::Text, sql, Decoder::Text, remark);
     Ok(match type_name.as_str() {
-        "citext" => text(format!("{quoted}::text"), None),
+        "citext" | "bit" | "varbit" | "cidr" | "macaddr" | "macaddr8" | "char" => {
+            text(format!("{quoted}::text"), None)
+        }
         // Their casts to text add a mask that their own output leaves out.
         "inet" => text(format!("textin(inet_out({quoted}))"), None),
         "oid" | "xid" | "cid" => plain(ColumnType::Int, format!("{quoted}::text::int8"), Decoder::Int8, None),

@@ -43,11 +43,13 @@ pub struct TableFacts {
 pub(crate) fn schema(columns: &[TableColumn]) -> SchemaRef {
     let mut fields: Vec<Field> = Vec::new();
     for column in columns {
-        let mut physical = column.name.clone();
+        // The engine has no empty names.
+        let own = if column.name.is_empty() { "~" } else { &column.name };
+        let mut physical = own.to_owned();
         let mut n = 2;
         // The engine takes names that differ in case alone for one.
         while fields.iter().any(|field| field.name().eq_ignore_ascii_case(&physical)) {
-            physical = format!("{}~{n}", column.name);
+            physical = format!("{own}~{n}");
             n += 1;
         }
         fields.push(field(&physical, column));

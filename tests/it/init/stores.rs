@@ -252,3 +252,27 @@ fn tables_without_rows_have_columns_all_the_same() {
     assert!(project.read("recon.toml").contains("user_id = \"userId\""));
     assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
 }
+
+#[test]
+fn an_empty_pair_of_tables_is_named_and_one_without_columns_is_left_out() {
+    let sql = "create table full_ (id int primary key); insert into full_ values (1); \
+               create table hollow (id int primary key); create table bare ()";
+    let (old, new) = (postgres::Database::new(sql), postgres::Database::new(sql));
+    let project = Project::new();
+    let began = project.recon(&["init", &old.url, &new.url]);
+    assert!(began.code <= 3 && project.path("recon.toml").exists(), "{}{}", began.stdout, began.stderr);
+    for word in ["source", "target"] {
+        let left_out = format!("table bare of the {word}: it has no columns");
+        assert!(began.stdout.contains(&left_out), "{}", began.stdout);
+    }
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    let ran = project.recon(&["diff", "--out", "out"]);
+    assert_eq!(ran.code, 3, "{}", ran.stdout);
+    assert!(ran.stdout.contains("neither side has a record of hollow\n"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("diff --allow-empty") && !ran.stdout.contains("failures.csv"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(project.recon(&["diff", "--out", "out", "--allow-empty"]).code, 0);
+}

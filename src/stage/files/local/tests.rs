@@ -56,6 +56,26 @@ fn a_glob_gives_what_it_matches() {
 }
 
 #[test]
+fn a_glob_gives_what_lies_in_the_folders_that_it_matches() {
+    let folder = tree(&[
+        "day=1/a.csv",
+        "day=1/notes.txt",
+        "day=1/_tmp/b.csv",
+        "day=2/hour=3/c.csv.gz",
+        "day=2/.d.csv",
+        "day=3.csv",
+        "_day=4/e.csv",
+        "other/f.csv",
+    ]);
+    let days = ["day=1/a.csv", "day=2/hour=3/c.csv.gz"];
+    assert_eq!(listed(folder.path(), "day=*/"), days);
+    assert_eq!(listed(folder.path(), "day=*"), [days.as_slice(), &["day=3.csv"]].concat());
+    assert_eq!(listed(folder.path(), "*/"), [days.as_slice(), &["other/f.csv"]].concat());
+    assert_eq!(listed(folder.path(), "_*/"), ["_day=4/e.csv"]);
+    assert_eq!(listed(folder.path(), "**/*.csv*").len(), 6);
+}
+
+#[test]
 fn nothing_there_is_an_error_with_the_path_and_the_next_step() {
     let folder = tree(&["a.json"]);
     for uri in ["missing", "missing/", "*.csv", ""] {
