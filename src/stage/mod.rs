@@ -140,14 +140,16 @@ pub struct Keys {
 
 /// Whether a dataset's location would list a file of that name in that folder as one of its own.
 pub fn would_take(dataset: &Dataset, folder: &Path, name: &str) -> bool {
-    let (uri, extensions): (_, &[&str]) = match &dataset.kind {
-        DatasetKind::Csv(options) => (&options.uri, &csv::EXTENSIONS),
-        DatasetKind::Parquet { uri } => (uri, &parquet::EXTENSIONS),
-        DatasetKind::Jsonl { uri } => (uri, &jsonl::EXTENSIONS),
-        DatasetKind::DynamodbExport(options) => (&options.uri, &dynamodb_export::EXTENSIONS),
+    let (uris, extensions): (Vec<&String>, &[&str]) = match &dataset.kind {
+        DatasetKind::Csv(options) => (vec![&options.uri], &csv::EXTENSIONS),
+        DatasetKind::Parquet { uri } => (vec![uri], &parquet::EXTENSIONS),
+        DatasetKind::Jsonl { uri } => (vec![uri], &jsonl::EXTENSIONS),
+        DatasetKind::DynamodbExport(options) => {
+            (std::iter::once(&options.uri).chain(&options.increments).collect(), &dynamodb_export::EXTENSIONS)
+        }
         _ => return false,
     };
-    Files::would_list(uri, extensions, folder, name)
+    uris.iter().any(|uri| Files::would_list(uri, extensions, folder, name))
 }
 
 /// Opens a dataset: the registry of kinds. Nothing is read yet but the list of files.
