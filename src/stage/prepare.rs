@@ -100,16 +100,13 @@ pub(super) fn prove(
         }
         Err(_) => Err("both of its sides are one dataset".to_owned()),
     };
-    for side in [source, target] {
-        match &proven {
-            Ok(proof) => opened[side].proof = Some(proof.clone()),
-            Err(reason) => {
-                opened[side].remarks = vec![format!(
-                    "staged whole: of entity `{}` nothing could be proven equal in the stores: {reason}",
-                    entity.name
-                )]
-            }
-        }
+    match proven {
+        Ok(proof) => [source, target].into_iter().for_each(|side| opened[side].proof = Some(proof.clone())),
+        // Said once, of the entity.
+        Err(reason) => opened[source].remarks.push(format!(
+            "staged whole: of entity `{}` nothing could be proven equal in the stores: {reason}",
+            entity.name
+        )),
     }
     Ok(())
 }

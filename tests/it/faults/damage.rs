@@ -210,15 +210,29 @@ fn a_ledger_of_a_newer_version_is_left_alone() {
     let project = Project::new(200, false);
     let home = project.home("home");
     project.stage(&home).exits(0);
-    let set = |version: i64| {
-        let ledger = Connection::open(home.join("ledger.db")).expect("the ledger opens");
-        ledger.pragma_update(None, "user_version", version).expect("a version");
-    };
+    let ledger = || Connection::open(home.join("ledger.db")).expect("the ledger opens");
+    let set = |version: i64| ledger().pragma_update(None, "user_version", version).expect("a version");
+    let known = ledger().pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
     set(99);
     for command in [&["stage"][..], &["diff"], &["status"], &["runs"]] {
         project.run(&home, command).exits(4).says(&["ledger.db is of version 99", "newer recon"]);
     }
-    set(1);
+    set(known);
+    assert_eq!(project.stage(&home).exits(0).sum("units_read"), 0);
+}
+
+#[test]
+fn a_ledger_of_an_older_version_is_brought_up_to_date_by_whoever_writes() {
+    let project = Project::new(200, false);
+    let home = project.home("home");
+    fs::create_dir_all(&home).expect("a home");
+    let ledger = Connection::open(home.join("ledger.db")).expect("a ledger");
+    ledger.execute_batch(include_str!("../../../queries/ledger/0001_create.sql")).expect("its first version");
+    ledger.pragma_update(None, "user_version", 1).expect("a version");
+    drop(ledger);
+    project.run(&home, &["status"]).exits(4).says(&["ledger.db was made by an earlier recon", "recon stage"]);
+    project.stage(&home).exits(0);
+    project.run(&home, &["status"]).exits(0);
     assert_eq!(project.stage(&home).exits(0).sum("units_read"), 0);
 }
 

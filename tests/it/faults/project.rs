@@ -184,7 +184,7 @@ impl Project {
         assert_eq!(leftovers(home), Vec::<PathBuf>::new(), "left by the diff");
         let diff_id = diff.json()["run_id"].as_str().expect("an id").to_owned();
         read_reports(&home.join("runs").join(diff_id), "diff", &mut reports);
-        assert_eq!(reports.keys().filter(|name| name.starts_with("diff")).count(), 6, "{:?}", reports.keys());
+        assert_eq!(reports.keys().filter(|name| name.starts_with("diff")).count(), 7, "{:?}", reports.keys());
         let status = self.run(home, &["status", "--format", "json"]).exits(0).json();
         let (rows, failures) = (staged.by_dataset("rows"), staged.by_dataset("failures"));
         let staged_rows =
