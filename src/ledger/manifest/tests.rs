@@ -19,7 +19,7 @@ fn change(n: u64) -> Change {
     Change {
         seq: 0,
         batch: n / 3,
-        op: if n % 2 == 0 { Op::Insert } else { Op::Update },
+        op: if n.is_multiple_of(2) { Op::Insert } else { Op::Update },
         table: "t".to_owned(),
         key: image("").into_iter().take(1).collect(),
         columns: vec!["id".to_owned(), "v".to_owned()],
