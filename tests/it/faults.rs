@@ -14,6 +14,7 @@ mod points;
 mod process;
 mod project;
 mod reports;
+mod restarts;
 mod runners;
 mod stores;
 mod throttling;

@@ -248,6 +248,24 @@ fn postgres_finds_records_by_days_before_christ_and_says_where_it_cannot() {
 }
 
 #[test]
+fn a_row_that_cannot_be_read_counts_once_however_often_one_looks() {
+    let database = mariadb::Database::new(
+        "set sql_mode = ''; create table a (k int primary key, d date); insert into a values (1, '2024-01-01'), (2, '2024-01-01'), (3, '2024-01-01'); \
+         create table b like a; insert into b values (1, '2024-01-02'), (2, '0000-00-00'), (3, '2024-01-01')",
+    );
+    let project = project("mysql", &database.url);
+    assert_eq!(project.recon(&["stage"]).code, 3);
+    for rounds in ["0", "1", "3"] {
+        let ran = project.recon(&["diff", "--out", "out", "--recheck", rounds, "--delay", "0s"]);
+        let row = project.summary("out")["entities"]["row"].take();
+        assert_eq!((ran.code, counts(&row)), (3, [1, 1, 0, 0]), "{rounds}: {}", ran.stderr);
+        let unchecked = [&row["target_rows"], &row["unchecked"], &row["unchecked_target"]];
+        assert_eq!(unchecked, [&json!(3), &json!(1), &json!(1)], "{rounds}");
+        assert_eq!(project.read("out/failures.csv").lines().count(), 2, "{rounds}");
+    }
+}
+
+#[test]
 fn what_is_outside_a_partition_is_not_read_again() {
     dynamodb::table("parted", &[("pk", "S"), ("sk", "S")]);
     for (user, item) in [(1, "A#1"), (1, "A#2"), (1, "B#1"), (2, "A#1"), (2, "A#2")] {

@@ -163,7 +163,11 @@ pub(super) struct Held {
 impl Held {
     /// Starts it and waits until it stands.
     pub(super) fn at(point: &str, project: &Path, home: &Path, args: &[&str]) -> Self {
-        let mut command = recon(project, home, args);
+        Self::of(point, recon(project, home, args))
+    }
+
+    /// The same of a command that has more in its environment.
+    pub(super) fn of(point: &str, mut command: Command) -> Self {
         let child =
             command.env("RECON_FAULT", point).env("RECON_FAULT_DOES", "hold").spawn().expect("recon starts");
         let held = Self { child };

@@ -4,18 +4,27 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{Server, data_folder, free_port, place, start};
 
-static SERVER: LazyLock<Server> = LazyLock::new(|| {
-    let (folder, port) = (data_folder(None), free_port());
+static SERVER: LazyLock<Server> = LazyLock::new(|| serve(data_folder(None), free_port(), &["-inMemory"]));
+
+/// A server of one's own whose tables outlive it, over the data of an earlier one.
+pub(crate) fn begin(folder: TempDir, port: u16) -> Server {
+    let path = folder.path().display().to_string();
+    serve(folder, port, &["-dbPath", &path])
+}
+
+fn serve(folder: TempDir, port: u16, more: &[&str]) -> Server {
     let mut command = Command::new("java");
     command
         .args(["-Xmx1g", "-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"])
-        .args(["-inMemory", "-sharedDb", "-disableTelemetry", "-port", &port.to_string()])
+        .args(["-sharedDb", "-disableTelemetry", "-port", &port.to_string()])
+        .args(more)
         .current_dir(place("RECON_TEST_DYNAMODB"));
     start(command, folder, port)
-});
+}
 
 /// `http://127.0.0.1:PORT`.
 pub(crate) fn endpoint() -> String {
@@ -29,11 +38,16 @@ pub(crate) fn port() -> u16 {
 
 /// Asks by the HTTP interface; no signature is checked.
 pub(crate) fn ask(operation: &str, body: &Value) -> Value {
+    ask_at(&endpoint(), operation, body)
+}
+
+/// The same of another server.
+pub(crate) fn ask_at(endpoint: &str, operation: &str, body: &Value) -> Value {
     // An item may be longer than an argument.
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), body.to_string()).expect("a file");
     let output = Command::new("curl")
-        .args(["-sS", "-X", "POST", &endpoint()])
+        .args(["-sS", "-X", "POST", endpoint])
         .args(["-H", &format!("X-Amz-Target: DynamoDB_20120810.{operation}")])
         .args(["-H", "Content-Type: application/x-amz-json-1.0"])
         .args(["-H", "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/eu-central-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0"])

@@ -56,7 +56,7 @@ pub(crate) fn stop(server: &Server) {
 
 /// Starts a server that was stopped.
 pub(crate) fn begin_again(server: Server, settings: &[&str]) -> Server {
-    let Server { port, folder } = server;
+    let Server { port, folder, .. } = server;
     serve(folder, port, settings)
 }
 

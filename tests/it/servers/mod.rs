@@ -28,6 +28,19 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// Its data.
     pub(crate) folder: TempDir,
+    /// Its process; of a server that runs as another user, the one that waits for it.
+    pid: u32,
+}
+
+impl Server {
+    /// Stops it at once, as a crash would, and returns its data.
+    pub(crate) fn crash(self) -> TempDir {
+        run(Command::new("kill").args(["-9", &self.pid.to_string()]));
+        while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.folder
+    }
 }
 
 /// What `scripts/servers.sh` says of a server.
@@ -98,7 +111,7 @@ pub(crate) fn start(command: Command, folder: TempDir, port: u16) -> Server {
         );
         thread::sleep(Duration::from_millis(50));
     }
-    Server { port, folder }
+    Server { port, folder, pid: child.id() }
 }
 
 /// A child that is killed with us. The kernel means the thread that started it, so that thread never ends.

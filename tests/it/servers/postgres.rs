@@ -46,7 +46,7 @@ pub(crate) fn stop(server: &Server) {
 
 /// Starts a server that was stopped.
 pub(crate) fn begin_again(server: Server) -> Server {
-    let Server { port, folder } = server;
+    let Server { port, folder, .. } = server;
     serve(folder, port, &[])
 }
 

@@ -6,12 +6,14 @@ use std::sync::LazyLock;
 
 use super::{Server, data_folder, free_port, place, run, start};
 
-static SERVER: LazyLock<Server> = LazyLock::new(|| {
-    let (folder, port) = (data_folder(None), free_port());
+static SERVER: LazyLock<Server> = LazyLock::new(|| begin(free_port()));
+
+/// A server of one's own; what it holds goes with it.
+pub(crate) fn begin(port: u16) -> Server {
     let mut command = Command::new(place("RECON_TEST_MOTO"));
     command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-    start(command, folder, port)
-});
+    start(command, data_folder(None), port)
+}
 
 /// `http://127.0.0.1:PORT`.
 pub(crate) fn endpoint() -> String {
@@ -29,6 +31,16 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 3] =
 
 /// Without one, objects that are there cannot be replaced; what it says is not checked.
 const SIGNATURE: &str = "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+
+/// Makes a bucket with objects on another server.
+pub(crate) fn fill(endpoint: &str, bucket: &str, objects: &[(&str, &str)]) {
+    let send =
+        |words: &[&str]| run(Command::new("curl").args(["-sSf", "-H", SIGNATURE, "-X", "PUT"]).args(words));
+    send(&[&format!("{endpoint}/{bucket}")]);
+    for (key, text) in objects {
+        send(&["-H", "Content-Type: text/csv", "--data-binary", text, &format!("{endpoint}/{bucket}/{key}")]);
+    }
+}
 
 /// Makes a bucket; all tests share the server, so each needs names of its own.
 pub(crate) fn bucket(name: &str) {
