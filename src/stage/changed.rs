@@ -181,12 +181,14 @@ fn compare(
     progress: &Progress,
 ) -> Result<Result<Proof, String>> {
     for (one, other) in summed[0].columns.iter().zip(&summed[1].columns) {
-        let forms = (sides[0].form(one), sides[1].form(other));
-        if forms.0.is_none() || forms.0 != forms.1 {
-            return Ok(Err(format!(
-                "the texts of the columns `{one}` and `{other}` do not tell what is equal"
-            )));
-        }
+        let why = match (sides[0].form(one), sides[1].form(other)) {
+            (Some(form), Some(other)) if form == other => continue,
+            (Some(form), Some(other)) => format!("they are {form} and {other}"),
+            _ => "their type is more than its text".to_owned(),
+        };
+        return Ok(Err(format!(
+            "equal texts of the columns `{one}` and `{other}` are not equal values: {why}"
+        )));
     }
     let mut counts = [0; 2];
     for (side, count) in sides.iter().zip(&mut counts) {

@@ -248,6 +248,33 @@ fn postgres_finds_records_by_days_before_christ_and_says_where_it_cannot() {
 }
 
 #[test]
+fn a_key_that_a_character_set_does_not_have_is_found_nowhere() {
+    let database = mariadb::Database::new(
+        "create table a (k varchar(20) character set latin1 primary key, v int); insert into a values ('é', 1), ('x', 1); \
+         create table b (k varchar(20) primary key, v int); insert into b values ('é', 2), ('x', 1), ('日本', 1)",
+    );
+    let project = project("mysql", &database.url);
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    database.run("update a set v = 2 where k = 'é'");
+    let ran = project.recon(&["diff", "--out", "out", "--recheck", "1", "--delay", "0s"]);
+    let row = project.summary("out")["entities"]["row"].take();
+    assert_eq!((ran.code, counts(&row)), (1, [2, 0, 0, 1]), "{}", ran.stdout);
+}
+
+#[test]
+fn every_text_of_a_character_set_is_read() {
+    let database = mariadb::Database::new(
+        "set sql_mode = ''; create table a (k int primary key, s varchar(9) character set sjis, c varchar(9) character set cp932, u varchar(9) character set ucs2); \
+         insert into a values (1, x'433a5c646972', x'8790', 'é?'); create table b like a; insert into b select * from a; \
+         insert into a values (2, 'a', 'a', x'D800'); insert into b values (2, 'a', 'a', x'D801')",
+    );
+    for stage in BOTH {
+        let (code, row) = compared(&project("mysql", &database.url), stage);
+        assert_eq!((code, counts(&row), &row["unchecked"]), (3, [1, 0, 0, 0], &json!(1)), "{stage:?}");
+    }
+}
+
+#[test]
 fn a_row_that_cannot_be_read_counts_once_however_often_one_looks() {
     let database = mariadb::Database::new(
         "set sql_mode = ''; create table a (k int primary key, d date); insert into a values (1, '2024-01-01'), (2, '2024-01-01'), (3, '2024-01-01'); \

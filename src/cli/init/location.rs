@@ -81,7 +81,12 @@ impl Location {
             return Err(Error::usage("this is no location but a list of parameters, one of them a password")
                 .help("write a URL: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`"));
         }
-        match kind.or_else(|| url_kind(place)) {
+        let kind = kind.or_else(|| url_kind(place));
+        if !matches!(kind, Some("postgres" | "mysql" | "dynamodb")) && may_hold_password(place) {
+            return Err(Error::usage("the location is neither a file that is there nor a URL that recon knows; it is not shown, since it may hold a password")
+                .help("write `postgres://…`, `mysql://…`, `s3://BUCKET/PREFIX`, `dynamodb:TABLE` or a path"));
+        }
+        match kind {
             Some(kind @ ("postgres" | "mysql")) => Self::database(kind, place, written, variable),
             Some("dynamodb") => Ok(Self::dynamodb(place, &written, around)),
             kind => Self::files(kind, place, written, around),
@@ -241,6 +246,15 @@ fn delimiter(place: &str, files: &Files) -> Result<Option<char>> {
         (false, Some(one), None) => Some(one),
         _ => None,
     })
+}
+
+/// Whether a text that is no database's URL may have been meant as one, or as the parameters of one.
+fn may_hold_password(place: &str) -> bool {
+    let lower = place.to_ascii_lowercase();
+    let local = lower.strip_prefix("file://").unwrap_or(&lower);
+    let is_url = local.contains("://") && !is_remote(local);
+    let has_user = local.contains(':') && local.contains('@');
+    (is_url || has_user || lower.contains("password=")) && !Path::new(place).exists()
 }
 
 /// A path as the spec has to name it: relative to the spec's folder, where it lies in it.

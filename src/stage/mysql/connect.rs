@@ -56,6 +56,11 @@ impl Server {
                 .help(format!("did you mean `{near}`?")));
         }
         let tls = Tls::of(url).map_err(|e| e.of(&shown))?;
+        // What follows a password with a bare `&` in it is a piece of that, and the driver would show it.
+        if url.parameters().any(|(name, _)| name.to_ascii_lowercase().contains("pass")) {
+            return Err(Error::usage(format!("the url {shown} has its password among the parameters"))
+                .help("write `mysql://USER:PASSWORD@HOST:PORT/DATABASE`"));
+        }
         let opts = Opts::from_url(&for_driver(url)).map_err(|error| {
             let what = error.to_string().replace(url.secret(), &shown);
             Error::usage(format!("the url {shown} cannot be read: {what}"))

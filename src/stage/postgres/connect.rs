@@ -85,6 +85,13 @@ impl Server {
             Error::usage(format!("the url {shown} cannot be read: {what}"))
                 .help("write `postgres://USER@HOST:PORT/DATABASE`; the password may come from ~/.pgpass or PGPASSWORD")
         })?;
+        // The resolver knows an address of IPv6 without the URL's brackets.
+        let bare =
+            options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::to_owned);
+        let options = match bare {
+            Some(host) => options.host(&host),
+            None => options,
+        };
         let names_root =
             url.parameters().any(|(name, _)| matches!(name, "sslrootcert" | "ssl-ca" | "ssl-root-cert"))
                 || std::env::var_os("PGSSLROOTCERT").is_some();
@@ -249,6 +256,11 @@ fn check_parameters(url: &Url, shown: &str) -> Result<()> {
         if let Some(near) = closest(name, PARAMETERS) {
             return Err(Error::usage(format!("the url {shown} has an unknown parameter `{name}`"))
                 .help(format!("did you mean `{near}`?")));
+        }
+        // What follows a password with a bare `&` in it is a piece of that.
+        if url.parameters().any(|(name, _)| name == "password") {
+            return Err(Error::usage(format!("the url {shown} has a parameter that is none"))
+                .help("percent-encode what is in the password: `&` is %26"));
         }
         event::warn_once(&format!("{shown}: the parameter `{name}` of the url is not read"));
     }

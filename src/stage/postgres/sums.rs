@@ -80,11 +80,15 @@ impl Summing for PostgresSource {
         seed: &str,
         progress: &Progress,
     ) -> Result<Vec<Sum>> {
-        // Times that staging could not read (`decode.rs`): such a row has no digest.
-        let is_time =
-            |name: &&String| matches!(self.form(name).as_deref(), Some("timestamp" | "timestamptz"));
-        let unread: Vec<String> =
-            columns.iter().filter(is_time).map(|name| beyond(&identifier(name))).collect();
+        // A row that staging could not read has no digest.
+        let unread: Vec<String> = columns
+            .iter()
+            .filter_map(|name| match self.form(name).as_deref() {
+                Some("timestamp" | "timestamptz") => Some(too_late(&identifier(name))),
+                Some("jsonb") => Some(too_deep(&identifier(name))),
+                _ => None,
+            })
+            .collect();
         let unread = if unread.is_empty() { "false".to_owned() } else { unread.join(" or ") };
         let columns = list(columns, |name| identifier(name));
         let from = &self.relation.from;
@@ -135,6 +139,13 @@ fn list(names: &[String], sql: impl Fn(&String) -> String) -> String {
 }
 
 /// Whether a time is too late for microseconds since 1970 in 64 bits.
-fn beyond(column: &str) -> String {
+fn too_late(column: &str) -> String {
     format!("coalesce({column} > '294246-01-01' and {column} <> 'infinity', false)")
+}
+
+/// Whether a document may be nested deeper than 1,000: where it has as many brackets, wherever they stand.
+fn too_deep(column: &str) -> String {
+    let brackets =
+        |text: &str| format!("length({text}) - length(replace(replace({text}, '[', ''), '{{', ''))");
+    format!("coalesce({} > 1000, false)", brackets(&format!("{column}::text")))
 }

@@ -233,6 +233,10 @@ fn form(type_name: &str, kind: &str, element: i64) -> Option<String> {
         _ if kind == "e" => base,
         _ => return None,
     };
+    // What staging could not read of these shows in no comparison of theirs (`sums.rs`).
+    if is_list && matches!(known, "timestamp" | "timestamptz" | "jsonb") {
+        return None;
+    }
     Some(if is_list { format!("{known}[]") } else { known.to_owned() })
 }
 
