@@ -79,8 +79,6 @@ struct Selected {
     sql: String,
     /// Whether it gives [`NO_TEXT`] in the place of bytes that are no text.
     is_checked: bool,
-    /// The character set of a text that is selected as it is.
-    charset: Option<String>,
 }
 
 /// A byte that is in no UTF-8: what a column whose bytes are no text of its character set is read as. The server would give a
@@ -306,10 +304,7 @@ fn column(wire: &mysql::Column, name: &str, is_json: bool, charset: Option<&str>
              or (locate('?', {text}) = 0 and locate(_utf8mb4 0xefbfbd, {text}) = 0), cast({text} as binary), {NO_TEXT})"
         );
     }
-    (
-        TableColumn { name: name.to_owned(), ty, remark },
-        Selected { sql, is_checked, charset: charset.filter(|_| !is_checked).map(str::to_owned) },
-    )
+    (TableColumn { name: name.to_owned(), ty, remark }, Selected { sql, is_checked })
 }
 
 /// Sessions in read transactions of one moment, taken in turn.
@@ -415,12 +410,8 @@ impl Source for MysqlSource {
         let mut ranges = Vec::new();
         for (i, chunk) in keys.values.chunks(KEYS_AT_ONCE).enumerate() {
             let row = |values: &Vec<Value<'_>>| {
-                let literals = values.iter().zip(&places).map(|(value, place)| {
-                    let literal = literal::of(value, &columns[*place].ty)?;
-                    // A text that the column's character set does not have would be refused, and all others with it.
-                    let set = self.relation.selected[*place].charset.as_ref();
-                    Some(set.map_or(literal.clone(), |set| format!("convert({literal} using {set})")))
-                });
+                let literals =
+                    values.iter().zip(&places).map(|(value, place)| literal::of(value, &columns[*place].ty));
                 Some(format!("({})", literals.collect::<Option<Vec<String>>>()?.join(", ")))
             };
             let Some(rows) = chunk.iter().map(row).collect::<Option<Vec<String>>>() else { return Ok(None) };

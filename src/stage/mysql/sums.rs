@@ -103,7 +103,7 @@ impl MysqlSource {
     /// it the row's digest, where the value is too long for the server's functions, or a date that staging could not read.
     fn piece(&self, column: &str) -> String {
         let Some(place) = self.place(column) else { return "null".to_owned() };
-        let Selected { sql, is_checked, .. } = &self.relation.selected[place];
+        let Selected { sql, is_checked } = &self.relation.selected[place];
         let (bytes, unread) = match self.relation.facts.columns[place].ty {
             ColumnType::Bytes => (sql.clone(), None),
             _ if *is_checked => (sql.clone(), Some(format!("{sql} = {NO_TEXT}"))),
