@@ -17,5 +17,6 @@ pub mod query;
 pub mod reconcile;
 pub mod spec;
 pub mod stage;
+pub mod store;
 pub mod value;
 pub mod warehouse;

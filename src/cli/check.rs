@@ -15,8 +15,8 @@ use crate::mapping::resolve::StoreType;
 use crate::mapping::side::Staged;
 use crate::reconcile::report::terminal::{plain, thousands};
 use crate::spec::{Dataset, Entity, Spec};
-use crate::stage::table::{TableColumn, TableFacts};
 use crate::stage::{self, document::Names};
+use crate::store::table::{TableColumn, TableFacts};
 use crate::warehouse::Warehouse;
 
 /// What is known of a dataset.

@@ -27,7 +27,7 @@ use crate::ledger::Ledger;
 use crate::ledger::told::Told;
 use crate::reconcile::report::terminal::shell;
 use crate::spec::{self, Entity, Spec};
-use crate::stage::throttle_at_most;
+use crate::store::aws::throttle_at_most;
 
 /// Share of `--memory` that DuckDB may use; the rest is for our own buffers and what the allocator keeps.
 const ENGINE_SHARE: f64 = 0.6;

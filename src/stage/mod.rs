@@ -3,7 +3,6 @@
 //! A [`Source`] lists its units and reads one at a time into a [`UnitSink`]; `run.rs` decides which units are left to do,
 //! runs them in parallel, and records each in the ledger once its parts are durable.
 
-mod aws;
 pub mod changed;
 pub mod csv;
 pub mod document;
@@ -15,7 +14,6 @@ pub mod input;
 pub mod jsonl;
 pub mod mysql;
 mod names;
-mod net;
 pub mod parquet;
 mod part;
 pub mod postgres;
@@ -27,22 +25,16 @@ pub mod table;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::error::Result;
 use crate::spec::{Dataset, DatasetKind};
+use crate::store::table::TableFacts;
 use crate::value::Value;
 use changed::Summing;
 use document::Names;
 use files::Files;
 use input::{Digests, Stamp};
 use sink::{PartColumn, UnitSink};
-use table::TableFacts;
-
-/// Says once, for the whole process, how long a store may throttle a request before the command ends with exit 3.
-pub fn throttle_at_most(timeout: Duration) {
-    aws::throttle_at_most(timeout);
-}
 
 /// Something that can be read, checked and resumed alone: a file, or a range of a live table.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::spec::Dataset;
 use crate::stage;
 use crate::stage::document::Names;
 use crate::stage::run::{self, Options, definition};
-use crate::stage::table::TableFacts;
+use crate::store::table::TableFacts;
 use crate::warehouse::Warehouse;
 
 /// Where samples are kept while `recon init` runs.

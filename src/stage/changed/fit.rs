@@ -4,7 +4,7 @@
 use super::Summed;
 use crate::query::single_path;
 use crate::spec::{Dataset, Entity, Field, Rule, Spec, Sql};
-use crate::stage::table::{TableColumn, TableFacts};
+use crate::store::table::{TableColumn, TableFacts};
 use crate::value::column::ColumnType;
 
 /// What is to be added up on each side, or in words why rows whose texts are equal might not count as equal in a comparison, or

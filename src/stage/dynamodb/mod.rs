@@ -20,18 +20,18 @@ use base64::engine::general_purpose::STANDARD;
 use xxhash_rust::xxh3::Xxh3;
 
 use self::item::{attribute, write_item};
-use super::aws::{self, Refused, patiently};
 use super::document::json_text::Cursor;
 use super::document::typed::{read_item, salvage};
 use super::document::{DocumentBuilder, Names, Stop};
 use super::input::{Digests, Stamp};
-use super::net::block_on;
 use super::sink::{Failure, PartWriter, UnitSink};
-use super::table::{TableColumn, TableFacts};
 use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
 use crate::event::{self, Progress};
 use crate::spec::DynamodbOptions;
+use crate::store::aws::{self, Refused, patiently};
+use crate::store::net::block_on;
+use crate::store::table::{TableColumn, TableFacts};
 use crate::value::column::ColumnType;
 use crate::value::{Number, Value};
 

@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 use super::changed;
 use super::s3::{Place, S3};
 use crate::error::{Error, Result};
-use crate::stage::aws::{self, Patience, Refused};
-use crate::stage::net::{block_on, spawn};
+use crate::store::aws::{self, Patience, Refused};
+use crate::store::net::{block_on, spawn};
 
 /// One request's bytes: large enough that its latency does not count.
 const RANGE_BYTES: u64 = 4 << 20;

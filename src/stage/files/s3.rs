@@ -16,9 +16,9 @@ use super::{Folder, Glob, is_in_folder, none_of_the_kind, not_there};
 use crate::error::{Error, Result};
 use crate::spec::Storage;
 use crate::stage::Unit;
-use crate::stage::aws::{self, Refused};
 use crate::stage::input::Stamp;
-use crate::stage::net::block_on;
+use crate::store::aws::{self, Refused};
+use crate::store::net::block_on;
 
 /// Where nobody names a region: stores that are not AWS take any, and AWS answers from here in which one the bucket is.
 const REGION: &str = "us-east-1";

@@ -9,8 +9,8 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
 use super::s3::{Place, S3};
 use crate::error::{Context, Result};
-use crate::stage::aws;
-use crate::stage::net::block_on;
+use crate::store::aws;
+use crate::store::net::block_on;
 
 /// So many bytes go in one request. S3 takes 10,000 parts, so a report of 312 GiB.
 const PART_BYTES: u64 = 32 << 20;

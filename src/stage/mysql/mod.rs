@@ -3,7 +3,6 @@
 //! Sessions that began under one short read lock see one moment; each reads a range of the primary key in the text protocol, in
 //! which every value but a FLOAT is exact. The driver is `mysql`: sqlx reads zero dates as NULL and does not give the bytes.
 
-mod connect;
 mod decode;
 mod literal;
 mod sums;
@@ -17,16 +16,18 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, Value as Raw};
 use xxhash_rust::xxh3::Xxh3;
 
-use self::connect::Server;
 use self::decode::append;
 use super::changed::Summing;
 use super::input::{Digests, Stamp};
 use super::sink::{PartColumn, UnitSink, columns_of};
-use super::table::{CellFault, Range, TableBuilder, TableColumn, TableFacts, no_table, schema, units};
+use super::table::{CellFault, Range, TableBuilder, no_table, schema, units};
 use super::{Keys, Source, Unit};
 use crate::error::Result;
 use crate::event;
 use crate::spec::{SqlOptions, What};
+use crate::store::Purpose;
+use crate::store::mysql::Server;
+use crate::store::table::{TableColumn, TableFacts};
 use crate::value::Value;
 use crate::value::column::ColumnType;
 
@@ -46,7 +47,7 @@ const BINARY: u16 = 63;
 /// # Errors
 /// A server that cannot be reached; a table that is not there or may not be read; a query that does not run.
 pub(crate) fn open(options: &SqlOptions) -> Result<Box<dyn Source>> {
-    let server = Server::new(&options.url)?;
+    let server = Server::new(&options.url, Purpose::Read)?;
     let mut session = server.connect()?;
     let relation = Relation::find(&server, &mut session, &options.what)?;
     let sessions = Sessions::begin(&server, session, &relation)?;

@@ -1,13 +1,11 @@
 //! PostgreSQL (12 and later): a table, a view or a query.
 //!
 //! All of it is read as of one moment: a session holds a snapshot open and exports it, and each range of blocks is copied out
-//! in binary (`COPY … TO STDOUT`) by a session that took this snapshot over. `connect.rs` makes sessions, `table.rs` finds out
+//! in binary (`COPY … TO STDOUT`) by a session that took this snapshot over. `table.rs` finds out
 //! what is read, `decode.rs` knows the binary formats.
 
-mod connect;
 mod decode;
 mod literal;
-mod service;
 mod sums;
 mod table;
 
@@ -18,19 +16,21 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use xxhash_rust::xxh3::Xxh3;
 
-use self::connect::Server;
 use self::decode::Decoder;
 use self::table::{Relation, find};
 use super::changed::Summing;
 use super::input::{Digests, Stamp};
-use super::net::block_on;
 use super::sink::{PartColumn, UnitSink, columns_of};
-use super::table::{CellFault, Range, TableBuilder, TableFacts, schema, units};
+use super::table::{CellFault, Range, TableBuilder, schema, units};
 use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
 use crate::event;
 use crate::query::{self, identifier};
 use crate::spec::SqlOptions;
+use crate::store::Purpose;
+use crate::store::net::block_on;
+use crate::store::postgres::Server;
+use crate::store::table::TableFacts;
 use crate::value::Value;
 
 /// Keys that are looked up at a time.
@@ -43,7 +43,7 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// # Errors
 /// A server that cannot be reached; a table that is not there or may not be read.
 pub(crate) fn open(options: &SqlOptions) -> Result<Box<dyn Source>> {
-    let server = Server::new(&options.url)?;
+    let server = Server::new(&options.url, Purpose::Read)?;
     let begun = async {
         let mut connection = begin(&server).await?;
         let relation = find(&server, &mut connection, &options.what).await?;

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::query::{identifier, render};
 use crate::stage::changed::{Cut, Span, Sum, Summing, Unit};
-use crate::stage::net::block_on;
 use crate::stage::table::Range;
+use crate::store::net::block_on;
 
 const UNFIT: &str = include_str!("../../../queries/postgres/unfit_to_sum.sql");
 const CUTS: &str = include_str!("../../../queries/postgres/cuts.sql");

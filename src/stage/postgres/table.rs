@@ -3,12 +3,13 @@
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Column, Executor, Row, SqlSafeStr, Statement};
 
-use super::connect::Server;
 use super::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::query::identifier;
 use crate::spec::{TableName, What};
-use crate::stage::table::{Range, TableColumn, TableFacts, no_table};
+use crate::stage::table::{Range, no_table};
+use crate::store::postgres::Server;
+use crate::store::table::{TableColumn, TableFacts};
 use crate::value::column::ColumnType;
 
 /// Blocks of a range: 64 MiB with PostgreSQL's usual blocks of 8 KiB.

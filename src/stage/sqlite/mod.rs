@@ -14,12 +14,13 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::input::{Digests, Stamp};
 use super::sink::UnitSink;
-use super::table::{CellFault, ColumnBuilder, TableBuilder, TableColumn, TableFacts, no_table, schema};
+use super::table::{CellFault, ColumnBuilder, TableBuilder, no_table, schema};
 use super::{Keys, Source, Unit};
 use crate::error::{Context, Error, Result};
 use crate::event;
 use crate::query::identifier;
 use crate::spec::What;
+use crate::store::table::{TableColumn, TableFacts};
 use crate::value::Value;
 use crate::value::column::ColumnType;
 

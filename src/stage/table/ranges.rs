@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::TableFacts;
 use crate::error::{Error, Result};
 use crate::stage::input::Stamp;
 use crate::stage::{Unit, changed};
+use crate::store::table::TableFacts;
 
 /// A part of a table's rows that is read at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]

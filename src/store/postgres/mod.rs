@@ -3,6 +3,8 @@
 //! The URL, the `PG*` variables, `~/.pgpass` and `sslmode` are read as libpq does, by sqlx; `service.rs` adds the service files,
 //! and this file what sqlx leaves out: how long to wait for a connection, and that a misspelt parameter is an error.
 
+mod service;
+
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -15,16 +17,23 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSslMode}
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 use tokio::time::timeout;
 
-use super::service;
+use super::Purpose;
 use crate::error::{Error, Result};
 use crate::event::{self, Progress};
 use crate::spec::{Url, closest};
 
-/// What every session of ours is, whatever the server gives to its user: it only reads, waits for no lock forever, is not thrown out
+/// What every session of ours is, whatever the server gives to its user: it waits for no lock forever, is not thrown out
 /// while it waits for our disk, and takes a text in quotes for what it says.
-const SESSION: &str = "set standard_conforming_strings = on; set transform_null_equals = off; set default_transaction_read_only = on; set lock_timeout = '60s'; set statement_timeout = 0; \
+const SESSION: &str = "set standard_conforming_strings = on; set transform_null_equals = off; set lock_timeout = '60s'; set statement_timeout = 0; \
     set idle_in_transaction_session_timeout = 0; set timezone = 'UTC'; set datestyle = 'ISO'; set intervalstyle = 'postgres'; set bytea_output = 'hex'; \
-    set extra_float_digits = 3; set row_security = off";
+    set extra_float_digits = 3";
+
+/// Where it only reads: all rows or an error, and nothing is written.
+const READING: &str = "set default_transaction_read_only = on; set row_security = off";
+/// Where it writes: what a server may give to its user must not turn a committed batch into a lost one, and
+/// rows that a policy hides must not pass for rows that are not there.
+const WRITING: &str = "set default_transaction_read_only = off; set default_transaction_isolation = 'read committed'; \
+    set synchronous_commit = on; set row_security = off";
 
 /// As `SESSION` has it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -60,11 +69,12 @@ const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-c
 
 /// A server, and how it is called in messages.
 #[derive(Clone, Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     options: PgConnectOptions,
+    purpose: Purpose,
     patience: Duration,
     /// The URL without its password.
-    pub(super) shown: String,
+    pub(crate) shown: String,
 }
 
 impl Server {
@@ -72,7 +82,7 @@ impl Server {
     ///
     /// # Errors
     /// A URL, a variable or a service that says something libpq does not know (exit 2).
-    pub(super) fn new(url: &Url) -> Result<Self> {
+    pub(crate) fn new(url: &Url, purpose: Purpose) -> Result<Self> {
         let shown = url.shown();
         let url = service::filled_in(url)?;
         check_parameters(&url, &shown)?;
@@ -100,14 +110,15 @@ impl Server {
             PgSslMode::Require if names_root => options.ssl_mode(PgSslMode::VerifyCa),
             _ => options,
         };
-        Ok(Self { options: options.application_name("recon").disable_statement_logging(), patience, shown })
+        let options = options.application_name("recon").disable_statement_logging();
+        Ok(Self { options, purpose, patience, shown })
     }
 
     /// A new session.
     ///
     /// # Errors
     /// A server that cannot be reached or that refuses us (exit 4).
-    pub(super) async fn connect(&self) -> Result<PgConnection> {
+    pub(crate) async fn connect(&self) -> Result<PgConnection> {
         self.try_connect().await.map_err(|e| self.failed("cannot connect", e))
     }
 
@@ -115,7 +126,7 @@ impl Server {
     ///
     /// # Errors
     /// What it gives; no answer (exit 4).
-    pub(super) async fn soon<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn soon<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         let limit = self.patience.saturating_add(LOCK_TIMEOUT);
         let late = |_| self.failed(what, lost(format!("no answer within {} s", limit.as_secs())));
         timeout(limit, work).await.map_err(late)?
@@ -125,6 +136,8 @@ impl Server {
         let connecting = async {
             let mut connection = self.options.connect().await?;
             connection.execute(AssertSqlSafe(SESSION)).await?;
+            let more = if self.purpose == Purpose::Write { WRITING } else { READING };
+            connection.execute(AssertSqlSafe(more)).await?;
             Ok(connection)
         };
         let Ok(connected) = timeout(self.patience, connecting).await else {
@@ -138,7 +151,7 @@ impl Server {
     ///
     /// # Errors
     /// What the stream gives; a session that is lost; an interruption.
-    pub(super) async fn next<T, S>(
+    pub(crate) async fn next<T, S>(
         &self,
         stream: &mut S,
         session: i32,
@@ -188,7 +201,7 @@ impl Server {
     }
 
     /// The error for something that this server refused, or that happened on the way.
-    pub(super) fn failed(&self, what: &str, error: sqlx::Error) -> Error {
+    pub(crate) fn failed(&self, what: &str, error: sqlx::Error) -> Error {
         let help = match &error {
             sqlx::Error::Database(refused) => match refused.code().as_deref() {
                 Some("28P01" | "28000") => "check user and password: url, PGPASSWORD, ~/.pgpass, pg_hba.conf",

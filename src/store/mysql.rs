@@ -12,6 +12,7 @@ use std::time::Duration;
 use mysql::error::DriverError;
 use mysql::{ClientIdentity, Conn, Opts, OptsBuilder, SslOpts};
 
+use super::Purpose;
 use crate::error::{Error, Result};
 use crate::spec::{Url, closest};
 
@@ -25,22 +26,28 @@ const KEEPALIVE_PROBES: u32 = 4;
 
 /// What every session of ours is, whatever the server gives to new ones: times of TIMESTAMP in UTC, text in UTF-8, names quoted by
 /// back ticks, all rows rather than the first ones, and time enough, also for our disk. MariaDB and MySQL name the last differently.
-const SESSION: [&str; 4] = [
+const SESSION: [&str; 3] = [
     "set time_zone = '+00:00', sql_mode = '', net_write_timeout = 3600, lock_wait_timeout = 60, sql_select_limit = 18446744073709551615, \
      sql_big_selects = 1 /*M! , max_statement_time = 0 */ /*!50708 , max_execution_time = 0 */",
     "set names utf8mb4",
     "set session transaction isolation level repeatable read",
-    "set session transaction read only",
+];
+/// Where it only reads.
+const READING: [&str; 1] = ["set session transaction read only"];
+/// Where it writes: a value that does not fit is an error, never cut off or made another.
+const WRITING: [&str; 2] = [
+    "set session transaction read write",
+    "set session sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO'",
 ];
 
 /// A server, and how it is called in messages.
 #[derive(Clone)]
-pub(super) struct Server {
+pub(crate) struct Server {
     opts: Opts,
     /// Whether a server without TLS will do, too.
     plain_will_do: bool,
     /// The URL without its password.
-    pub(super) shown: String,
+    pub(crate) shown: String,
 }
 
 impl Server {
@@ -48,7 +55,7 @@ impl Server {
     ///
     /// # Errors
     /// A URL that says something neither MySQL's clients nor the driver know (exit 2).
-    pub(super) fn new(url: &Url) -> Result<Self> {
+    pub(crate) fn new(url: &Url, purpose: Purpose) -> Result<Self> {
         let shown = url.shown();
         let others = || url.parameters().filter(|(name, _)| !OWN.contains(name));
         if let Some((name, near)) = others().find_map(|(name, _)| Some((name, closest(name, OWN)?))) {
@@ -69,10 +76,12 @@ impl Server {
         let own = opts.get_ssl_opts().cloned();
         let plain_will_do = tls == Tls::Preferred && own.is_none();
         let patience = opts.get_tcp_connect_timeout().unwrap_or(PATIENCE);
+        let more = if purpose == Purpose::Write { &WRITING[..] } else { &READING[..] };
+        let session: Vec<&str> = SESSION.into_iter().chain(more.iter().copied()).collect();
         // A socket of the same machine may be another server's.
         let opts = OptsBuilder::from_opts(opts)
             .prefer_socket(false)
-            .init(SESSION.to_vec())
+            .init(session)
             .ssl_opts(own.or(tls.options()))
             .tcp_connect_timeout(Some(patience))
             .tcp_keepalive_time_ms(Some(KEEPALIVE_S * 1_000))
@@ -85,7 +94,7 @@ impl Server {
     ///
     /// # Errors
     /// A server that cannot be reached or that refuses us (exit 4).
-    pub(super) fn connect(&self) -> Result<Conn> {
+    pub(crate) fn connect(&self) -> Result<Conn> {
         let connected = match begin(&self.opts) {
             Err(mysql::Error::DriverError(DriverError::TlsNotSupported)) if self.plain_will_do => {
                 begin(&OptsBuilder::from_opts(self.opts.clone()).ssl_opts(None::<SslOpts>).into())
@@ -96,7 +105,7 @@ impl Server {
     }
 
     /// The error for something that this server refused, or that happened on the way.
-    pub(super) fn failed(&self, what: &str, error: mysql::Error) -> Error {
+    pub(crate) fn failed(&self, what: &str, error: mysql::Error) -> Error {
         let help = match &error {
             mysql::Error::MySqlError(refused) => match refused.code {
                 1045 | 1698 => "check user and password in the url",
