@@ -19,7 +19,11 @@ pub struct Progress {
     pub bytes_done: AtomicU64,
     /// Rows staged or compared.
     pub rows_done: AtomicU64,
-    /// Rows that did not parse.
+    /// Records that are to be written; known once they are planned.
+    pub rows_planned: AtomicU64,
+    /// How often something was tried again.
+    pub retries: AtomicU64,
+    /// Rows that did not parse, or records that did not go through.
     pub failures: AtomicU64,
     stop: AtomicBool,
 }

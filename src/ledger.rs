@@ -3,6 +3,8 @@
 //! One process at a time may write (a lock on a file and a random epoch, never a process id); any number may read while it
 //! does. Every statement is a file under `queries/ledger/`; the schema is made by numbered migrations that are never edited.
 
+pub mod manifest;
+pub mod migration;
 pub mod part;
 pub mod proof;
 mod reader;

@@ -13,6 +13,7 @@ pub mod event;
 pub mod fault;
 pub mod ledger;
 pub mod mapping;
+pub mod migrate;
 pub mod query;
 pub mod reconcile;
 pub mod spec;

@@ -7,10 +7,11 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 /// Statements of the ledger (SQLite).
 pub mod ledger {
     /// Numbered migrations, in order.
-    pub const MIGRATIONS: [&str; 3] = [
+    pub const MIGRATIONS: [&str; 4] = [
         include_str!("../queries/ledger/0001_create.sql"),
         include_str!("../queries/ledger/0002_proofs.sql"),
         include_str!("../queries/ledger/0003_steps.sql"),
+        include_str!("../queries/ledger/0004_migrations.sql"),
     ];
     pub(crate) const INSERT_RUN: &str = include_str!("../queries/ledger/insert_run.sql");
     pub(crate) const FINISH_RUN: &str = include_str!("../queries/ledger/finish_run.sql");
@@ -30,6 +31,19 @@ pub mod ledger {
     pub(crate) const PROGRESS: &str = include_str!("../queries/ledger/progress.sql");
     pub(crate) const SETTING: &str = include_str!("../queries/ledger/setting.sql");
     pub(crate) const INSERT_SETTING: &str = include_str!("../queries/ledger/insert_setting.sql");
+    pub(crate) const RESUME_RUN: &str = include_str!("../queries/ledger/resume_run.sql");
+    pub(crate) const INSERT_MIGRATION: &str = include_str!("../queries/ledger/insert_migration.sql");
+    pub(crate) const PLAN_MIGRATION: &str = include_str!("../queries/ledger/plan_migration.sql");
+    pub(crate) const END_MIGRATION: &str = include_str!("../queries/ledger/end_migration.sql");
+    pub(crate) const MIGRATIONS_OF_RUNS: &str = include_str!("../queries/ledger/migrations.sql");
+    pub(crate) const BATCHES: &str = include_str!("../queries/ledger/batches.sql");
+    pub(crate) const BEGIN_BATCH: &str = include_str!("../queries/ledger/begin_batch.sql");
+    pub(crate) const APPLY_BATCH: &str = include_str!("../queries/ledger/apply_batch.sql");
+    pub(crate) const INSERT_EXCEPTION: &str = include_str!("../queries/ledger/insert_exception.sql");
+    pub(crate) const OPEN_EXCEPTIONS: &str = include_str!("../queries/ledger/open_exceptions.sql");
+    pub(crate) const RESOLVE_KEY: &str = include_str!("../queries/ledger/resolve_key.sql");
+    pub(crate) const RESOLVE_POSITION: &str = include_str!("../queries/ledger/resolve_position.sql");
+    pub(crate) const EXCEPTIONS: &str = include_str!("../queries/ledger/exceptions.sql");
 }
 
 /// Puts pieces of SQL in place of `{{name}}`. The pieces are our own or came through [`identifier`] or [`literal`].

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod diff;
 mod init;
+mod migrate;
 mod out;
 mod progress;
 mod recheck;
@@ -56,8 +57,7 @@ A key that begins with a letter after `-` goes behind `--`: recon show -- -key\n
 A field that is NULL is named instead of given: recon show --null region 42\n\
 Example: recon show 42        a composite key, field by field: recon show eu 42";
 /// Commands of later versions, which are no misspelt ones of this.
-const COMMANDS_TO_COME: [&str; 9] =
-    ["validate", "migrate", "replay", "rollback", "spot-check", "report", "start", "stop", "logs"];
+const COMMANDS_TO_COME: [&str; 6] = ["validate", "rollback", "report", "start", "stop", "logs"];
 
 /// Verifies data migrations: stages both sides on this machine and compares them, record by record and field by field.
 #[derive(Debug, Parser)]
@@ -135,6 +135,12 @@ enum Command {
     /// Compare the staged sides, write the reports, and update every record's state
     #[command(after_help = "Example: recon diff --out reports --format json")]
     Diff(diff::DiffArgs),
+    /// Write the pending records of the staged source to the target; goes on where an earlier run stopped
+    #[command(after_help = "Example: recon migrate --dry-run && recon migrate --max-errors 1%")]
+    Migrate(migrate::MigrateArgs),
+    /// Write again what did not go through, and what the last diff found mismatched or missing
+    #[command(after_help = "Example: recon replay --class retryable        recon replay --from keys.csv")]
+    Replay(migrate::ReplayArgs),
     /// Everything known of one record: both sides, and each field's verdict
     #[command(after_help = SHOW_HELP)]
     Show(show::ShowArgs),
@@ -217,6 +223,8 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Check => check::run(global),
         Command::Stage(args) => stage::run(global, args),
         Command::Diff(args) => diff::run(global, args),
+        Command::Migrate(args) => migrate::migrate(global, args),
+        Command::Replay(args) => migrate::replay(global, args),
         Command::Show(args) => show::run(global, args),
         Command::SpotCheck(args) => spot_check::run(global, args),
         Command::Status => status::status(global),
@@ -396,22 +404,32 @@ fn in_run<T>(
     progress: &Arc<Progress>,
     work: impl FnOnce(&str) -> Result<Ended<T>>,
 ) -> Result<Ended<T>> {
-    let _listening = Interrupts::listen(progress)?;
     let run_id = ledger.begin_run(command, spec_digest)?;
-    let _told = Told::start(ledger, &run_id, progress)?;
+    during(ledger, &run_id, progress, work)
+}
+
+/// The same for a run that the ledger has as running already.
+fn during<T>(
+    ledger: &Ledger,
+    run_id: &str,
+    progress: &Arc<Progress>,
+    work: impl FnOnce(&str) -> Result<Ended<T>>,
+) -> Result<Ended<T>> {
+    let _listening = Interrupts::listen(progress)?;
+    let _told = Told::start(ledger, run_id, progress)?;
     let begun = || {
         fault::point("run.begun");
-        work(&run_id)
+        work(run_id)
     };
     match caught(begun) {
         Ok(ended) => {
             fault::point("run.before-finished");
-            ledger.finish_run(&run_id, ended.code, ended.folder.as_deref(), None)?;
+            ledger.finish_run(run_id, ended.code, ended.folder.as_deref(), None)?;
             Ok(ended)
         }
         Err(error) => {
             // The disk may be full, so that the ledger cannot take this either; the first error is the one to show.
-            let _ = ledger.finish_run(&run_id, error.exit_code(), None, Some(&error.to_string()));
+            let _ = ledger.finish_run(run_id, error.exit_code(), None, Some(&error.to_string()));
             Err(error)
         }
     }

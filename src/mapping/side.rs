@@ -181,6 +181,23 @@ impl Staged {
         Ok(staged)
     }
 
+    /// A dataset of which nothing is staged, as it would be if it were: it has these columns and no row.
+    pub fn unstaged(dataset: &Dataset, columns: Vec<Column>) -> Self {
+        Self {
+            dataset: dataset.clone(),
+            generation: 0,
+            staged_at: String::new(),
+            warnings: Vec::new(),
+            proof: None,
+            folder: PathBuf::new(),
+            parts: Vec::new(),
+            columns,
+            failures: Vec::new(),
+            has_lines: false,
+            is_chain: false,
+        }
+    }
+
     /// Whether somebody wrote to one of its own files since it was staged.
     pub fn is_touched(&self) -> bool {
         self.written().any(|part| part.is_touched(&self.folder))

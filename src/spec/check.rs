@@ -8,6 +8,7 @@ mod field;
 mod reference;
 mod rule;
 mod store;
+mod write;
 
 use std::ops::Range;
 

@@ -17,6 +17,7 @@ mod tests;
 mod unknown;
 mod url;
 mod words;
+mod write;
 
 use std::path::PathBuf;
 
@@ -29,6 +30,7 @@ pub use store::{Identifier, TableName, What};
 pub(crate) use suggest::closest;
 pub use url::Url;
 pub use words::KINDS;
+pub use write::{OnConflict, Policy, Provenance, Writing};
 
 /// A checked spec.
 #[derive(Clone, Debug)]
@@ -259,6 +261,8 @@ pub struct Entity {
     pub group_by: Vec<Sql>,
     /// The compared fields in the order of the file; `None`: every column with the same name on both sides.
     pub fields: Option<Vec<Field>>,
+    /// How its records are written to the target.
+    pub writing: Writing,
     /// Declared references to other entities.
     pub references: Vec<Reference>,
     /// 1-based line of its table in the spec.
@@ -306,6 +310,8 @@ pub struct Field {
     pub ty: Option<Type>,
     /// How its values are compared.
     pub rule: Rule,
+    /// What becomes of it where the record is there already.
+    pub on_conflict: OnConflict,
     /// 1-based line in the spec.
     pub line: usize,
 }

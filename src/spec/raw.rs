@@ -283,6 +283,19 @@ pub(super) struct RawEntity {
     pub(super) key: Option<Vec<At<String>>>,
     /// SQL over the source's rows: rows that agree in it fold into one record, and `from` may use aggregates.
     pub(super) group_by: Option<At<Vec<At<String>>>>,
+    /// migrate: which records are written: `upsert`, if not given, `insert-only` or `update-only`.
+    #[schemars(extend("enum" = words::POLICIES))]
+    pub(super) write: Option<At<String>>,
+    /// migrate: the field that holds a record's version; a record that is there is overwritten only by a higher one.
+    pub(super) version: Option<At<String>>,
+    /// migrate, dynamodb: what becomes of NULL: `omit`, if not given, leaves the attribute out; `null` writes DynamoDB's NULL.
+    #[schemars(extend("enum" = words::WRITE_NULLS))]
+    pub(super) write_null: Option<At<String>>,
+    /// migrate, dynamodb: nobody else writes to the table meanwhile, so that items may be written 25 at a time and without
+    /// conditions.
+    pub(super) exclusive: Option<bool>,
+    /// migrate: columns of the target that say where each record came from.
+    pub(super) provenance: Option<RawProvenance>,
     /// The compared values: field = SQL over the source's attributes, or a table with more. If not given, all fields with
     /// the same name on both sides are compared.
     pub(super) fields: Option<Named<At<ShortOr<RawField>>>>,
@@ -325,8 +338,29 @@ pub(super) struct RawField {
     pub(super) set: Option<At<bool>>,
     /// Own predicate over `source` and `target`; a NULL result is unequal.
     pub(super) sql: Option<At<String>>,
-    /// Left out of the comparison, on purpose.
+    /// migrate: what becomes of the field where the record is there already: `overwrite`, if not given, `keep`, `coalesce`
+    /// (the new value unless it is NULL) or `greatest`.
+    #[schemars(extend("enum" = words::ON_CONFLICTS))]
+    pub(super) on_conflict: Option<At<String>>,
+    /// migrate, SQL targets: the same as SQL of the target over `old.COLUMN` and `new.COLUMN`.
+    pub(super) on_conflict_sql: Option<At<String>>,
+    /// Left out of the comparison, on purpose. It is not written either, unless `from` is given.
     pub(super) ignore: Option<At<bool>>,
+}
+
+/// Columns of the target that say where a record came from.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(rename = "Provenance")]
+pub(super) struct RawProvenance {
+    /// The column for the run's id.
+    pub(super) run: Option<At<String>>,
+    /// The column for the moment when the run began.
+    pub(super) at: Option<At<String>>,
+    /// The column for the record's key; a JSON array where the key has several fields.
+    pub(super) source_key: Option<At<String>>,
+    /// The column for the value of the `version` field in the source.
+    pub(super) source_version: Option<At<String>>,
 }
 
 /// A reference over several fields, or one whose names hold dots.

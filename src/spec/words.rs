@@ -14,6 +14,9 @@ pub const KINDS: [&str; 8] =
 pub(super) const ENCODINGS: [&str; 2] = ["hex", "base64"];
 pub(super) const ROUNDINGS: [&str; 2] = ["truncate", "round"];
 pub(super) const NULLS: [&str; 3] = ["strict", "empty-is-null", "absent-is-null"];
+pub(super) const POLICIES: [&str; 3] = ["upsert", "insert-only", "update-only"];
+pub(super) const WRITE_NULLS: [&str; 2] = ["omit", "null"];
+pub(super) const ON_CONFLICTS: [&str; 4] = ["overwrite", "keep", "coalesce", "greatest"];
 pub(super) const TEXTS: [&str; 4] = ["trim", "casefold", "collapse", "nfc"];
 
 /// Units of `precision`, in the order of [`UNITS_NS`].

@@ -16,6 +16,7 @@ mod golden;
 mod hidden;
 mod init;
 mod layering;
+mod migrate;
 mod mysql;
 mod naive;
 mod odd_paths;

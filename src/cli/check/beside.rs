@@ -10,7 +10,7 @@ use crate::mapping::resolve::{StoreType, resolve};
 use crate::mapping::rules;
 use crate::query;
 use crate::reconcile::report::terminal::{field_name, plain};
-use crate::spec::{Entity, Field, Rule, Sql};
+use crate::spec::{Entity, Field, OnConflict, Rule, Sql};
 use crate::value::kind::Type;
 
 /// A column of a side.
@@ -115,8 +115,15 @@ fn one(field: &Field, source: Option<&[Known]>, target: Option<&[Known]>) -> Bes
 
 fn same_name(name: &str, source: &[Known], target: &[Known]) -> Beside {
     let own = Sql { text: query::identifier(name), line: 0, column: 0, plain_name: Some(name.to_owned()) };
-    let field =
-        Field { name: name.to_owned(), from: own.clone(), to: own, ty: None, rule: Rule::default(), line: 0 };
+    let field = Field {
+        name: name.to_owned(),
+        from: own.clone(),
+        to: own,
+        ty: None,
+        rule: Rule::default(),
+        on_conflict: OnConflict::default(),
+        line: 0,
+    };
     let mut beside = one(&field, Some(source), Some(target));
     if beside.status.is_none() {
         let word = if beside.source_type.is_some() { "source" } else { "target" };

@@ -3,7 +3,7 @@
 use super::super::side::Staged;
 use crate::error::{Error, Result};
 use crate::query::identifier;
-use crate::spec::{Entity, Field, Rule, Spec, Sql};
+use crate::spec::{Entity, Field, OnConflict, Rule, Spec, Sql};
 
 /// A field for every column, as if the spec had named each one. Where not one row of either side could be read there are no
 /// columns, and the key alone is what the spec speaks of.
@@ -20,7 +20,15 @@ pub(super) fn same_names(entity: &Entity, source: &Staged, target: &Staged) -> V
         .into_iter()
         .map(|name| {
             let own = Sql { text: identifier(name), line: 0, column: 0, plain_name: Some(name.clone()) };
-            Field { name: name.clone(), from: own.clone(), to: own, ty: None, rule: Rule::default(), line: 0 }
+            Field {
+                name: name.clone(),
+                from: own.clone(),
+                to: own,
+                ty: None,
+                rule: Rule::default(),
+                on_conflict: OnConflict::default(),
+                line: 0,
+            }
         })
         .collect()
 }

@@ -167,7 +167,7 @@ impl Layout {
 }
 
 /// The columns for the keys of several entities: by position, with the names of all that have a field there.
-fn key_columns(keys: &[&[String]]) -> Vec<String> {
+pub fn key_columns(keys: &[&[String]]) -> Vec<String> {
     let width = keys.iter().map(|key| key.len()).max().unwrap_or(0);
     let column = |i: usize| {
         let mut names: Vec<&str> = keys.iter().filter_map(|key| key.get(i)).map(String::as_str).collect();

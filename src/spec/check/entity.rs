@@ -28,6 +28,7 @@ impl Checker<'_> {
         let group_by = self.group_by(raw);
         let fields = raw.fields.is_some().then(|| self.fields(name, raw, &key));
         let references = self.references(name, raw, all);
+        let writing = self.writing(raw, &key);
         Some(Entity {
             name: name.value.clone(),
             source: source?,
@@ -37,6 +38,7 @@ impl Checker<'_> {
             key,
             group_by,
             fields,
+            writing,
             references,
             line: self.line(name),
         })

@@ -3,7 +3,7 @@
 use super::Checker;
 use crate::spec::raw::{At, RawField, ShortOr};
 use crate::spec::suggest::did_you_mean;
-use crate::spec::{Field, Rule, Sql};
+use crate::spec::{Field, OnConflict, Rule, Sql};
 use crate::value::kind::{TYPE_NAMES, Type};
 
 /// What people call a type elsewhere.
@@ -36,20 +36,27 @@ impl Checker<'_> {
             return None;
         }
         let of_name = |part: &str| format!("`{part}` of field `{}`", name.value);
-        let (from, to, ty, rule) = match &raw.value {
+        let (from, to, ty, rule, on_conflict) = match &raw.value {
             ShortOr::Short(text) => {
                 let at = At { value: text.clone(), span: raw.span.clone() };
-                (self.sql(&at, &of_name("from"))?, self.own_name(name), None, Rule::default())
+                (
+                    self.sql(&at, &of_name("from"))?,
+                    self.own_name(name),
+                    None,
+                    Rule::default(),
+                    OnConflict::default(),
+                )
             }
             ShortOr::Long(table) => {
                 let from = self.sql_or_own_name(table.from.as_ref(), name, &of_name("from"));
                 let to = self.sql_or_own_name(table.to.as_ref(), name, &of_name("to"));
                 let ty = table.ty.as_ref().and_then(|at| self.ty(at));
                 let rule = self.rule(name, table, ty, is_key);
-                (from?, to?, ty, rule?)
+                let on_conflict = self.on_conflict(name, table, is_key);
+                (from?, to?, ty, rule?, on_conflict)
             }
         };
-        Some(Field { name: name.value.clone(), from, to, ty, rule, line: self.line(name) })
+        Some(Field { name: name.value.clone(), from, to, ty, rule, on_conflict, line: self.line(name) })
     }
 
     fn sql_or_own_name(&mut self, at: Option<&At<String>>, name: &At<String>, what: &str) -> Option<Sql> {

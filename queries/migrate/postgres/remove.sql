@@ -1,0 +1,2 @@
+-- Takes records out of a batch. Parameters: $1 their places in it. Grain: one record.
+delete from recon_batch where n = any ($1)

@@ -1,0 +1,579 @@
+//! A run that writes, entity by entity: what it sets out to do, going on with what was interrupted, and its end.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use sha2::{Digest, Sha256};
+
+use super::report::{self, Told};
+use super::wanted::Wanted;
+use super::{Choice, How, Task, unfinished};
+use crate::cli::diff::staged;
+use crate::cli::progress::Bar;
+use crate::cli::{Ended, Global, during};
+use crate::error::{Context, Error, Result};
+use crate::event::Progress;
+use crate::fault;
+use crate::ledger::manifest::{FORMAT, Head, Writer};
+use crate::ledger::migration::Migration;
+use crate::ledger::{Ledger, now};
+use crate::mapping::side::Staged;
+use crate::migrate::batch::Stamp;
+use crate::migrate::keys::Keys;
+use crate::migrate::mapped::{Prepared, Shape};
+use crate::migrate::plan::{Plan, Planning, Selection};
+use crate::migrate::run::Job;
+use crate::migrate::{self as target, dry_run};
+use crate::spec::{Dataset, DatasetKind, Entity, Spec};
+use crate::stage;
+use crate::stage::document::Names;
+use crate::warehouse::Warehouse;
+
+/// What the commands have in common.
+pub(super) struct Campaign<'a> {
+    pub(super) global: &'a Global,
+    pub(super) how: &'a How,
+    pub(super) task: Task<'a>,
+    pub(super) choice: Choice,
+}
+
+/// What a run works with.
+pub(super) struct Field<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) ledger: &'a Ledger,
+    pub(super) warehouse: &'a Warehouse,
+    pub(super) progress: &'a Progress,
+}
+
+/// An entity's sides before anything is planned.
+pub(super) struct Sides<'a> {
+    pub(super) entity: &'a Entity,
+    pub(super) source: Staged,
+    target: &'a Dataset,
+    shape: Shape,
+}
+
+impl Campaign<'_> {
+    /// Writes what is to be written: goes on with a run that was interrupted, or begins one.
+    pub(super) fn run(&self, new_run: bool) -> Result<u8> {
+        let (global, kind) = (self.global, self.task.word());
+        let spec = global.load_spec()?;
+        let ledger = global.staged_ledger(kind)?;
+        let progress = Arc::new(Progress::default());
+        let open = open_migrations(&ledger)?;
+        if new_run {
+            abandon(&ledger, &open)?;
+        }
+        let resumed = match open.first().filter(|_| !new_run) {
+            Some(first) => Some(self.resumable(&spec, &ledger, first, &open)?),
+            None => None,
+        };
+        let (run_id, choice) = match &resumed {
+            Some((run_id, choice)) => (run_id.clone(), choice.clone()),
+            None => (ledger.begin_run(kind, &spec.digest)?, self.choice.clone()),
+        };
+        if resumed.is_some() {
+            ledger.resume_run(&run_id)?;
+            if !global.quiet {
+                eprintln!("going on with run {run_id}");
+            }
+        }
+        let campaign = Campaign { global, how: self.how, task: self.task, choice };
+        let ended = during(&ledger, &run_id, &progress, |run_id| {
+            campaign.drive(&spec, &ledger, &progress, run_id, resumed.is_some())
+        })?;
+        report::show(global, &ended.result, ended.code)?;
+        Ok(ended.code)
+    }
+
+    /// Holds an unfinished run against what is there now, and returns its id and what it was asked to write.
+    fn resumable(
+        &self,
+        spec: &Spec,
+        ledger: &Ledger,
+        first: &Migration,
+        open: &[Migration],
+    ) -> Result<(String, Choice)> {
+        let (run_id, kind) = (first.run_id.as_str(), first.kind.as_str());
+        if kind != self.task.word() {
+            return Err(unfinished(self.global, run_id, &format!("it is a {kind}"), self.task.word())
+                .help(format!("`{} {kind}` goes on with it", self.global.command())));
+        }
+        if first.spec_digest != spec.digest {
+            return Err(unfinished(self.global, run_id, "the spec changed since it began", kind));
+        }
+        for migration in open {
+            let Some(entity) = spec.entity(&migration.entity) else { continue };
+            let now = ledger.latest_generation(&entity.source)?.map(|generation| generation.id);
+            if now != Some(migration.generation) {
+                let why = format!("dataset `{}` was staged again since it began", entity.source);
+                return Err(unfinished(self.global, run_id, &why, kind));
+            }
+        }
+        let choice: Choice = serde_json::from_str(&first.options)
+            .or_failed(|| "the ledger's options of a run are damaged".to_owned())?;
+        let asked = &self.choice;
+        if matches!(self.task, Task::Migrate) && *asked != Choice::default() && *asked != choice {
+            let why = "it was asked for other records, or for other images: leave --limit, --max-id, --where and --no-undo \
+                       out to go on with it";
+            return Err(unfinished(self.global, run_id, why, kind));
+        }
+        Ok((run_id.to_owned(), choice))
+    }
+
+    /// The run itself.
+    fn drive(
+        &self,
+        spec: &Spec,
+        ledger: &Ledger,
+        progress: &Arc<Progress>,
+        run_id: &str,
+        resumed: bool,
+    ) -> Result<Ended<Told>> {
+        let warehouse = Warehouse::open(ledger.home(), self.global.threads(), self.global.engine_memory())?;
+        warehouse.stop_with(progress)?;
+        let field = Field { spec, ledger, warehouse: &warehouse, progress };
+        let folder = ledger.home().join("runs").join(run_id);
+        fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
+        let wanted = Wanted::gather(self.task, self.global, &field)?;
+        let entities = self.entities(&field, run_id, resumed, &wanted)?;
+        let bar = Bar::start(self.global, self.task.word(), progress);
+        let began = Instant::now();
+        let mut unparsed = Vec::new();
+        let mut worked = Ok(());
+        for entity in &entities {
+            let sides = self.sides(&field, entity)?;
+            unparsed.push((entity.name.clone(), sides.source.failures.iter().map(|f| f.rows).sum()));
+            worked = self.write(&field, &sides, run_id, wanted.of(&entity.name));
+            if worked.is_err() {
+                break;
+            }
+        }
+        drop(bar);
+        // Also where it was stopped: what did not go through until then says why.
+        let keys = entities.iter().map(|e| (e.name.clone(), e.key.clone())).collect();
+        let told = Told::gather(
+            self.task,
+            ledger,
+            run_id,
+            &folder,
+            keys,
+            unparsed,
+            began.elapsed(),
+            self.choice.no_undo,
+        )?;
+        report::write(&told, ledger, &folder)?;
+        worked?;
+        Ok(Ended { code: told.exit_code(), folder: Some(folder), result: told })
+    }
+
+    /// The entities of the run, those that others refer to first. A new run says in the ledger what it sets out to do.
+    fn entities<'s>(
+        &self,
+        field: &Field<'s>,
+        run_id: &str,
+        resumed: bool,
+        wanted: &Wanted,
+    ) -> Result<Vec<&'s Entity>> {
+        if resumed {
+            let all = field.ledger.migrations()?;
+            let own = all.iter().filter(|m| m.run_id == run_id);
+            return Ok(own.filter_map(|m| field.spec.entity(&m.entity)).collect());
+        }
+        let mut entities = referred_first(self.global.entities(field.spec));
+        if matches!(self.task, Task::Replay(_)) {
+            entities.retain(|entity| wanted.names(&entity.name));
+        }
+        let options = serde_json::to_string(&self.choice).expect("options are always JSON");
+        let mut migrations = Vec::new();
+        for entity in &entities {
+            let sides = self.sides(field, entity)?;
+            let prepared = self.prepared(field, &sides, self.choice.filter.as_deref())?;
+            let mapped = prepared.plan(field.spec, field.warehouse)?;
+            let target = target::open(sides.target, &mapped).map_err(|e| e.of(&of_entity(entity)))?;
+            migrations.push(Migration {
+                run_id: run_id.to_owned(),
+                entity: entity.name.clone(),
+                kind: self.task.word().to_owned(),
+                generation: sides.source.generation,
+                mapping: digest(entity),
+                target: target.fingerprint().to_owned(),
+                options: options.clone(),
+                ..Migration::default()
+            });
+        }
+        field.ledger.begin_migrations(&migrations)?;
+        Ok(entities)
+    }
+
+    fn sides<'s>(&self, field: &Field<'s>, entity: &'s Entity) -> Result<Sides<'s>> {
+        let dataset = |name: &str| field.spec.dataset(name).expect("the spec was checked");
+        let source = staged(field.ledger, field.warehouse, dataset(&entity.source))?;
+        if source.proof.is_some() {
+            return Err(Error::failed(format!(
+                "dataset `{}` was staged with --changed-only, so not all of its rows are here",
+                entity.source
+            ))
+            .help(format!("run `{} stage source` first", self.global.command())));
+        }
+        let target = dataset(&entity.target);
+        let shape = shape(target).map_err(|e| e.of(&of_entity(entity)))?;
+        Ok(Sides { entity, source, target, shape })
+    }
+
+    fn prepared(&self, field: &Field<'_>, sides: &Sides<'_>, more: Option<&str>) -> Result<Prepared> {
+        let (source, shape) = (sides.source.clone(), sides.shape.clone());
+        Prepared::new(field.spec, sides.entity, source, sides.target, shape, more)
+    }
+
+    /// Writes one entity, from where it stands.
+    fn write(
+        &self,
+        field: &Field<'_>,
+        sides: &Sides<'_>,
+        run_id: &str,
+        wanted: Option<&Wanted>,
+    ) -> Result<()> {
+        let (ledger, entity) = (field.ledger, sides.entity.name.as_str());
+        let state = own(ledger, run_id, entity)?;
+        let folder = folder_of(ledger.home(), run_id, entity);
+        if state.state == "done" {
+            return Ok(());
+        }
+        let prepared = self.prepared(field, sides, self.choice.filter.as_deref())?;
+        let mapped = prepared.plan(field.spec, field.warehouse)?;
+        let target = target::open(sides.target, &mapped).map_err(|e| e.of(&of_entity(sides.entity)))?;
+        let defaults = target.defaults();
+        let plan = match state.state.as_str() {
+            "planning" => {
+                let plan =
+                    self.plan(field, sides, &mapped, &state, &folder, defaults.batch_records, wanted)?;
+                fault::point("migrate.before-planned");
+                ledger.plan_migration((run_id, entity), (plan.records, plan.batches(), plan.left_over))?;
+                plan
+            }
+            _ => Plan::open(&folder.join("plan"))?,
+        };
+        plan.verify()?;
+        let manifest = self.manifest(&folder.join("manifest"), run_id, field.spec, &state)?.map(Mutex::new);
+        let options = self.how.options(defaults.concurrency);
+        let stamp = Stamp { run_id: run_id.to_owned(), at_ns: began_at(ledger, run_id)? };
+        let job = Job {
+            ledger,
+            run_id,
+            mapped: &mapped,
+            plan: &plan,
+            target: target.as_ref(),
+            manifest: manifest.as_ref(),
+            stamp: &stamp,
+            options: &options,
+            progress: field.progress,
+        };
+        job.run().map_err(|e| e.of(&of_entity(sides.entity)))?;
+        if let Some(manifest) = manifest {
+            manifest.into_inner().expect("no worker panicked").finish()?;
+        }
+        keep_positions(&plan, None, &folder)?;
+        fault::point("migrate.before-done");
+        ledger.end_migration(run_id, entity, "done")?;
+        fault::point("migrate.done");
+        target.forget(run_id, entity)?;
+        plan.remove()
+    }
+
+    /// Plans one entity. What a killed planning left goes first.
+    #[expect(clippy::too_many_arguments, reason = "all that a plan depends on")]
+    fn plan(
+        &self,
+        field: &Field<'_>,
+        sides: &Sides<'_>,
+        mapped: &target::mapped::Mapped<'_>,
+        state: &Migration,
+        folder: &Path,
+        batch_records: u64,
+        wanted: Option<&Wanted>,
+    ) -> Result<Plan> {
+        let path = folder.join("plan");
+        make_anew(&path)?;
+        let done = done_files(field.ledger, state)?;
+        self.plan_into(field, sides, mapped, &path, done, batch_records, wanted)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a plan depends on")]
+    fn plan_into(
+        &self,
+        field: &Field<'_>,
+        sides: &Sides<'_>,
+        mapped: &target::mapped::Mapped<'_>,
+        path: &Path,
+        done: Vec<PathBuf>,
+        batch_records: u64,
+        wanted: Option<&Wanted>,
+    ) -> Result<Plan> {
+        let seed = field.ledger.hash_seed()?;
+        let keys_folder = path.join("keys");
+        make_anew(&keys_folder)?;
+        // A key that occurs twice does so also where just one of its records is asked for.
+        let whole = self.prepared(field, sides, None)?;
+        let whole = whole.plan(field.spec, field.warehouse)?;
+        let threads = self.global.threads();
+        let keys = Keys::gather(&whole, field.warehouse, seed, threads, &keys_folder, field.progress)?;
+        let selection = match wanted {
+            None => Selection {
+                done,
+                positions: None,
+                limit: self.choice.limit,
+                id_max: self.choice.max_id.clone(),
+            },
+            Some(wanted) => {
+                let hashes = wanted.hashes(&sides.entity.name, mapped, seed)?;
+                let mut positions: HashSet<i64> =
+                    keys.positions(&hashes, field.warehouse, &keys_folder)?.into_iter().collect();
+                positions.extend(wanted.positions(&sides.entity.name, sides.source.generation));
+                Selection { positions: Some(positions), ..Selection::default() }
+            }
+        };
+        let planning = Planning {
+            warehouse: field.warehouse,
+            folder: path,
+            seed,
+            batch_records: self.how.batch_size.unwrap_or(batch_records),
+            progress: field.progress,
+        };
+        let plan = planning.write(mapped, &keys, &selection)?;
+        fs::remove_dir_all(&keys_folder).or_failed(|| format!("cannot remove {}", keys_folder.display()))?;
+        Ok(plan)
+    }
+
+    fn manifest(
+        &self,
+        folder: &Path,
+        run_id: &str,
+        spec: &Spec,
+        state: &Migration,
+    ) -> Result<Option<Writer>> {
+        if self.choice.no_undo {
+            return Ok(None);
+        }
+        if folder.join("manifest.json").exists() {
+            return Writer::reopen(folder).map(Some);
+        }
+        let head = Head {
+            format: FORMAT,
+            run_id: run_id.to_owned(),
+            spec_digest: spec.digest.clone(),
+            entity: state.entity.clone(),
+            target: state.target.clone(),
+            undo_of: None,
+            complete: false,
+            segments: Vec::new(),
+        };
+        Writer::create(folder, head).map(Some)
+    }
+
+    /// Says what would be written, and writes nothing.
+    pub(super) fn rehearse(&self) -> Result<u8> {
+        let spec = self.global.load_spec()?;
+        let home = self.global.home();
+        let Some(ledger) = Ledger::open_reader(&home)? else { return Err(self.global.nothing_staged()) };
+        let progress = Arc::new(Progress::default());
+        let scratch = tempfile::tempdir().or_failed(|| "cannot make a temporary folder".to_owned())?;
+        let warehouse = Warehouse::in_memory(self.global.threads(), self.global.engine_memory())?;
+        warehouse.spill_to(scratch.path())?;
+        warehouse.stop_with(&progress)?;
+        let field = Field { spec: &spec, ledger: &ledger, warehouse: &warehouse, progress: &progress };
+        let wanted = Wanted::gather(self.task, self.global, &field)?;
+        let bar = Bar::start(self.global, "planning", &progress);
+        let mut found = Vec::new();
+        for (i, entity) in referred_first(self.global.entities(&spec)).into_iter().enumerate() {
+            if matches!(self.task, Task::Replay(_)) && !wanted.names(&entity.name) {
+                continue;
+            }
+            let sides = self.sides(&field, entity)?;
+            let prepared = self.prepared(&field, &sides, self.choice.filter.as_deref())?;
+            let mapped = prepared.plan(&spec, &warehouse)?;
+            let target = target::open(sides.target, &mapped).map_err(|e| e.of(&of_entity(entity)))?;
+            let state = Migration {
+                entity: entity.name.clone(),
+                generation: sides.source.generation,
+                mapping: digest(entity),
+                target: target.fingerprint().to_owned(),
+                ..Migration::default()
+            };
+            let (path, done) = (scratch.path().join(i.to_string()), done_files(&ledger, &state)?);
+            make_anew(&path)?;
+            let records = target.defaults().batch_records;
+            let of = wanted.of(&entity.name);
+            let plan = self.plan_into(&field, &sides, &mapped, &path, done, records, of)?;
+            let stamp = Stamp { run_id: "dry-run".to_owned(), at_ns: 0 };
+            let rehearsal = dry_run::rehearse(&mapped, &plan, target.as_ref(), &stamp, &progress)?;
+            let unparsed = sides.source.failures.iter().map(|f| f.rows).sum();
+            found.push(report::Rehearsed {
+                entity: entity.name.clone(),
+                left_over: plan.left_over,
+                unparsed,
+                rehearsal,
+            });
+            plan.remove()?;
+        }
+        drop(bar);
+        report::show_rehearsal(self.global, self.task, &found)
+    }
+}
+
+fn of_entity(entity: &Entity) -> String {
+    format!("entity `{}`", entity.name)
+}
+
+/// What the target can hold: for a table, what its store says.
+fn shape(dataset: &Dataset) -> Result<Shape> {
+    Ok(match &dataset.kind {
+        DatasetKind::Postgres(_) | DatasetKind::Mysql(_) | DatasetKind::Sqlite { .. } => {
+            let facts = stage::open(dataset, &Arc::new(Names::new(&dataset.name)), false)?.facts()?;
+            Shape::Table(facts.unwrap_or_default())
+        }
+        DatasetKind::Dynamodb(_) => Shape::Documents { dynamodb: true },
+        DatasetKind::Jsonl { .. } | DatasetKind::DynamodbExport(_) => Shape::Documents { dynamodb: false },
+        DatasetKind::Csv(_) | DatasetKind::Parquet { .. } => Shape::Text,
+    })
+}
+
+/// The migrations that are not at their end. They are of one run: no other is begun before.
+fn open_migrations(ledger: &Ledger) -> Result<Vec<Migration>> {
+    let mut all = ledger.migrations()?;
+    all.retain(|m| m.state == "planning" || m.state == "running");
+    Ok(all)
+}
+
+/// Leaves an unfinished run as it is. Of a batch that was begun nobody knows whether it is there: its records are pending, and are
+/// found to be there.
+fn abandon(ledger: &Ledger, open: &[Migration]) -> Result<()> {
+    for migration in open {
+        let folder = folder_of(ledger.home(), &migration.run_id, &migration.entity);
+        if migration.state == "running" {
+            let rows = ledger.batches(&migration.run_id, &migration.entity)?;
+            let applied: HashSet<u64> = rows.iter().filter(|row| row.applied).map(|row| row.batch).collect();
+            // A plan that is gone leaves everything pending, which costs time and no record.
+            if let Ok(plan) = Plan::open(&folder.join("plan")) {
+                keep_positions(&plan, Some(&applied), &folder)?;
+                plan.remove()?;
+            }
+        }
+        ledger.end_migration(&migration.run_id, &migration.entity, "abandoned")?;
+    }
+    Ok(())
+}
+
+/// Keeps which records were written, for the runs to come.
+fn keep_positions(plan: &Plan, applied: Option<&HashSet<u64>>, folder: &Path) -> Result<()> {
+    let (path, temporary) = (folder.join("done.parquet"), folder.join("done.tmp"));
+    let fail = || format!("cannot write {}", path.display());
+    let schema = Arc::new(arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new(
+        "pos",
+        arrow::datatypes::DataType::Int64,
+        false,
+    )]));
+    let file = File::create(&temporary).or_failed(fail)?;
+    let synced = file.try_clone().or_failed(fail)?;
+    let mut out = ArrowWriter::try_new(file, Arc::clone(&schema), None).or_failed(fail)?;
+    for batch in (0..plan.batches()).filter(|batch| applied.is_none_or(|applied| applied.contains(batch))) {
+        let positions: ArrayRef = Arc::new(Int64Array::from(plan.positions(batch)?));
+        let positions = RecordBatch::try_new(Arc::clone(&schema), vec![positions]).or_failed(fail)?;
+        out.write(&positions).or_failed(fail)?;
+    }
+    out.close().or_failed(fail)?;
+    synced.sync_all().or_failed(fail)?;
+    fs::rename(&temporary, &path).or_failed(fail)
+}
+
+/// Where earlier runs say which of these records they wrote.
+fn done_files(ledger: &Ledger, wanted: &Migration) -> Result<Vec<PathBuf>> {
+    let ended = ledger.migrations()?.into_iter().filter(|m| {
+        (m.entity.as_str(), m.generation, m.mapping.as_str(), m.target.as_str())
+            == (wanted.entity.as_str(), wanted.generation, wanted.mapping.as_str(), wanted.target.as_str())
+            && (m.state == "done" || m.state == "abandoned")
+    });
+    let files = ended.map(|m| folder_of(ledger.home(), &m.run_id, &m.entity).join("done.parquet"));
+    Ok(files.filter(|path| path.exists()).collect())
+}
+
+fn own(ledger: &Ledger, run_id: &str, entity: &str) -> Result<Migration> {
+    let found = ledger.migrations()?.into_iter().find(|m| m.run_id == run_id && m.entity == entity);
+    found.ok_or_else(|| Error::failed(format!("the ledger does not know entity `{entity}` of run {run_id}")))
+}
+
+/// Where a run keeps what belongs to one entity.
+pub(super) fn folder_of(home: &Path, run_id: &str, entity: &str) -> PathBuf {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') {
+            c.to_string()
+        } else {
+            format!("%{:x}", c as u32)
+        }
+    };
+    home.join("runs").join(run_id).join("entities").join(entity.chars().map(plain).collect::<String>())
+}
+
+fn make_anew(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::failed(format!("cannot remove {}", folder.display())).caused_by(e));
+        }
+        _ => {}
+    }
+    fs::create_dir_all(folder).or_failed(|| format!("cannot write {}", folder.display()))
+}
+
+/// When a run began, in nanoseconds since 1970: the same for those who go on with it.
+fn began_at(ledger: &Ledger, run_id: &str) -> Result<i128> {
+    let runs = ledger.runs(u32::MAX)?;
+    let started = runs.iter().find(|run| run.run_id == run_id).map_or_else(now, |run| run.started_at.clone());
+    let at: jiff::Timestamp =
+        started.parse().or_failed(|| "the ledger's time of a run is damaged".to_owned())?;
+    Ok(at.as_nanosecond())
+}
+
+/// Digest of what of an entity decides what is written.
+fn digest(entity: &Entity) -> String {
+    let mut digest = Sha256::new();
+    let mut add = |text: &str| {
+        digest.update((text.len() as u64).to_le_bytes());
+        digest.update(text.as_bytes());
+    };
+    add(&entity.source);
+    add(&entity.target);
+    add(entity.source_filter.as_ref().map_or("", |sql| &sql.text));
+    entity.key.iter().for_each(|key| add(key));
+    entity.group_by.iter().for_each(|sql| add(&sql.text));
+    for field in entity.fields.iter().flatten() {
+        add(&field.name);
+        add(&field.from.text);
+        add(&field.to.text);
+        add(&format!("{:?} {}", field.ty, field.rule.ignore));
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The entities in an order in which what others refer to comes before them, else as the spec has them.
+fn referred_first(entities: Vec<&Entity>) -> Vec<&Entity> {
+    let mut left = entities;
+    let mut ordered: Vec<&Entity> = Vec::new();
+    while !left.is_empty() {
+        let waits = |entity: &&Entity, left: &[&Entity]| {
+            entity
+                .references
+                .iter()
+                .any(|r| r.entity != entity.name && left.iter().any(|other| other.name == r.entity))
+        };
+        // Where they refer to each other in a circle, the spec's order decides.
+        let next = left.iter().position(|entity| !waits(entity, &left)).unwrap_or(0);
+        ordered.push(left.remove(next));
+    }
+    ordered
+}

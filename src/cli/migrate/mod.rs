@@ -1,0 +1,167 @@
+//! `recon migrate` and `recon replay`.
+
+mod campaign;
+mod report;
+mod wanted;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use self::campaign::Campaign;
+use super::Global;
+use crate::error::{Error, Result};
+use crate::migrate::retry::{Pace, Retries};
+use crate::migrate::run::{ErrorsMax, Options};
+
+#[derive(Args, Debug)]
+pub(super) struct MigrateArgs {
+    /// Write nothing anywhere: say what would be written and what would be rejected
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    choice: Choice,
+    /// Begin a new run although one is unfinished: what that one wrote stays, and what it did not is pending
+    #[arg(long)]
+    new_run: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Which of the pending records a run writes. It is kept with the run, and a run that resumes has it from there.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Choice {
+    /// No more than so many records, in the order of their keys
+    #[arg(long, value_name = "N", value_parser = super::parse_count, allow_negative_numbers = true)]
+    limit: Option<u64>,
+    /// Only records whose key is not greater than this
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    max_id: Option<String>,
+    /// Only records for which this SQL over the source's rows holds
+    #[arg(long = "where", value_name = "SQL")]
+    filter: Option<String>,
+    /// Keep no old images: what this run writes cannot be rolled back
+    #[arg(long)]
+    no_undo: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ReplayArgs {
+    /// Only what did not go through in this run (`last`: the newest that wrote)
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+    /// Only failures of this class: retryable, permanent or conflict
+    #[arg(long, value_name = "CLASS", value_parser = ["retryable", "permanent", "conflict"])]
+    class: Option<String>,
+    /// The records of a CSV with their keys, as mismatches.csv, missing.csv and failures.csv are
+    #[arg(long, value_name = "CSV", conflicts_with_all = ["run", "class"])]
+    from: Option<PathBuf>,
+    /// These records: keys of one field separated by commas, or @FILE, a CSV of keys
+    #[arg(long, value_name = "KEYS", conflicts_with_all = ["run", "class", "from"])]
+    ids: Option<String>,
+    /// Write nothing anywhere: say what would be written and what would be rejected
+    #[arg(long)]
+    dry_run: bool,
+    /// Keep no old images: what this run writes cannot be rolled back
+    #[arg(long)]
+    no_undo: bool,
+    /// Begin a new run although one is unfinished
+    #[arg(long)]
+    new_run: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How a run goes about it; another one may go about it differently.
+#[derive(Args, Debug)]
+pub(super) struct How {
+    /// Records in a batch [default: 5000 for SQL targets, 500 for DynamoDB]
+    #[arg(long, value_name = "N", value_parser = parse_positive)]
+    batch_size: Option<u64>,
+    /// Batches under way at once [default: as the target takes them]
+    #[arg(long, value_name = "N", value_parser = super::parse_threads)]
+    concurrency: Option<u16>,
+    /// Stop once more records than this did not go through: a number, or a share as in 5%
+    #[arg(long, value_name = "N|P%", value_parser = parse_errors_max)]
+    max_errors: Option<ErrorsMax>,
+    /// No more than so many records a second
+    #[arg(long, value_name = "N", value_parser = parse_rate)]
+    rate: Option<u32>,
+    /// How often a batch is tried again that the store could not take just then
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
+    retries: u32,
+    /// How long to wait before the first further try; each is twice as long as the one before
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = super::parse_duration)]
+    backoff: Duration,
+}
+
+impl How {
+    fn options(&self, concurrency: usize) -> Options {
+        Options {
+            concurrency: self.concurrency.map_or(concurrency, usize::from),
+            errors_max: self.max_errors,
+            retries: Retries { tries: self.retries, pause: self.backoff },
+            pace: Pace::new(self.rate),
+        }
+    }
+}
+
+/// What a command is asked to write.
+#[derive(Clone, Copy)]
+enum Task<'a> {
+    Migrate,
+    Replay(&'a ReplayArgs),
+}
+
+impl Task<'_> {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Migrate => "migrate",
+            Self::Replay(_) => "replay",
+        }
+    }
+}
+
+pub(super) fn migrate(global: &Global, args: &MigrateArgs) -> Result<u8> {
+    let campaign = Campaign { global, how: &args.how, task: Task::Migrate, choice: args.choice.clone() };
+    if args.dry_run { campaign.rehearse() } else { campaign.run(args.new_run) }
+}
+
+pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<u8> {
+    let choice = Choice { no_undo: args.no_undo, ..Choice::default() };
+    let campaign = Campaign { global, how: &args.how, task: Task::Replay(args), choice };
+    if args.dry_run { campaign.rehearse() } else { campaign.run(args.new_run) }
+}
+
+/// A whole number from 1 on.
+fn parse_positive(text: &str) -> Result<u64, String> {
+    let wanted = || format!("`{text}` is no whole number above 0");
+    text.parse().ok().filter(|n| (1..=1_000_000).contains(n)).ok_or_else(wanted)
+}
+
+/// A whole number from 1 on.
+fn parse_rate(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("`{text}` is no whole number above 0"))
+}
+
+/// `100` or `5%`.
+fn parse_errors_max(text: &str) -> Result<ErrorsMax, String> {
+    let wrong = || format!("`{text}` is neither a number of records nor a share such as 5%");
+    match text.strip_suffix('%') {
+        Some(share) => {
+            let share: f64 = share.trim().parse().map_err(|_| wrong())?;
+            if (0.0..=100.0).contains(&share) { Ok(ErrorsMax::Percent(share)) } else { Err(wrong()) }
+        }
+        None => text.parse().map(ErrorsMax::Records).map_err(|_| wrong()),
+    }
+}
+
+/// An unfinished run stands in the way.
+fn unfinished(global: &Global, run_id: &str, why: &str, kind: &str) -> Error {
+    let command = global.command();
+    Error::usage(format!("run {run_id} is unfinished, and {why}")).help(format!(
+        "`{command} {kind} --new-run` leaves it as it is and begins anew: what it wrote stays written"
+    ))
+}

@@ -1,0 +1,279 @@
+//! What is told of a run that wrote: on the terminal, as JSON, in `summary.json` and `failures.csv`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::Task;
+use crate::cli::{Format, Global, print};
+use crate::error::{Context, Result};
+use crate::ledger::Ledger;
+use crate::ledger::migration::Counts;
+use crate::migrate::dry_run::Rehearsal;
+use crate::reconcile::report::csv::{CsvFile, Style};
+use crate::reconcile::report::key_columns;
+use crate::reconcile::report::terminal::{plain, thousands};
+
+/// What became of an entity.
+pub(super) struct Entity {
+    name: String,
+    key: Vec<String>,
+    records: u64,
+    counts: Counts,
+    left_over: u64,
+    /// Records of it that did not go through in any run so far.
+    open: u64,
+    /// Rows of its source that did not parse when they were staged.
+    unparsed: u64,
+    target: String,
+}
+
+/// What became of a run.
+pub(super) struct Told {
+    task: &'static str,
+    run_id: String,
+    folder: PathBuf,
+    took: Duration,
+    no_undo: bool,
+    entities: Vec<Entity>,
+}
+
+impl Told {
+    #[expect(clippy::too_many_arguments, reason = "all that is told of a run")]
+    pub(super) fn gather(
+        task: Task<'_>,
+        ledger: &Ledger,
+        run_id: &str,
+        folder: &Path,
+        keys: Vec<(String, Vec<String>)>,
+        unparsed: Vec<(String, u64)>,
+        took: Duration,
+        no_undo: bool,
+    ) -> Result<Self> {
+        let all = ledger.migrations()?;
+        let mut entities = Vec::new();
+        for (name, key) in keys {
+            let Some(own) = all.iter().find(|m| m.run_id == run_id && m.entity == name) else { continue };
+            entities.push(Entity {
+                key,
+                records: own.records,
+                counts: own.counts,
+                left_over: own.left_over + own.records - own.counts.records,
+                open: ledger.open_exceptions(&name)?,
+                unparsed: unparsed.iter().find(|(of, _)| *of == name).map_or(0, |(_, rows)| *rows),
+                target: own.target.clone(),
+                name,
+            });
+        }
+        Ok(Self {
+            task: task.word(),
+            run_id: run_id.to_owned(),
+            folder: folder.to_path_buf(),
+            took,
+            no_undo,
+            entities,
+        })
+    }
+
+    /// Rows that were never staged are missing in the target, whatever else went well; then come the records that did not go
+    /// through, in this run or an earlier one.
+    pub(super) fn exit_code(&self) -> u8 {
+        if self.entities.iter().any(|e| e.unparsed > 0) {
+            3
+        } else {
+            u8::from(self.entities.iter().any(|e| e.counts.failed + e.open > 0))
+        }
+    }
+
+    fn json(&self, exit_code: u8) -> Json {
+        let seconds = self.took.as_secs_f64();
+        let entities: serde_json::Map<String, Json> = self
+            .entities
+            .iter()
+            .map(|e| {
+                let c = &e.counts;
+                let facts = json!({
+                    "target": e.target, "records": e.records, "migrated": c.inserted + c.updated + c.unchanged,
+                    "inserted": c.inserted, "updated": c.updated, "unchanged": c.unchanged, "failed": c.failed,
+                    "failed_in_all_runs": e.open, "pending": e.left_over, "not_staged": e.unparsed,
+                });
+                (e.name.clone(), facts)
+            })
+            .collect();
+        json!({
+            "schema_version": 1, "run_id": self.run_id, "command": self.task, "exit_code": exit_code,
+            "undo": !self.no_undo, "duration_seconds": (seconds * 1000.0).round() / 1000.0,
+            "records_per_second": self.rate(), "entities": entities,
+        })
+    }
+
+    fn rate(&self) -> u64 {
+        let written: u64 = self.entities.iter().map(|e| e.counts.records).sum();
+        (written as f64 / self.took.as_secs_f64().max(0.001)) as u64
+    }
+}
+
+/// Writes `failures.csv` and `summary.json` into the run's folder.
+pub(super) fn write(told: &Told, ledger: &Ledger, folder: &Path) -> Result<()> {
+    let keys: Vec<&[String]> = told.entities.iter().map(|e| e.key.as_slice()).collect();
+    let keys = key_columns(&keys);
+    let rest = ["stage", "class", "code", "column", "message", "attempts"];
+    let header = std::iter::once("entity").chain(keys.iter().map(String::as_str)).chain(rest);
+    let mut file = CsvFile::create(&folder.join("failures.csv"), &Style::default(), header)?;
+    ledger.exceptions(Some(&told.run_id), None, false, |e| {
+        let key: Vec<Option<String>> =
+            serde_json::from_str(&e.key).or_failed(|| "the ledger's keys are damaged".to_owned())?;
+        let mut cells = vec![Some(e.entity)];
+        cells.extend(key.into_iter().chain(std::iter::repeat(None)).take(keys.len()));
+        cells.extend([
+            Some(e.stage),
+            Some(e.class),
+            Some(e.code),
+            e.column,
+            Some(e.message),
+            Some(e.attempts.to_string()),
+        ]);
+        file.row(cells.iter().map(Option::as_deref))
+    })?;
+    file.finish()?;
+    let text = serde_json::to_string_pretty(&told.json(told.exit_code())).expect("counts are always JSON");
+    crate::reconcile::report::csv::write_whole(&folder.join("summary.json"), &format!("{text}\n"))
+}
+
+/// Shows the end of a run.
+pub(super) fn show(global: &Global, told: &Told, exit_code: u8) -> Result<()> {
+    if global.format == Format::Json {
+        let text = serde_json::to_string_pretty(&told.json(exit_code)).expect("counts are always JSON");
+        return print(&text).map(|_| ());
+    }
+    let mut out = String::new();
+    for e in &told.entities {
+        let c = &e.counts;
+        out.push_str(&format!(
+            "{}: {} of {} records migrated: {} inserted, {} updated, {} there already; {} failed, {} pending\n",
+            plain(&e.name),
+            thousands(c.inserted + c.updated + c.unchanged),
+            thousands(e.records),
+            thousands(c.inserted),
+            thousands(c.updated),
+            thousands(c.unchanged),
+            thousands(c.failed),
+            thousands(e.left_over)
+        ));
+        if e.unparsed > 0 {
+            out.push_str(&format!(
+                "{}: {} rows of its source did not parse when they were staged, so they were not written\n",
+                plain(&e.name),
+                thousands(e.unparsed)
+            ));
+        }
+        if e.open > c.failed {
+            let before = thousands(e.open - c.failed);
+            out.push_str(&format!("{}: {before} more did not go through in earlier runs\n", plain(&e.name)));
+        }
+    }
+    if told.entities.is_empty() {
+        out.push_str("nothing to write\n");
+    }
+    let seconds = told.took.as_secs_f64();
+    out.push_str(&format!(
+        "{seconds:.1} s, {} records a second; run {}\n",
+        thousands(told.rate()),
+        told.run_id
+    ));
+    if told.no_undo {
+        out.push_str("without old images (--no-undo): this run cannot be rolled back\n");
+    }
+    let failed: u64 = told.entities.iter().map(|e| e.counts.failed).sum();
+    if failed > 0 {
+        out.push_str(&format!("what did not go through: {}\n", told.folder.join("failures.csv").display()));
+    }
+    if !global.quiet {
+        let command = global.command();
+        let pending: u64 = told.entities.iter().map(|e| e.left_over).sum();
+        let open: u64 = told.entities.iter().map(|e| e.open).sum();
+        out.push_str(&match (open, pending) {
+            (0, 0) => format!("next: {command} stage target && {command} diff\n"),
+            (0, _) => format!("next: {command} migrate        (the records that are pending)\n"),
+            _ => format!("next: mend the cause, then {command} replay\n"),
+        });
+    }
+    print(&out).map(|_| ())
+}
+
+/// What a run would do with an entity.
+pub(super) struct Rehearsed {
+    pub(super) entity: String,
+    pub(super) left_over: u64,
+    pub(super) unparsed: u64,
+    pub(super) rehearsal: Rehearsal,
+}
+
+/// Shows what a run would do.
+pub(super) fn show_rehearsal(global: &Global, task: Task<'_>, found: &[Rehearsed]) -> Result<u8> {
+    let rejected: u64 = found.iter().map(|f| f.rehearsal.rejected).sum();
+    let unparsed: u64 = found.iter().map(|f| f.unparsed).sum();
+    let code = if unparsed > 0 { 3 } else { u8::from(rejected > 0) };
+    if global.format == Format::Json {
+        let entities: serde_json::Map<String, Json> = found
+            .iter()
+            .map(|f| {
+                let first: Vec<Json> = f.rehearsal.first.iter().map(|record| record.iter().cloned().map(|(name, text)| (name, json!(text))).collect()).collect();
+                let faults: Vec<Json> = f.rehearsal.faults.iter().map(|(key, fault)| {
+                    let key: Json = serde_json::from_str(key).unwrap_or_default();
+                    json!({ "key": key, "class": fault.class.word(), "code": fault.code, "column": fault.column, "message": fault.message })
+                }).collect();
+                let facts = json!({
+                    "records": f.rehearsal.records, "rejected": f.rehearsal.rejected, "left_over": f.left_over,
+                    "not_staged": f.unparsed, "bytes": f.rehearsal.bytes, "first": first, "first_rejected": faults,
+                });
+                (f.entity.clone(), facts)
+            })
+            .collect();
+        let text =
+            json!({ "command": task.word(), "dry_run": true, "exit_code": code, "entities": entities });
+        return print(&serde_json::to_string_pretty(&text).expect("counts are always JSON")).map(|_| code);
+    }
+    let mut out = String::from("dry run: nothing is written\n");
+    for f in found {
+        let r = &f.rehearsal;
+        out.push_str(&format!(
+            "{}: {} records would be written ({}), {} would be rejected, {} would be left\n",
+            plain(&f.entity),
+            thousands(r.records),
+            indicatif::HumanBytes(r.bytes),
+            thousands(r.rejected),
+            thousands(f.left_over)
+        ));
+        for record in &r.first {
+            let cells: Vec<String> = record
+                .iter()
+                .map(|(name, text)| {
+                    format!("{}={}", plain(name), text.as_deref().map_or_else(|| "NULL".to_owned(), plain))
+                })
+                .collect();
+            out.push_str(&format!("  {}\n", cells.join("  ")));
+        }
+        for (key, fault) in &r.faults {
+            let column =
+                fault.column.as_ref().map(|column| format!(", {}", plain(column))).unwrap_or_default();
+            out.push_str(&format!(
+                "  rejected {}: {}{column}: {}\n",
+                plain(key),
+                fault.code,
+                plain(&fault.message)
+            ));
+        }
+        if f.unparsed > 0 {
+            out.push_str(&format!(
+                "  {} rows of its source did not parse when they were staged\n",
+                thousands(f.unparsed)
+            ));
+        }
+    }
+    if !global.quiet {
+        out.push_str(&format!("next: {} {}\n", global.command(), task.word()));
+    }
+    print(&out).map(|_| code)
+}

@@ -1,0 +1,272 @@
+//! Which records a replay writes: from the ledger, from the last diff, or from a file of keys.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use super::campaign::Field;
+use super::{ReplayArgs, Task};
+use crate::cli::Global;
+use crate::error::{Context, Error, Result};
+use crate::ledger::Ledger;
+use crate::migrate::mapped::Mapped;
+use crate::spec::Entity;
+use crate::value::Value;
+use crate::value::cast::{Reading, cast};
+
+/// The records that are asked for.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    is_replay: bool,
+    by_entity: BTreeMap<String, Records>,
+}
+
+#[derive(Debug, Default)]
+struct Records {
+    /// Hashes of keys, as the ledger has them.
+    hashes: Vec<u128>,
+    /// Staging and position of those whose key cannot be read.
+    positions: Vec<(i64, i64)>,
+    /// Keys as texts.
+    keys: Vec<Vec<Option<String>>>,
+}
+
+impl Wanted {
+    /// Gathers what a command asks for.
+    ///
+    /// # Errors
+    /// A file that cannot be read or has no keys in it; a run that there is not.
+    pub(super) fn gather(task: Task<'_>, global: &Global, field: &Field<'_>) -> Result<Self> {
+        let Task::Replay(args) = task else { return Ok(Self::default()) };
+        let mut wanted = Self { is_replay: true, ..Self::default() };
+        let entities = global.entities(field.spec);
+        match (&args.from, args.ids.as_deref()) {
+            (Some(path), _) => wanted.add_file(path, &entities)?,
+            (None, Some(ids)) => match ids.strip_prefix('@') {
+                Some(path) => wanted.add_file(Path::new(path), &entities)?,
+                None => wanted.add_ids(ids, &entities)?,
+            },
+            (None, None) => wanted.add_failed(args, field.ledger, &entities)?,
+        }
+        Ok(wanted)
+    }
+
+    /// What is wanted of an entity; `None` where the command is none that asks for single records.
+    pub(super) fn of(&self, _entity: &str) -> Option<&Self> {
+        self.is_replay.then_some(self)
+    }
+
+    /// Whether something of the entity is wanted.
+    pub(super) fn names(&self, entity: &str) -> bool {
+        self.by_entity.contains_key(entity)
+    }
+
+    /// The hashes of the wanted keys of an entity.
+    ///
+    /// # Errors
+    /// A key that is none of the entity's type.
+    pub(super) fn hashes(&self, entity: &str, mapped: &Mapped<'_>, seed: u64) -> Result<Vec<u128>> {
+        let Some(records) = self.by_entity.get(entity) else { return Ok(Vec::new()) };
+        let mut hashes = records.hashes.clone();
+        for key in &records.keys {
+            let mut bytes = Vec::new();
+            for (column, text) in mapped.key().iter().zip(key) {
+                let value = text.as_ref().map_or(Value::Null, |text| Value::Text(text.as_str().into()));
+                let reading = Reading { free: true, ..Reading::default() };
+                let class = column.class().expect("a key is of a field");
+                let value = cast(value, class, &reading).map_err(|message| {
+                    Error::usage(format!(
+                        "entity `{entity}`: a key that is asked for, field `{}`: {message}",
+                        column.field
+                    ))
+                })?;
+                value.encode(&mut bytes);
+            }
+            hashes.push(xxh3_128_with_seed(&bytes, seed));
+        }
+        Ok(hashes)
+    }
+
+    /// The positions of the wanted records whose key cannot be read, where the staging is still the one that they are of.
+    pub(super) fn positions(&self, entity: &str, generation: i64) -> Vec<i64> {
+        let of = self.by_entity.get(entity).map_or(&[][..], |records| &records.positions);
+        of.iter().filter(|(staging, _)| *staging == generation).map(|(_, pos)| *pos).collect()
+    }
+
+    fn add_failed(&mut self, args: &ReplayArgs, ledger: &Ledger, entities: &[&Entity]) -> Result<()> {
+        let run = args.run.as_deref().map(|run| named(ledger, run)).transpose()?;
+        for entity in entities {
+            let mut found = Records::default();
+            ledger.exceptions(run.as_deref(), Some(&entity.name), true, |e| {
+                if args.class.as_ref().is_some_and(|class| *class != e.class) {
+                    return Ok(());
+                }
+                match e.key_hash.as_deref().map(|hash| u128::from_str_radix(hash, 16)) {
+                    Some(hash) => found
+                        .hashes
+                        .push(hash.or_failed(|| "the ledger's exceptions are damaged".to_owned())?),
+                    None => found.positions.push((e.generation, e.pos)),
+                }
+                Ok(())
+            })?;
+            if !(found.hashes.is_empty() && found.positions.is_empty()) {
+                self.by_entity.insert(entity.name.clone(), found);
+            }
+        }
+        if run.is_some() || args.class.is_some() {
+            return Ok(());
+        }
+        // What a diff found that came after the last writing is repaired, too.
+        if let Some(folder) = reports_after_writing(ledger)? {
+            for name in ["mismatches.csv", "missing.csv"] {
+                self.add_file(&folder.join(name), entities)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_ids(&mut self, ids: &str, entities: &[&Entity]) -> Result<()> {
+        let [entity] = entities else {
+            return Err(Error::usage("--ids needs to know of which entity the records are")
+                .help("name it with --entity"));
+        };
+        if entity.key.len() != 1 {
+            return Err(Error::usage(format!(
+                "--ids: the key of entity `{}` has several fields",
+                entity.name
+            ))
+            .help("write them into a CSV with a header: --ids @keys.csv"));
+        }
+        let keys = ids.split(',').map(|id| vec![Some(id.trim().to_owned())]).collect();
+        self.by_entity.insert(entity.name.clone(), Records { keys, ..Records::default() });
+        Ok(())
+    }
+
+    /// Adds the keys of a CSV whose header names the key's fields, as our reports do; where it has a column `entity`, that says of
+    /// which entity a record is.
+    fn add_file(&mut self, path: &Path, entities: &[&Entity]) -> Result<()> {
+        let fail = || format!("cannot read {}", path.display());
+        let text = std::fs::read_to_string(path).or_failed(fail)?;
+        let mut rows = records(&text);
+        let Some(header) = rows.next() else {
+            return Err(Error::usage(format!("{} is empty", path.display()))
+                .help("its first line names the key's fields"));
+        };
+        let header: Vec<String> = header.into_iter().map(Option::unwrap_or_default).collect();
+        let of_entity = header.iter().position(|name| name == "entity");
+        if of_entity.is_none() && entities.len() > 1 {
+            return Err(Error::usage(format!(
+                "{}: no column `entity` says of which entity the records are",
+                path.display()
+            ))
+            .help("name it with --entity"));
+        }
+        for row in rows {
+            let entity = match of_entity {
+                Some(at) => {
+                    let name = row.get(at).cloned().flatten().unwrap_or_default();
+                    let Some(entity) = entities.iter().find(|e| e.name == name) else { continue };
+                    entity
+                }
+                None => entities[0],
+            };
+            let key: Option<Vec<Option<String>>> = entity
+                .key
+                .iter()
+                .enumerate()
+                .map(|(i, field)| {
+                    let is_it = |name: &String| name == field || name.split('/').any(|one| one == field);
+                    // In our reports the key comes right behind the entity.
+                    let at = of_entity.map(|at| at + 1 + i).filter(|at| header.get(*at).is_some_and(is_it));
+                    let at = at.or_else(|| header.iter().position(|name| name == field))?;
+                    row.get(at).cloned()
+                })
+                .collect();
+            let Some(key) = key else {
+                return Err(Error::usage(format!(
+                    "{}: it does not have the key of entity `{}`: {}",
+                    path.display(),
+                    entity.name,
+                    entity.key.join(", ")
+                ))
+                .help("its first line names the key's fields"));
+            };
+            let records = self.by_entity.entry(entity.name.clone()).or_default();
+            if records.keys.last() != Some(&key) {
+                records.keys.push(key);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A run by its id or as `last`.
+fn named(ledger: &Ledger, run: &str) -> Result<String> {
+    let all = ledger.migrations()?;
+    let found = match run {
+        "last" => all.last(),
+        id => all.iter().find(|m| m.run_id == id),
+    };
+    found.map(|m| m.run_id.clone()).ok_or_else(|| {
+        Error::usage(format!("no run `{run}` has written anything")).help("`recon runs` lists the runs")
+    })
+}
+
+/// The reports of the newest diff, where it came after everything that was written.
+fn reports_after_writing(ledger: &Ledger) -> Result<Option<PathBuf>> {
+    let runs = ledger.runs(u32::MAX)?;
+    let newest = runs.iter().find(|run| matches!(run.command.as_str(), "diff" | "migrate" | "replay"));
+    let folder =
+        newest.filter(|run| run.command == "diff" && run.state == "done").and_then(|run| run.folder.clone());
+    Ok(folder.map(PathBuf::from).filter(|folder| folder.join("mismatches.csv").exists()))
+}
+
+/// The records of a CSV (RFC 4180); an empty cell without quotes is NULL.
+fn records(text: &str) -> impl Iterator<Item = Vec<Option<String>>> {
+    let mut chars = text.chars().peekable();
+    std::iter::from_fn(move || {
+        chars.peek()?;
+        let (mut row, mut cell, mut quoted) = (Vec::new(), String::new(), false);
+        loop {
+            match chars.next() {
+                Some('"') if cell.is_empty() && !quoted => {
+                    quoted = true;
+                    while let Some(c) = chars.next() {
+                        match c {
+                            '"' if chars.peek() == Some(&'"') => cell.extend(chars.next()),
+                            '"' => break,
+                            c => cell.push(c),
+                        }
+                    }
+                }
+                Some('\r') if chars.peek() == Some(&'\n') => {}
+                Some(',') => {
+                    row.push((quoted || !cell.is_empty()).then(|| std::mem::take(&mut cell)));
+                    quoted = false;
+                }
+                Some('\n') | None => {
+                    row.push((quoted || !cell.is_empty()).then_some(cell));
+                    return Some(row);
+                }
+                Some(c) => cell.push(c),
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_read_as_reports_write_them() {
+        let some = |text: &str| Some(text.to_owned());
+        let read: Vec<_> = records("entity,id\r\na,\"1,\"\"2\"\"\n\"\"\nb,\"\"\nc,").collect();
+        assert_eq!(read[0], [some("entity"), some("id")]);
+        assert_eq!(read[1], [some("a"), some("1,\"2\"\n")].map(|t| t.map(|t| t.trim_end().to_owned())));
+        assert_eq!(read[2], [some("")]);
+        assert_eq!(read[3], [some("b"), some("")]);
+        assert_eq!(read[4], [some("c"), None]);
+    }
+}

@@ -1,0 +1,74 @@
+//! What a run would do, without doing any of it.
+
+use super::Fault;
+use super::Target;
+use super::batch::{Loaded, Stamp};
+use super::mapped::Mapped;
+use super::plan::Plan;
+use crate::error::Result;
+use crate::event::{self, Progress};
+
+/// Records that are shown as they would be written, and that are shown with why they would not.
+const SHOWN: usize = 5;
+
+/// What a run would do with an entity.
+#[derive(Debug, Default)]
+pub struct Rehearsal {
+    /// Records that would be written.
+    pub records: u64,
+    /// Records that recon would not even send.
+    pub rejected: u64,
+    /// The first records, each as the target's columns would have it.
+    pub first: Vec<Vec<(String, Option<String>)>>,
+    /// The first that would be rejected: the key as JSON, and why.
+    pub faults: Vec<(String, Fault)>,
+    /// Bytes of all values as they would be written, for an estimate.
+    pub bytes: u64,
+}
+
+/// Goes through a plan.
+///
+/// # Errors
+/// A plan that is damaged; an interruption.
+pub fn rehearse(
+    mapped: &Mapped<'_>,
+    plan: &Plan,
+    target: &dyn Target,
+    stamp: &Stamp,
+    progress: &Progress,
+) -> Result<Rehearsal> {
+    let mut found = Rehearsal::default();
+    event::add(&progress.units_total, plan.batches());
+    for number in 0..plan.batches() {
+        progress.check()?;
+        let data = plan.read(number)?;
+        let loaded = Loaded::new(&data);
+        let (records, mut faults) = loaded.records(mapped, stamp)?;
+        for record in &records {
+            match target.preview(&record.values) {
+                Ok(cells) => {
+                    found.records += 1;
+                    found.bytes += cells.iter().flatten().map(|text| text.len() as u64).sum::<u64>();
+                    if found.first.len() < SHOWN {
+                        let names = mapped.columns.iter().map(|c| match c.path.is_empty() {
+                            true => c.name.clone(),
+                            false => format!("{}.{}", c.name, c.path.join(".")),
+                        });
+                        found.first.push(names.zip(cells).collect());
+                    }
+                }
+                Err(fault) => faults.push((record.row, fault)),
+            }
+        }
+        found.rejected += faults.len() as u64;
+        faults.sort_by_key(|(row, _)| *row);
+        for (row, fault) in faults {
+            if found.faults.len() < SHOWN {
+                found.faults.push((loaded.key_text(mapped, row), fault));
+            }
+        }
+        event::add(&progress.units_done, 1);
+        event::add(&progress.rows_done, loaded.rows() as u64);
+    }
+    Ok(found)
+}

@@ -1,0 +1,201 @@
+//! Writing an entity's records to its target: planned, in batches, resumable at any point, with every old image on disk first.
+//!
+//! In reading order: `mapped` (what of a record is written where), `keys` and `plan` (which records, in which batches), `batch` (a
+//! batch's records as values), `run` (the batches' states, tries, failures) and one file for each kind of [`Target`].
+//!
+//! # Order of writes
+//! The ledger says that a batch is about to be written; the target's transaction takes the batch's marker in a table of recon's own,
+//! locks and reads what is there, writes, and has the old images put into the manifest, durably, before it commits; then the ledger
+//! says that the batch was written. Killed anywhere, the marker tells whether the batch is there.
+
+pub mod batch;
+pub mod dry_run;
+pub mod keys;
+pub mod mapped;
+pub mod plan;
+pub mod postgres;
+pub mod retry;
+pub mod run;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::ledger::manifest::Change;
+use crate::spec::{Dataset, DatasetKind};
+use crate::value::Value;
+use mapped::Mapped;
+
+/// A kind of store that records can be written to.
+pub trait Target: Send + Sync {
+    /// What tells it from others: kind, place and table, without a secret.
+    fn fingerprint(&self) -> &str;
+
+    /// How it is written where nobody says otherwise.
+    fn defaults(&self) -> Defaults;
+
+    /// What a record's values are as they would be written, for people; also whether they can be written at all.
+    ///
+    /// # Errors
+    /// Why the target would not take it.
+    fn preview(&self, values: &[Value<'_>]) -> Result<Vec<Option<String>>, Fault>;
+
+    /// A session of a worker.
+    ///
+    /// # Errors
+    /// A store that cannot be reached.
+    fn session(&self) -> Result<Box<dyn Session + '_>, Trouble>;
+
+    /// Removes what the target keeps of a run for recon's sake, once the ledger has it all.
+    ///
+    /// # Errors
+    /// A store that cannot be reached.
+    fn forget(&self, run_id: &str, entity: &str) -> Result<()>;
+}
+
+/// How a target is written where nobody says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Records in a batch.
+    pub batch_records: u64,
+    /// Batches under way at once.
+    pub concurrency: usize,
+}
+
+/// One worker's connection to a target.
+pub trait Session {
+    /// Writes a batch, whole or, where single records do not go in, but for those; where its marker is there already, nothing. The old
+    /// images of what is about to change are handed to `images`, which returns when they are on disk.
+    ///
+    /// # Errors
+    /// Why the batch as a whole is not written; then nothing of it is.
+    fn apply(&mut self, batch: &Batch<'_>, images: &mut Images<'_>) -> Result<Receipt, Trouble>;
+}
+
+/// Takes the changes of a batch and returns when they are on disk.
+pub type Images<'a> = dyn FnMut(&mut Vec<Change>) -> Result<()> + 'a;
+
+/// A batch on its way to the target.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// The run.
+    pub run_id: &'a str,
+    /// The entity.
+    pub entity: &'a str,
+    /// Its number.
+    pub number: u64,
+    /// What tells it from others.
+    pub hash: &'a str,
+    /// Its records, those left out that cannot be written.
+    pub records: &'a [Record<'a>],
+}
+
+/// A record on its way to the target.
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// Its row in the batch.
+    pub row: usize,
+    /// A value for each column.
+    pub values: Vec<Value<'a>>,
+}
+
+/// What became of a batch in its target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Records that were not there.
+    pub inserted: u64,
+    /// Records that were there and were changed.
+    pub updated: u64,
+    /// Records that were there and are as they should be.
+    pub unchanged: u64,
+    /// Records that did not go in.
+    pub faults: Vec<(usize, Fault)>,
+}
+
+/// Whose fault it is that a record does not go in, and what is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FaultClass {
+    /// It may go in when it is tried again.
+    Retryable,
+    /// The record or the spec has to change first.
+    Permanent,
+    /// Somebody else's change is in its place.
+    Conflict,
+}
+
+impl FaultClass {
+    /// The word in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Retryable => "retryable",
+            Self::Permanent => "permanent",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+/// Why a record does not go in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Whose fault it is.
+    pub class: FaultClass,
+    /// A word of ours, or the store's own code.
+    pub code: String,
+    /// The column that it is about.
+    pub column: Option<String>,
+    /// The store's own words, or ours.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault of the record itself, found by recon.
+    pub fn permanent(code: &str, column: Option<&str>, message: impl Into<String>) -> Self {
+        Self {
+            class: FaultClass::Permanent,
+            code: code.to_owned(),
+            column: column.map(str::to_owned),
+            message: message.into(),
+        }
+    }
+}
+
+/// Why a batch as a whole is not written.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The store could not do it just now; trying again may help.
+    Busy(Error),
+    /// The connection is lost, so that nobody knows whether the batch is there: a new session finds out.
+    Lost(Error),
+    /// Trying again will not help: access denied, the table gone, the disk full.
+    Fatal(Error),
+}
+
+impl Trouble {
+    /// Its error.
+    pub fn error(self) -> Error {
+        match self {
+            Self::Busy(error) | Self::Lost(error) | Self::Fatal(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+/// Opens a target: the registry of kinds.
+///
+/// # Errors
+/// A store that cannot be reached; a table that cannot be written; a kind that is not written to.
+pub fn open<'a>(dataset: &'a Dataset, mapped: &'a Mapped<'a>) -> Result<Box<dyn Target + 'a>> {
+    match &dataset.kind {
+        DatasetKind::Postgres(options) => Ok(Box::new(postgres::PostgresTarget::open(options, mapped)?)),
+        other => Err(Error::failed(format!(
+            "dataset `{}`: {} is not written to in this version",
+            dataset.name,
+            other.word()
+        ))),
+    }
+}

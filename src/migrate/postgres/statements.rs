@@ -1,0 +1,164 @@
+//! The statements that write a batch into one table, made once.
+
+use crate::ledger::manifest::{Change, Image, Op};
+use crate::migrate::mapped::{Column, Mapped};
+use crate::migrate::{Fault, FaultClass};
+use crate::query::{identifier, render};
+use crate::spec::{OnConflict, Policy};
+
+/// The statements for one table.
+#[derive(Clone, Debug)]
+pub(super) struct Statements {
+    /// Makes the temporary table.
+    pub(super) create: String,
+    /// Copies a batch into it.
+    pub(super) copy: String,
+    /// Reads what is there, and locks it.
+    pub(super) images: String,
+    /// Finds what must not be changed; `None` where everything may be.
+    pub(super) differing: Option<String>,
+    /// Writes what is not there; `None` where only what is there is changed.
+    pub(super) insert: Option<String>,
+    /// Changes what is there; `None` where it stays.
+    pub(super) update: Option<String>,
+    /// The columns of an image, in order.
+    pub(super) image_columns: Vec<String>,
+    /// The columns that are written.
+    pub(super) written: Vec<String>,
+    /// The key's columns.
+    pub(super) key: Vec<String>,
+    /// The version's column.
+    version: Option<String>,
+    /// The table, for the manifest.
+    pub(super) table: String,
+}
+
+impl Statements {
+    pub(super) fn new(table: &str, mapped: &Mapped<'_>, images: &[&str], overriding: bool) -> Self {
+        let names = |columns: &mut dyn Iterator<Item = &Column>| -> Vec<String> {
+            columns.map(|c| identifier(&c.name)).collect()
+        };
+        let written = names(&mut mapped.columns.iter());
+        let key = names(&mut mapped.key().iter());
+        let same = key.iter().map(|k| format!("old.{k} = new.{k}")).collect::<Vec<_>>().join(" and ");
+        let image_list: Vec<String> = images
+            .iter()
+            .enumerate()
+            .map(|(i, name)| format!("old.{}::text as i{i}", identifier(name)))
+            .collect();
+        let row: Vec<String> = images.iter().map(|name| format!("old.{}", identifier(name))).collect();
+        let digest = format!("encode(sha256(convert_to(row({})::text, 'UTF8')), 'hex')", row.join(", "));
+        let set: Vec<String> = mapped
+            .columns
+            .iter()
+            .filter(|c| !c.is_key)
+            .map(|c| format!("{} = {}", identifier(&c.name), new_value(c)))
+            .collect();
+        let (before, after): (Vec<String>, Vec<String>) =
+            mapped.compared().map(|c| (format!("old.{}", identifier(&c.name)), new_value(c))).unzip();
+        let differs = match before.is_empty() {
+            true => "false".to_owned(),
+            // As texts: types without an operator for equality, and equal values that are not the same one.
+            false => {
+                format!("row({})::text is distinct from row({})::text", before.join(", "), after.join(", "))
+            }
+        };
+        let version = mapped.version.map(|at| identifier(&mapped.columns[at].name));
+        let lower = version.map(|v| format!("(old.{v} is null or old.{v} < new.{v})"));
+        let barred = match (mapped.policy(), &lower) {
+            (Policy::InsertOnly, _) => Some("true".to_owned()),
+            (_, Some(lower)) => Some(format!("{lower} is not true")),
+            _ => None,
+        };
+        let fill = |template: &str, more: &[(&str, &str)]| {
+            let pieces = [("table", table), ("same", same.as_str()), ("differs", differs.as_str())];
+            let pieces: Vec<(&str, &str)> = pieces.into_iter().chain(more.iter().copied()).collect();
+            render(template, &pieces)
+        };
+        let values: Vec<String> = written.iter().map(|c| format!("new.{c}")).collect();
+        let key_texts: Vec<String> = key.iter().map(|k| format!("old.{k}::text")).collect();
+        let (images_sql, key_list) = (image_list.join(", "), key.join(", "));
+        Self {
+            create: fill(
+                include_str!("../../../queries/migrate/postgres/create_batch.sql"),
+                &[("columns", &written.join(", "))],
+            ),
+            copy: format!("copy recon_batch (n, {}) from stdin", written.join(", ")),
+            images: fill(
+                include_str!("../../../queries/migrate/postgres/images.sql"),
+                &[("images", &images_sql)],
+            ),
+            differing: barred.map(|barred| {
+                fill(include_str!("../../../queries/migrate/postgres/differing.sql"), &[("barred", &barred)])
+            }),
+            insert: (mapped.policy() != Policy::UpdateOnly).then(|| {
+                let more = [
+                    ("columns", written.join(", ")),
+                    ("overriding", if overriding { "overriding system value" } else { "" }.to_owned()),
+                    ("values", values.join(", ")),
+                    ("key", key_list.clone()),
+                    ("returning", format!("{digest}, {}", key_texts.join(", "))),
+                ];
+                let more: Vec<(&str, &str)> =
+                    more.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
+                fill(include_str!("../../../queries/migrate/postgres/insert.sql"), &more)
+            }),
+            update: (mapped.policy() != Policy::InsertOnly && !set.is_empty()).then(|| {
+                let allowed = lower.clone().unwrap_or_else(|| "true".to_owned());
+                let more = [
+                    ("set", set.join(", ")),
+                    ("allowed", allowed),
+                    ("returning", format!("{digest}, {images_sql}")),
+                ];
+                let more: Vec<(&str, &str)> =
+                    more.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
+                fill(include_str!("../../../queries/migrate/postgres/update.sql"), &more)
+            }),
+            image_columns: images.iter().map(|name| (*name).to_owned()).collect(),
+            written: mapped.columns.iter().map(|c| c.name.clone()).collect(),
+            key: mapped.key().iter().map(|c| c.name.clone()).collect(),
+            version: mapped.version.map(|at| mapped.columns[at].name.clone()),
+            table: table.to_owned(),
+        }
+    }
+}
+
+impl Statements {
+    /// A change of one row, without its images.
+    pub(super) fn change(&self, batch: u64, op: Op, key: Image, digest: String) -> Change {
+        Change {
+            seq: 0,
+            batch,
+            op,
+            table: self.table.clone(),
+            key,
+            columns: Vec::new(),
+            post_hash: Some(digest),
+            pre: None,
+            post: None,
+        }
+    }
+
+    /// Why a record that is there is left as it is.
+    pub(super) fn barred(&self) -> Fault {
+        let (code, message) = match &self.version {
+            Some(version) if self.update.is_some() => {
+                ("version", format!("what is there differs and has the same or a higher {version}"))
+            }
+            _ => ("exists", "what is there differs, and the policy is insert-only".to_owned()),
+        };
+        Fault { class: FaultClass::Conflict, ..Fault::permanent(code, None, message) }
+    }
+}
+
+/// What a column is set to where the record is there.
+fn new_value(column: &Column) -> String {
+    let name = identifier(&column.name);
+    match &column.on_conflict {
+        OnConflict::Overwrite => format!("new.{name}"),
+        OnConflict::Keep => format!("old.{name}"),
+        OnConflict::Coalesce => format!("coalesce(new.{name}, old.{name})"),
+        OnConflict::Greatest => format!("greatest(new.{name}, old.{name})"),
+        OnConflict::Sql(sql) => format!("({}\n)", sql.text),
+    }
+}

@@ -1,0 +1,262 @@
+//! A run: batch by batch through the order of writes, by several workers, until all are written or something stops it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use super::batch::{Loaded, Stamp};
+use super::mapped::Mapped;
+use super::plan::Plan;
+use super::retry::{AWAY_MAX, Pace, Retries, wait};
+use super::{Batch, Fault, FaultClass, Receipt, Record, Session, Target, Trouble};
+use crate::error::{Error, Result};
+use crate::event::{self, Progress};
+use crate::fault;
+use crate::ledger::Ledger;
+use crate::ledger::manifest::Writer;
+use crate::ledger::migration::{Counts, Exception};
+use crate::mapping::pipeline::spawn_workers;
+
+/// How a run goes about it.
+#[derive(Debug)]
+pub struct Options {
+    /// Batches under way at once.
+    pub concurrency: usize,
+    /// The run stops once more records than this did not go through.
+    pub errors_max: Option<ErrorsMax>,
+    /// How often a batch is tried again.
+    pub retries: Retries,
+    /// How fast records go out.
+    pub pace: Pace,
+}
+
+/// `--max-errors`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ErrorsMax {
+    /// So many records.
+    Records(u64),
+    /// So many of a hundred that the run sets out to write.
+    Percent(f64),
+}
+
+impl ErrorsMax {
+    fn is_passed(self, failed: u64, records: u64) -> bool {
+        match self {
+            Self::Records(most) => failed > most,
+            Self::Percent(most) => failed as f64 * 100.0 > most * records as f64,
+        }
+    }
+}
+
+/// An entity of a run, with all that is needed to write it.
+pub struct Job<'a> {
+    /// The ledger.
+    pub ledger: &'a Ledger,
+    /// The run.
+    pub run_id: &'a str,
+    /// What is written where.
+    pub mapped: &'a Mapped<'a>,
+    /// The batches.
+    pub plan: &'a Plan,
+    /// Where to.
+    pub target: &'a dyn Target,
+    /// Takes old images; `None` where the user asked for none.
+    pub manifest: Option<&'a Mutex<Writer>>,
+    /// What provenance columns say.
+    pub stamp: &'a Stamp,
+    /// How it goes about it.
+    pub options: &'a Options,
+    /// Who wants to know how far it is.
+    pub progress: &'a Progress,
+}
+
+/// What the workers share.
+struct Shared {
+    todo: Vec<u64>,
+    next: AtomicUsize,
+    failed: AtomicU64,
+    over: AtomicBool,
+}
+
+impl Job<'_> {
+    /// Writes every batch that is not written yet.
+    ///
+    /// # Errors
+    /// An interruption, too many failures, or what stops the run; what was written stays, and the run can be resumed.
+    pub fn run(&self) -> Result<()> {
+        let begun = self.ledger.batches(self.run_id, &self.mapped.plan.entity.name)?;
+        for row in &begun {
+            if row.batch >= self.plan.batches() || row.hash != self.plan.hash_of(row.batch) {
+                return Err(Error::failed(format!(
+                    "run {}: batch {} of the plan is not the one that was begun",
+                    self.run_id, row.batch
+                ))
+                .help("begin anew with --new-run: what was written is found to be there and left as it is"));
+            }
+        }
+        let applied: std::collections::HashSet<u64> =
+            begun.iter().filter(|row| row.applied).map(|row| row.batch).collect();
+        let failed = self.failed_before()?;
+        let shared = Shared {
+            todo: (0..self.plan.batches()).filter(|batch| !applied.contains(batch)).collect(),
+            next: AtomicUsize::new(0),
+            failed: AtomicU64::new(failed),
+            over: AtomicBool::new(false),
+        };
+        event::add(&self.progress.units_total, self.plan.batches());
+        event::add(&self.progress.units_done, applied.len() as u64);
+        event::add(&self.progress.rows_done, applied.iter().map(|batch| self.plan.records_of(*batch)).sum());
+        event::add(&self.progress.failures, failed);
+        let workers = self.options.concurrency.min(shared.todo.len()).max(1);
+        spawn_workers(workers, |_| {
+            let worked = self.work(&shared);
+            if worked.is_err() {
+                shared.over.store(true, Ordering::Relaxed);
+            }
+            worked
+        })?;
+        Ok(())
+    }
+
+    fn failed_before(&self) -> Result<u64> {
+        let entity = &self.mapped.plan.entity.name;
+        let all = self.ledger.migrations()?;
+        let own = all.iter().find(|m| m.run_id == self.run_id && m.entity == *entity);
+        Ok(own.map_or(0, |m| m.counts.failed))
+    }
+
+    fn work(&self, shared: &Shared) -> Result<()> {
+        let mut session = None;
+        while !shared.over.load(Ordering::Relaxed)
+            && let Some(batch) = shared.todo.get(shared.next.fetch_add(1, Ordering::Relaxed))
+        {
+            self.progress.check()?;
+            self.options.pace.take(self.plan.records_of(*batch), self.progress)?;
+            self.write(*batch, &mut session, shared)?;
+        }
+        Ok(())
+    }
+
+    fn write<'s>(
+        &'s self,
+        number: u64,
+        session: &mut Option<Box<dyn Session + 's>>,
+        shared: &Shared,
+    ) -> Result<()> {
+        let (data, hash) = (self.plan.read(number)?, self.plan.hash_of(number));
+        let loaded = Loaded::new(&data);
+        let (records, faults) = loaded.records(self.mapped, self.stamp)?;
+        let entity = self.mapped.plan.entity.name.as_str();
+        self.ledger.begin_batch((self.run_id, entity), number, loaded.rows() as u64, &hash)?;
+        fault::point("migrate.intent");
+        let batch = Batch { run_id: self.run_id, entity, number, hash: &hash, records: &records };
+        let (receipt, attempts) = match records.is_empty() {
+            true => (Receipt::default(), 1),
+            false => self.apply(&batch, session)?,
+        };
+        fault::point("migrate.applied");
+        let exceptions = self.exceptions(&loaded, number, faults, receipt.faults, attempts);
+        let counts = Counts {
+            inserted: receipt.inserted,
+            updated: receipt.updated,
+            unchanged: receipt.unchanged,
+            failed: exceptions.len() as u64,
+            ..Counts::default()
+        };
+        let tried: Vec<String> = (0..loaded.rows()).filter_map(|row| loaded.key_hash(row)).collect();
+        self.ledger.apply_batch((self.run_id, entity), number, &counts, &exceptions, &tried)?;
+        fault::point("migrate.batch-done");
+        event::add(&self.progress.units_done, 1);
+        event::add(&self.progress.rows_done, loaded.rows() as u64);
+        event::add(&self.progress.failures, counts.failed);
+        let failed = shared.failed.fetch_add(counts.failed, Ordering::Relaxed) + counts.failed;
+        match self.options.errors_max.filter(|most| most.is_passed(failed, self.plan.records)) {
+            Some(_) => Err(Error::failed(format!(
+                "{failed} records did not go through: more than --max-errors allows"
+            ))
+            .help("look at failures.csv, mend the cause, and run the same command again to go on")),
+            None => Ok(()),
+        }
+    }
+
+    /// Gets a batch into the target, however often that has to be tried.
+    fn apply<'s>(
+        &'s self,
+        batch: &Batch<'_>,
+        session: &mut Option<Box<dyn Session + 's>>,
+    ) -> Result<(Receipt, u64)> {
+        let mut images = |changes: &mut Vec<_>| match self.manifest {
+            Some(manifest) => manifest.lock().expect("nobody panics while it writes").append(changes),
+            None => Ok(()),
+        };
+        let (mut attempts, mut busy, mut lost_since) = (0, 0, None);
+        loop {
+            attempts += 1;
+            let tried = match session {
+                Some(open) => open.apply(batch, &mut images),
+                None => {
+                    self.target.session().and_then(|opened| session.insert(opened).apply(batch, &mut images))
+                }
+            };
+            let pause = match tried {
+                Ok(receipt) => return Ok((receipt, attempts)),
+                Err(Trouble::Fatal(error)) => return Err(error),
+                Err(Trouble::Busy(error)) if busy >= self.options.retries.tries => {
+                    return Ok((all_busy(batch.records, &error), attempts));
+                }
+                Err(Trouble::Busy(error)) => {
+                    busy += 1;
+                    tracing::info!("batch {} is tried again: {error}", batch.number);
+                    self.options.retries.pause_before(busy)
+                }
+                Err(Trouble::Lost(error)) => {
+                    *session = None;
+                    let since = *lost_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > AWAY_MAX {
+                        return Err(error);
+                    }
+                    tracing::warn!("batch {} is tried again over a new connection: {error}", batch.number);
+                    self.options.retries.pause_before(attempts as u32)
+                }
+            };
+            event::add(&self.progress.retries, 1);
+            wait(pause, self.progress)?;
+        }
+    }
+
+    fn exceptions(
+        &self,
+        loaded: &Loaded<'_>,
+        batch: u64,
+        before: Vec<(usize, Fault)>,
+        there: Vec<(usize, Fault)>,
+        attempts: u64,
+    ) -> Vec<Exception> {
+        let of = |stage: &str, attempts: u64, (row, fault): (usize, Fault)| Exception {
+            run_id: self.run_id.to_owned(),
+            entity: self.mapped.plan.entity.name.clone(),
+            batch: Some(batch),
+            pos: loaded.position(row),
+            generation: self.mapped.plan.source.generation,
+            key: loaded.key_text(self.mapped, row),
+            key_hash: loaded.key_hash(row),
+            stage: stage.to_owned(),
+            class: fault.class.word().to_owned(),
+            code: fault.code,
+            column: fault.column,
+            message: fault.message,
+            attempts,
+        };
+        let mut all: Vec<Exception> = before.into_iter().map(|one| of("cast", 1, one)).collect();
+        all.extend(there.into_iter().map(|one| of("migrate", attempts, one)));
+        all.sort_by_key(|exception| exception.pos);
+        all
+    }
+}
+
+/// The store was busy with the whole batch each time: every record of it waits for a replay.
+fn all_busy(records: &[Record<'_>], error: &Error) -> Receipt {
+    let message = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    let fault = Fault { class: FaultClass::Retryable, code: "busy".to_owned(), column: None, message };
+    Receipt { faults: records.iter().map(|r| (r.row, fault.clone())).collect(), ..Receipt::default() }
+}

@@ -1,0 +1,3 @@
+//! Writing to a target: what is planned, what goes in, what does not and why, and going on after an end in the middle.
+
+mod postgres;
