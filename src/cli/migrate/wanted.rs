@@ -29,7 +29,7 @@ struct Records {
     /// Staging and position of those whose key cannot be read.
     positions: Vec<(i64, i64)>,
     /// Keys as texts.
-    keys: Vec<Vec<Option<String>>>,
+    keys: Vec<Vec<String>>,
 }
 
 impl Wanted {
@@ -72,7 +72,7 @@ impl Wanted {
         for key in &records.keys {
             let mut bytes = Vec::new();
             for (column, text) in mapped.key().iter().zip(key) {
-                let value = text.as_ref().map_or(Value::Null, |text| Value::Text(text.as_str().into()));
+                let value = Value::Text(text.as_str().into());
                 let reading = Reading { free: true, ..Reading::default() };
                 let class = column.class().expect("a key is of a field");
                 let value = cast(value, class, &reading).map_err(|message| {
@@ -138,7 +138,7 @@ impl Wanted {
             ))
             .help("write them into a CSV with a header: --ids @keys.csv"));
         }
-        let keys = ids.split(',').map(|id| vec![Some(id.trim().to_owned())]).collect();
+        let keys = ids.split(',').map(|id| vec![id.trim().to_owned()]).collect();
         self.by_entity.insert(entity.name.clone(), Records { keys, ..Records::default() });
         Ok(())
     }
@@ -147,13 +147,8 @@ impl Wanted {
     /// which entity a record is.
     fn add_file(&mut self, path: &Path, entities: &[&Entity]) -> Result<()> {
         let fail = || format!("cannot read {}", path.display());
-        let text = std::fs::read_to_string(path).or_failed(fail)?;
-        let mut rows = records(&text);
-        let Some(header) = rows.next() else {
-            return Err(Error::usage(format!("{} is empty", path.display()))
-                .help("its first line names the key's fields"));
-        };
-        let header: Vec<String> = header.into_iter().map(Option::unwrap_or_default).collect();
+        let mut rows = csv::Reader::from_path(path).or_failed(fail)?;
+        let header: Vec<String> = rows.headers().or_failed(fail)?.iter().map(str::to_owned).collect();
         let of_entity = header.iter().position(|name| name == "entity");
         if of_entity.is_none() && entities.len() > 1 {
             return Err(Error::usage(format!(
@@ -162,16 +157,17 @@ impl Wanted {
             ))
             .help("name it with --entity"));
         }
-        for row in rows {
+        for row in rows.records() {
+            let row = row.or_failed(fail)?;
             let entity = match of_entity {
                 Some(at) => {
-                    let name = row.get(at).cloned().flatten().unwrap_or_default();
+                    let name = row.get(at).unwrap_or_default();
                     let Some(entity) = entities.iter().find(|e| e.name == name) else { continue };
                     entity
                 }
                 None => entities[0],
             };
-            let key: Option<Vec<Option<String>>> = entity
+            let key: Option<Vec<String>> = entity
                 .key
                 .iter()
                 .enumerate()
@@ -180,7 +176,7 @@ impl Wanted {
                     // In our reports the key comes right behind the entity.
                     let at = of_entity.map(|at| at + 1 + i).filter(|at| header.get(*at).is_some_and(is_it));
                     let at = at.or_else(|| header.iter().position(|name| name == field))?;
-                    row.get(at).cloned()
+                    row.get(at).map(str::to_owned)
                 })
                 .collect();
             let Some(key) = key else {
@@ -216,57 +212,10 @@ fn named(ledger: &Ledger, run: &str) -> Result<String> {
 /// The reports of the newest diff, where it came after everything that was written.
 fn reports_after_writing(ledger: &Ledger) -> Result<Option<PathBuf>> {
     let runs = ledger.runs(u32::MAX)?;
-    let newest = runs.iter().find(|run| matches!(run.command.as_str(), "diff" | "migrate" | "replay"));
+    // This run is one of them, and running.
+    let mut ended = runs.iter().filter(|run| run.state != "running");
+    let newest = ended.find(|run| matches!(run.command.as_str(), "diff" | "migrate" | "replay"));
     let folder =
         newest.filter(|run| run.command == "diff" && run.state == "done").and_then(|run| run.folder.clone());
     Ok(folder.map(PathBuf::from).filter(|folder| folder.join("mismatches.csv").exists()))
-}
-
-/// The records of a CSV (RFC 4180); an empty cell without quotes is NULL.
-fn records(text: &str) -> impl Iterator<Item = Vec<Option<String>>> {
-    let mut chars = text.chars().peekable();
-    std::iter::from_fn(move || {
-        chars.peek()?;
-        let (mut row, mut cell, mut quoted) = (Vec::new(), String::new(), false);
-        loop {
-            match chars.next() {
-                Some('"') if cell.is_empty() && !quoted => {
-                    quoted = true;
-                    while let Some(c) = chars.next() {
-                        match c {
-                            '"' if chars.peek() == Some(&'"') => cell.extend(chars.next()),
-                            '"' => break,
-                            c => cell.push(c),
-                        }
-                    }
-                }
-                Some('\r') if chars.peek() == Some(&'\n') => {}
-                Some(',') => {
-                    row.push((quoted || !cell.is_empty()).then(|| std::mem::take(&mut cell)));
-                    quoted = false;
-                }
-                Some('\n') | None => {
-                    row.push((quoted || !cell.is_empty()).then_some(cell));
-                    return Some(row);
-                }
-                Some(c) => cell.push(c),
-            }
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_are_read_as_reports_write_them() {
-        let some = |text: &str| Some(text.to_owned());
-        let read: Vec<_> = records("entity,id\r\na,\"1,\"\"2\"\"\n\"\"\nb,\"\"\nc,").collect();
-        assert_eq!(read[0], [some("entity"), some("id")]);
-        assert_eq!(read[1], [some("a"), some("1,\"2\"\n")].map(|t| t.map(|t| t.trim_end().to_owned())));
-        assert_eq!(read[2], [some("")]);
-        assert_eq!(read[3], [some("b"), some("")]);
-        assert_eq!(read[4], [some("c"), None]);
-    }
 }

@@ -404,7 +404,8 @@ fn image(row: &PgRow, first: usize, columns: &[String]) -> sqlx::Result<Image> {
 fn fault_of(said: &dyn DatabaseError, code: String) -> (Fault, Option<usize>) {
     let own = said.try_downcast_ref::<PgDatabaseError>();
     let context = own.and_then(PgDatabaseError::r#where).unwrap_or_default();
-    let copied = context.strip_prefix("COPY recon_batch, line ");
+    // What a type's own reader says may come first.
+    let copied = context.lines().find_map(|line| line.strip_prefix("COPY recon_batch, line "));
     let line = copied.and_then(|rest| rest.split([',', ':']).next()?.trim().parse().ok());
     let named = copied.and_then(|rest| rest.split(", column ").nth(1)?.split(':').next());
     let column = own.and_then(PgDatabaseError::column).or(named);
