@@ -121,7 +121,7 @@ impl Ledger {
                 let row = params![m.run_id, m.entity, m.kind, m.generation, m.mapping, m.target, m.options];
                 transaction.execute(sql::INSERT_MIGRATION, row)?;
             }
-            fault::point("ledger.before-migrations");
+            fault::point("migrate.before-begun");
             transaction.commit()
         })
     }
@@ -235,7 +235,7 @@ impl Ledger {
                 };
                 insert_exception(&transaction, e, before)?;
             }
-            fault::point("ledger.before-applied");
+            fault::point("migrate.before-applied");
             transaction.commit()
         })
     }

@@ -7,6 +7,7 @@ mod damage;
 mod disk;
 mod live_points;
 mod memory;
+mod migrate;
 mod moments;
 mod network;
 mod panics;

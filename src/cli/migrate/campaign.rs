@@ -67,6 +67,7 @@ impl Campaign<'_> {
         let ledger = global.staged_ledger(kind)?;
         let progress = Arc::new(Progress::default());
         let open = open_migrations(&ledger)?;
+        remove_left_plans(&ledger)?;
         if new_run {
             abandon(&ledger, &open)?;
         }
@@ -279,11 +280,12 @@ impl Campaign<'_> {
         if let Some(manifest) = manifest {
             manifest.into_inner().expect("no worker panicked").finish()?;
         }
+        // The ledger has every batch by now, so nobody will ask for its marker.
+        target.forget(run_id, entity)?;
         keep_positions(&plan, None, &folder)?;
         fault::point("migrate.before-done");
         ledger.end_migration(run_id, entity, "done")?;
         fault::point("migrate.done");
-        target.forget(run_id, entity)?;
         plan.remove()
     }
 
@@ -449,6 +451,17 @@ fn open_migrations(ledger: &Ledger) -> Result<Vec<Migration>> {
     let mut all = ledger.migrations()?;
     all.retain(|m| m.state == "planning" || m.state == "running");
     Ok(all)
+}
+
+/// Removes the plans of runs that were killed right after their end.
+fn remove_left_plans(ledger: &Ledger) -> Result<()> {
+    for ended in ledger.migrations()?.iter().filter(|m| m.state == "done") {
+        let plan = folder_of(ledger.home(), &ended.run_id, &ended.entity).join("plan");
+        if plan.exists() {
+            fs::remove_dir_all(&plan).or_failed(|| format!("cannot remove {}", plan.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Leaves an unfinished run as it is. Of a batch that was begun nobody knows whether it is there: its records are pending, and are

@@ -6,6 +6,7 @@ fn head() -> Head {
         format: FORMAT,
         run_id: "run".to_owned(),
         spec_digest: "spec".to_owned(),
+        entity: "t".to_owned(),
         target: "postgres db t".to_owned(),
         undo_of: None,
         complete: false,
@@ -23,6 +24,7 @@ fn change(n: u64) -> Change {
         table: "t".to_owned(),
         key: image("").into_iter().take(1).collect(),
         columns: vec!["id".to_owned(), "v".to_owned()],
+        post_hash: Some(format!("{n:x}")),
         pre: (n % 2 == 1).then(|| image("old\n\u{0}\"")),
         post: Some(image("new")),
     }

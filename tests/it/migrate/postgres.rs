@@ -132,7 +132,11 @@ fn single_records_fail_by_name() {
     let project = staged(&text, &database);
     let ran = recon(&project, &database, &["migrate", "--batch-size", "64", "--format", "json"]);
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert_eq!((told(&ran)["inserted"].as_u64(), told(&ran)["failed"].as_u64()), (Some(300), Some(14)), "{ran:?}");
+    assert_eq!(
+        (told(&ran)["inserted"].as_u64(), told(&ran)["failed"].as_u64()),
+        (Some(300), Some(14)),
+        "{ran:?}"
+    );
     let expected = [
         ("", "null_key", "id"),
         ("1000", "nul", "name"),
@@ -166,8 +170,14 @@ fn a_replay_writes_what_failed_and_no_more() {
     assert_eq!(recon(&project, &database, &["migrate"]).code, 1);
     // The cause is still there.
     let ran = recon(&project, &database, &["replay", "--format", "json"]);
-    assert_eq!((ran.code, told(&ran)["records"].as_u64(), told(&ran)["failed"].as_u64()), (1, Some(1), Some(1)), "{ran:?}");
-    database.run("alter table images drop constraint images_price_check; update images set name = 'mine' where id = 7");
+    assert_eq!(
+        (ran.code, told(&ran)["records"].as_u64(), told(&ran)["failed"].as_u64()),
+        (1, Some(1), Some(1)),
+        "{ran:?}"
+    );
+    database.run(
+        "alter table images drop constraint images_price_check; update images set name = 'mine' where id = 7",
+    );
     let ran = recon(&project, &database, &["replay", "--format", "json"]);
     assert_eq!((ran.code, told(&ran)["inserted"].as_u64()), (0, Some(1)), "{ran:?}");
     assert_eq!(database.run("select name from images where id = 7"), "mine\n", "nobody asked for it");
@@ -189,7 +199,11 @@ fn a_replay_takes_keys_from_a_list_or_a_file() {
     assert_eq!(recon(&project, &database, &["migrate"]).code, 0);
     database.run("delete from images where id in (3, 5, 8)");
     let ran = recon(&project, &database, &["replay", "--ids", "3,4", "--format", "json"]);
-    assert_eq!((told(&ran)["inserted"].as_u64(), told(&ran)["unchanged"].as_u64()), (Some(1), Some(1)), "{ran:?}");
+    assert_eq!(
+        (told(&ran)["inserted"].as_u64(), told(&ran)["unchanged"].as_u64()),
+        (Some(1), Some(1)),
+        "{ran:?}"
+    );
     project.write("keys.csv", "id\n5\n");
     let ran = recon(&project, &database, &["replay", "--from", "keys.csv", "--format", "json"]);
     assert_eq!(told(&ran)["inserted"], 1, "{ran:?}");
@@ -215,14 +229,26 @@ fn a_run_can_be_limited_and_the_next_one_takes_the_rest() {
     let database = Database::new(TABLE);
     let project = staged(&lines(0..100), &database);
     let ran = recon(&project, &database, &["migrate", "--limit", "30", "--format", "json"]);
-    assert_eq!((ran.code, told(&ran)["inserted"].as_u64(), told(&ran)["pending"].as_u64()), (0, Some(30), Some(70)), "{ran:?}");
+    assert_eq!(
+        (ran.code, told(&ran)["inserted"].as_u64(), told(&ran)["pending"].as_u64()),
+        (0, Some(30), Some(70)),
+        "{ran:?}"
+    );
     assert_eq!(database.run("select max(id) from images"), "29\n", "in the order of the keys");
     let ran = recon(&project, &database, &["migrate", "--max-id", "49", "--format", "json"]);
-    assert_eq!((told(&ran)["inserted"].as_u64(), told(&ran)["pending"].as_u64()), (Some(20), Some(50)), "{ran:?}");
+    assert_eq!(
+        (told(&ran)["inserted"].as_u64(), told(&ran)["pending"].as_u64()),
+        (Some(20), Some(50)),
+        "{ran:?}"
+    );
     let ran = recon(&project, &database, &["migrate", "--where", "id % 2 = 0", "--format", "json"]);
     assert_eq!(told(&ran)["inserted"], 25, "{ran:?}");
     let ran = recon(&project, &database, &["migrate", "--format", "json"]);
-    assert_eq!((ran.code, told(&ran)["inserted"].as_u64(), told(&ran)["unchanged"].as_u64()), (0, Some(25), Some(0)), "{ran:?}");
+    assert_eq!(
+        (ran.code, told(&ran)["inserted"].as_u64(), told(&ran)["unchanged"].as_u64()),
+        (0, Some(25), Some(0)),
+        "{ran:?}"
+    );
     let ran = recon(&project, &database, &["migrate", "--where", "nope = 1"]);
     assert!(ran.code == 2 && ran.stderr.contains("nope"), "{ran:?}");
 }
@@ -234,7 +260,11 @@ fn a_dry_run_writes_nothing() {
     let before = project.recon(&["runs", "--format", "json"]).stdout;
     let ran = recon(&project, &database, &["migrate", "--dry-run", "--format", "json"]);
     let found = told(&ran);
-    assert_eq!((ran.code, found["records"].as_u64(), found["rejected"].as_u64()), (1, Some(20), Some(1)), "{ran:?}");
+    assert_eq!(
+        (ran.code, found["records"].as_u64(), found["rejected"].as_u64()),
+        (1, Some(20), Some(1)),
+        "{ran:?}"
+    );
     assert_eq!(found["first"][1]["name"], "name 1");
     assert_eq!(found["first_rejected"][0]["code"], "cast");
     assert_eq!(database.run("select count(*) from images"), "0\n");
@@ -252,7 +282,10 @@ fn policies_decide_what_becomes_of_what_is_there() {
     ] {
         let database = Database::new(&format!("{TABLE}; {there}"));
         let project = staged(&lines(0..3), &database);
-        project.write("recon.toml", SPEC.replace("key = [\"id\"]", &format!("key = [\"id\"]\nwrite = \"{policy}\"")));
+        project.write(
+            "recon.toml",
+            SPEC.replace("key = [\"id\"]", &format!("key = [\"id\"]\nwrite = \"{policy}\"")),
+        );
         let ran = recon(&project, &database, &["migrate", "--format", "json"]);
         let counts = ["inserted", "updated", "unchanged"].map(|name| told(&ran)[name].as_u64().unwrap_or(99));
         assert_eq!(counts, [inserted, updated, unchanged], "{policy}: {ran:?}");
@@ -266,14 +299,25 @@ fn policies_decide_what_becomes_of_what_is_there() {
 #[test]
 fn fields_say_what_becomes_of_them_where_the_record_is_there() {
     let there = "insert into images values (1, 'mine', 5, '[1]', '2030-01-01T00:00:00Z')";
-    let database = Database::new(&format!("{TABLE}; alter table images add column run text, add column came_from text; {there}"));
-    let project = staged("{\"id\":1,\"name\":\"theirs\",\"price\":2,\"tags\":null,\"made\":\"2024-05-01T10:00:00Z\"}\n", &database);
+    let database = Database::new(&format!(
+        "{TABLE}; alter table images add column run text, add column came_from text; {there}"
+    ));
+    let project = staged(
+        "{\"id\":1,\"name\":\"theirs\",\"price\":2,\"tags\":null,\"made\":\"2024-05-01T10:00:00Z\"}\n",
+        &database,
+    );
     let spec = SPEC
         .replace("name = { from = \"name\" }", "name = { from = \"name\", on_conflict = \"keep\" }")
-        .replace("type = \"decimal(9,2)\" }", "type = \"decimal(9,2)\", on_conflict_sql = \"old.price + new.price\" }")
+        .replace(
+            "type = \"decimal(9,2)\" }",
+            "type = \"decimal(9,2)\", on_conflict_sql = \"old.price + new.price\" }",
+        )
         .replace("type = \"json\" }", "type = \"json\", on_conflict = \"coalesce\" }")
         .replace("type = \"timestamp\" }", "type = \"timestamp\", on_conflict = \"greatest\" }")
-        .replace("key = [\"id\"]", "key = [\"id\"]\nprovenance = { run = \"run\", source_key = \"came_from\" }");
+        .replace(
+            "key = [\"id\"]",
+            "key = [\"id\"]\nprovenance = { run = \"run\", source_key = \"came_from\" }",
+        );
     project.write("recon.toml", spec);
     let ran = recon(&project, &database, &["migrate", "--format", "json"]);
     assert_eq!((ran.code, told(&ran)["updated"].as_u64()), (0, Some(1)), "{ran:?}");
@@ -286,29 +330,50 @@ fn fields_say_what_becomes_of_them_where_the_record_is_there() {
 
 #[test]
 fn a_record_is_overwritten_only_by_a_higher_version() {
-    let database = Database::new("create table images (id bigint primary key, name text, version int); insert into images values (1, 'old', 1), (2, 'newer', 5), (3, 'same', 2)");
+    let database = Database::new(
+        "create table images (id bigint primary key, name text, version int); insert into images values (1, 'old', 1), (2, 'newer', 5), (3, 'same', 2)",
+    );
     let project = Project::new();
-    let spec = SPEC.split("price =").next().expect("the part before").replace("key = [\"id\"]", "key = [\"id\"]\nversion = \"version\"");
+    let spec = SPEC
+        .split("price =")
+        .next()
+        .expect("the part before")
+        .replace("key = [\"id\"]", "key = [\"id\"]\nversion = \"version\"");
     project.write("recon.toml", format!("{spec}version = {{ from = \"version\", type = \"int\" }}\n"));
     project.write("old.jsonl", "{\"id\":1,\"name\":\"new\",\"version\":2}\n{\"id\":2,\"name\":\"new\",\"version\":2}\n{\"id\":3,\"name\":\"same\",\"version\":2}\n");
     assert_eq!(recon(&project, &database, &["stage", "source"]).code, 0);
     let ran = recon(&project, &database, &["migrate", "--format", "json"]);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert_eq!(failures(&project), [("2".to_owned(), "version".to_owned(), String::new())]);
-    assert_eq!(database.run("select id, name, version from images order by 1"), "1|new|2\n2|newer|5\n3|same|2\n");
+    assert_eq!(
+        database.run("select id, name, version from images order by 1"),
+        "1|new|2\n2|newer|5\n3|same|2\n"
+    );
 }
 
 #[test]
 fn a_table_that_cannot_be_written_is_refused_with_what_would_help() {
     for (table, says) in [
-        ("create table images (id bigint, name text, price numeric, tags jsonb, made timestamptz)", "create unique index on public.images (\"id\")"),
-        ("create table images (id bigint primary key, name text, tags jsonb, made timestamptz)", "alter table … add column \"price\""),
+        (
+            "create table images (id bigint, name text, price numeric, tags jsonb, made timestamptz)",
+            "create unique index on public.images (\"id\")",
+        ),
+        (
+            "create table images (id bigint primary key, name text, tags jsonb, made timestamptz)",
+            "alter table … add column \"price\"",
+        ),
         (
             "create table images (id bigint primary key, name text, price numeric generated always as (id) stored, tags jsonb, made timestamptz)",
             "column `price` is generated",
         ),
-        ("create view images as select 1::bigint as id, ''::text as name, 1::numeric as price, '{}'::jsonb as tags, now() as made", "no unique index"),
-        ("create table images (id bigint primary key, name int, price numeric, tags jsonb, made timestamptz)", "field `name` cannot be written"),
+        (
+            "create view images as select 1::bigint as id, ''::text as name, 1::numeric as price, '{}'::jsonb as tags, now() as made",
+            "no unique index",
+        ),
+        (
+            "create table images (id bigint primary key, name int, price numeric, tags jsonb, made timestamptz)",
+            "field `name` cannot be written",
+        ),
     ] {
         let database = Database::new(table);
         let project = staged(&lines(0..3), &database);
@@ -324,7 +389,10 @@ fn keys_that_the_target_takes_for_one_are_refused() {
          create table images (id text collate blind primary key, name text)",
     );
     let project = Project::new();
-    project.write("recon.toml", SPEC.split("price =").next().expect("the part before").replace(", type = \"int\"", ""));
+    project.write(
+        "recon.toml",
+        SPEC.split("price =").next().expect("the part before").replace(", type = \"int\"", ""),
+    );
     project.write("old.jsonl", "{\"id\":\"a\",\"name\":\"one\"}\n{\"id\":\"A\",\"name\":\"two\"}\n{\"id\":\"b\",\"name\":\"three\"}\n");
     assert_eq!(recon(&project, &database, &["stage", "source"]).code, 0);
     let ran = recon(&project, &database, &["migrate"]);
@@ -337,8 +405,15 @@ fn keys_that_the_target_takes_for_one_are_refused() {
 #[test]
 fn a_run_that_is_unfinished_goes_on_only_with_what_it_began_with() {
     let database = Database::new(TABLE);
-    let project = staged(&(lines(0..90) + "{\"id\":1003,\"name\":\"negative\",\"price\":-1}\n" + &lines(2000..2100)), &database);
-    let stopped = recon(&project, &database, &["migrate", "--batch-size", "10", "--max-errors", "0", "--concurrency", "1"]);
+    let project = staged(
+        &(lines(0..90) + "{\"id\":1003,\"name\":\"negative\",\"price\":-1}\n" + &lines(2000..2100)),
+        &database,
+    );
+    let stopped = recon(
+        &project,
+        &database,
+        &["migrate", "--batch-size", "10", "--max-errors", "0", "--concurrency", "1"],
+    );
     assert!(stopped.code == 4 && stopped.stderr.contains("more than --max-errors"), "{stopped:?}");
     assert_eq!(database.run("select count(*) from images"), "99\n");
     let spec = SPEC.replace("tags = { from = \"tags\", type = \"json\" }\n", "");
@@ -355,18 +430,33 @@ fn a_run_that_is_unfinished_goes_on_only_with_what_it_began_with() {
     let ran = recon(&project, &database, &["migrate"]);
     assert!(ran.code == 2 && ran.stderr.contains("was staged again since it began"), "{ran:?}");
     let ran = recon(&project, &database, &["migrate", "--new-run", "--format", "json"]);
-    assert_eq!((told(&ran)["inserted"].as_u64(), told(&ran)["unchanged"].as_u64()), (Some(5), Some(90)), "{ran:?}");
+    assert_eq!(
+        (told(&ran)["inserted"].as_u64(), told(&ran)["unchanged"].as_u64()),
+        (Some(5), Some(90)),
+        "{ran:?}"
+    );
 }
 
 #[test]
 fn a_run_that_was_stopped_goes_on_from_there() {
     let database = Database::new(TABLE);
-    let project = staged(&(lines(0..90) + "{\"id\":1003,\"name\":\"negative\",\"price\":-1}\n" + &lines(2000..2100)), &database);
-    let stopped = recon(&project, &database, &["migrate", "--batch-size", "10", "--max-errors", "0", "--concurrency", "1"]);
+    let project = staged(
+        &(lines(0..90) + "{\"id\":1003,\"name\":\"negative\",\"price\":-1}\n" + &lines(2000..2100)),
+        &database,
+    );
+    let stopped = recon(
+        &project,
+        &database,
+        &["migrate", "--batch-size", "10", "--max-errors", "0", "--concurrency", "1"],
+    );
     assert_eq!(stopped.code, 4, "{stopped:?}");
     let run_id = json(&project.recon(&["runs", "--format", "json"]).stdout)[0]["run_id"].clone();
     let ran = recon(&project, &database, &["migrate", "--format", "json"]);
     assert_eq!((ran.code, &json(&ran.stdout)["run_id"]), (1, &run_id), "{ran:?}");
-    assert_eq!((told(&ran)["inserted"].as_u64(), told(&ran)["failed"].as_u64()), (Some(190), Some(1)), "{ran:?}");
+    assert_eq!(
+        (told(&ran)["inserted"].as_u64(), told(&ran)["failed"].as_u64()),
+        (Some(190), Some(1)),
+        "{ran:?}"
+    );
     assert_eq!(database.run("select count(*) from images"), "190\n");
 }

@@ -1,0 +1,242 @@
+//! Runs into a target that are killed, at every fail point and at any time, and run again: every record is written exactly once, by the
+//! target's own count, and what did not go through is what did not in an undisturbed run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rand_seed::Random;
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+use super::points::points_of_writing;
+use super::process::{Ended, Running, recon};
+use super::project::copy_home;
+use crate::servers::postgres::Database;
+
+/// The passes at which a point kills; the later ones only where it is passed so often.
+const PASSES: [u32; 3] = [1, 2, 5];
+
+/// Kills that the random test makes, where `RECON_TEST_KILLS` says no other number.
+const KILLS: u32 = 8;
+
+const SPEC: &str = r#"
+[datasets.old]
+kind = "jsonl"
+uri = "old.jsonl"
+[datasets.new]
+kind = "postgres"
+url = "${DATABASE_URL}"
+table = "images"
+[entities.image]
+source = "old"
+target = "new"
+key = ["id"]
+[entities.image.fields]
+id = { from = "id", type = "int" }
+name = "name"
+price = { from = "price", type = "int" }
+"#;
+
+/// An audit trigger counts what is written, row by row; a check turns some records away.
+const SCHEMA: &str = "create table images (id int primary key, name text not null, price int check (price <> 13)); \
+    create table audit (id int not null); \
+    create function count_it() returns trigger language plpgsql as $$ begin insert into audit values (new.id); return new; end $$; \
+    create trigger counted after insert or update on images for each row execute function count_it()";
+
+/// Records `0..records` of a file against a table in which every tenth is there already, with another name.
+struct Case {
+    folder: TempDir,
+    database: Database,
+    records: u64,
+}
+
+impl Case {
+    fn new(records: u64) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("recon.toml"), SPEC).expect("a file");
+        let line = |id: u64| format!("{{\"id\":{id},\"name\":\"name {id}\",\"price\":{}}}\n", id % 100);
+        fs::write(folder.path().join("old.jsonl"), (0..records).map(line).collect::<String>())
+            .expect("a file");
+        let case = Self { folder, database: Database::new(SCHEMA), records };
+        case.run(&case.home("staged"), &["stage", "source"], None).exits(0);
+        case
+    }
+
+    fn home(&self, name: &str) -> PathBuf {
+        self.folder.path().join("homes").join(name)
+    }
+
+    fn command(&self, home: &Path, args: &[&str]) -> Command {
+        let mut command = recon(self.folder.path(), home, args);
+        command.env("DATABASE_URL", &self.database.url);
+        command
+    }
+
+    fn run(&self, home: &Path, args: &[&str], fault: Option<&str>) -> Ended {
+        Ended::of(self.command(home, args).envs(fault.map(|fault| ("RECON_FAULT", fault))))
+    }
+
+    /// The target as it is before any run, and a home in which the source is staged.
+    fn begin(&self, name: &str) -> PathBuf {
+        self.database.run(&format!(
+            "drop schema if exists recon cascade; truncate images; \
+             insert into images select i, 'before', i % 100 from generate_series(0, {}, 10) i where i % 100 <> 13; truncate audit",
+            self.records - 1
+        ));
+        let home = self.home(name);
+        copy_home(&self.home("staged"), &home);
+        home
+    }
+
+    /// Holds the target and what was told against what has to be.
+    #[track_caller]
+    fn is_whole(&self, told: &Json, when: &str) {
+        let turned_away = self
+            .records
+            .div_ceil(100)
+            .saturating_sub(u64::from(self.records % 100 <= 13 && self.records % 100 > 0));
+        let there = self.records.div_ceil(10);
+        let image = &told["entities"]["image"];
+        let counts = ["inserted", "updated", "unchanged", "failed", "pending"]
+            .map(|name| image[name].as_u64().expect("a count"));
+        assert_eq!(counts, [self.records - there - turned_away, there, 0, turned_away, 0], "{when}: {told}");
+        let written = format!("{}|{}\n", self.records - turned_away, self.records - turned_away);
+        let sql = "select count(*), count(distinct id) from audit";
+        assert_eq!(self.database.run(sql), written, "{when}: every key exactly once");
+        let wrong = "select count(*) from images where name <> 'name ' || id or price <> id % 100";
+        assert_eq!(self.database.run(wrong), "0\n", "{when}");
+        let rest = "select count(*) from recon.batches";
+        assert_eq!(self.database.run(rest), "0\n", "{when}: no marker stays");
+    }
+}
+
+/// The old images of a run, by key; those of attempts that were cut short among them.
+fn old_images(home: &Path) -> Vec<(i64, Option<String>)> {
+    let runs =
+        glob::glob(&format!("{}/runs/*-migrate-*/entities/image/manifest", home.display())).expect("a glob");
+    let folder = runs.map(|run| run.expect("a path")).next().expect("a manifest");
+    let mut found = Vec::new();
+    recon::ledger::manifest::read(&folder, |change| {
+        let text = |json: &Json| json.as_str().map(str::to_owned);
+        let id = text(&change.key["id"]).expect("a key").parse().expect("a number");
+        found.push((id, change.pre.and_then(|pre| text(&pre["name"]))));
+        Ok(())
+    })
+    .expect("a manifest that is whole");
+    found
+}
+
+const MIGRATE: &[&str] = &["migrate", "--batch-size", "60", "--format", "json"];
+
+#[test]
+fn killed_at_every_fail_point_every_record_is_written_once() {
+    let case = Case::new(420);
+    let mut never = Vec::new();
+    for point in points_of_writing("postgres") {
+        let mut passed = 0;
+        for pass in PASSES {
+            let fault = format!("{point}:{pass}");
+            let home = case.begin(&fault.replace(':', "-"));
+            let killed = case.run(&home, MIGRATE, Some(&fault));
+            if !killed.was_killed() {
+                killed.exits(1);
+                break;
+            }
+            passed += 1;
+            let ended = case.run(&home, MIGRATE, None);
+            // After the last step there is nothing left to do but to say so.
+            let told = match ended.code {
+                Some(1) if ended.json()["entities"]["image"]["records"] != 0 => ended.json(),
+                _ => told_of_first(&home),
+            };
+            case.is_whole(&told, &fault);
+            let images = old_images(&home);
+            for id in (0..420).filter(|id| id % 100 != 13) {
+                let of: Vec<_> = images.iter().filter(|(of, _)| *of == id).collect();
+                let before = (id % 10 == 0).then(|| "before".to_owned());
+                assert!(
+                    !of.is_empty() && of.iter().all(|(_, name)| *name == before),
+                    "{fault}: {id}: {of:?}"
+                );
+            }
+            fs::remove_dir_all(&home).expect("the home goes");
+        }
+        if passed == 0 {
+            never.push(point);
+        }
+    }
+    assert!(never.is_empty(), "fail points that the run did not pass: {never:?}");
+}
+
+/// What the ledger knows of the run that was killed, where the next command found nothing left to do.
+fn told_of_first(home: &Path) -> Json {
+    let ledger = recon::ledger::Ledger::open_reader(home).expect("a ledger").expect("a home");
+    let first = ledger.migrations().expect("migrations").remove(0);
+    assert_eq!(first.state, "done");
+    let c = first.counts;
+    serde_json::json!({ "entities": { "image": {
+        "inserted": c.inserted, "updated": c.updated, "unchanged": c.unchanged, "failed": c.failed,
+        "pending": first.records - c.records,
+    } } })
+}
+
+#[test]
+fn killed_at_any_time_every_record_is_written_once() {
+    let wanted =
+        std::env::var("RECON_TEST_KILLS").map_or(KILLS, |text| text.parse().expect("a number of kills"));
+    let seed = std::env::var("RECON_TEST_SEED").map_or_else(
+        |_| {
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos()
+                as u64
+        },
+        |text| text.parse().expect("a seed"),
+    );
+    println!("RECON_TEST_SEED={seed}");
+    let mut random = Random::new(seed);
+    let case = Case::new(6_000);
+    // How long an undisturbed run takes here, so that the kills fall into it.
+    let (home, began) = (case.begin("undisturbed"), Instant::now());
+    case.run(&home, MIGRATE, None).exits(1);
+    let whole = began.elapsed();
+    let (mut kills, mut round) = (0, 0);
+    while kills < wanted {
+        round += 1;
+        let home = case.begin(&format!("round-{round}"));
+        loop {
+            let running = Running::start(&mut case.command(&home, MIGRATE));
+            std::thread::sleep(whole.mul_f64(random.share()));
+            running.signal("KILL");
+            let ended = running.ends_within(Duration::from_secs(60));
+            if !ended.was_killed() {
+                break;
+            }
+            kills += 1;
+        }
+        case.is_whole(&told_of_first(&home), &format!("seed {seed}, round {round}, {kills} kills"));
+        fs::remove_dir_all(&home).expect("the home goes");
+    }
+    println!("{kills} kills in {round} rounds");
+}
+
+/// Random numbers that can be had again by their seed.
+mod rand_seed {
+    /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+    pub(super) struct Random(u64);
+
+    impl Random {
+        pub(super) fn new(seed: u64) -> Self {
+            Self(seed)
+        }
+
+        /// From 0 to 1.
+        pub(super) fn share(&mut self) -> f64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = self.0;
+            mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((mixed ^ mixed >> 31) >> 11) as f64 / (1_u64 << 53) as f64
+        }
+    }
+}
