@@ -11,12 +11,12 @@ use super::process::Ended;
 use super::project::Project;
 
 /// A small disk of its own.
-struct Disk {
+pub(super) struct Disk {
     folder: TempDir,
 }
 
 impl Disk {
-    fn mount(size: &str) -> Option<Self> {
+    pub(super) fn mount(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let options = format!("size={size}");
         let mounted = Command::new("mount")
@@ -30,7 +30,7 @@ impl Disk {
         mounted.then_some(Self { folder })
     }
 
-    fn home(&self) -> PathBuf {
+    pub(super) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
 
@@ -45,7 +45,7 @@ impl Disk {
     }
 
     /// Leaves at most so many bytes free.
-    fn fill_up_to(&self, free_bytes: u64) {
+    pub(super) fn fill_up_to(&self, free_bytes: u64) {
         let output = Command::new("df").args(["-B1", "--output=avail"]).arg(self.folder.path()).output();
         let text = String::from_utf8(output.expect("df starts").stdout).expect("text");
         let available: u64 = text.lines().last().and_then(|n| n.trim().parse().ok()).expect("a number");
@@ -60,7 +60,7 @@ impl Disk {
         self.folder.path().join("filler")
     }
 
-    fn make_room(&self) {
+    pub(super) fn make_room(&self) {
         fs::remove_file(self.filler()).expect("the filler goes");
     }
 }

@@ -10,10 +10,12 @@ use rand_seed::Random;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
+use super::disk::Disk;
 use super::points::points_of_writing;
-use super::process::{Ended, Running, recon};
+use super::process::{Ended, Held, Running, recon};
 use super::project::copy_home;
 use crate::servers::postgres::Database;
+use crate::servers::proxy::{Fault, Proxy};
 
 /// The passes at which a point kills; the later ones only where it is passed so often.
 const PASSES: [u32; 3] = [1, 2, 5];
@@ -49,6 +51,8 @@ const SCHEMA: &str = "create table images (id int primary key, name text not nul
 struct Case {
     folder: TempDir,
     database: Database,
+    /// As recon reaches it.
+    url: String,
     records: u64,
 }
 
@@ -59,9 +63,18 @@ impl Case {
         let line = |id: u64| format!("{{\"id\":{id},\"name\":\"name {id}\",\"price\":{}}}\n", id % 100);
         fs::write(folder.path().join("old.jsonl"), (0..records).map(line).collect::<String>())
             .expect("a file");
-        let case = Self { folder, database: Database::new(SCHEMA), records };
+        let database = Database::new(SCHEMA);
+        let case = Self { folder, url: database.url.clone(), database, records };
         case.run(&case.home("staged"), &["stage", "source"], None).exits(0);
         case
+    }
+
+    /// The same, but recon reaches the server through a proxy.
+    fn behind_a_proxy(records: u64) -> (Self, Proxy) {
+        let mut case = Self::new(records);
+        let proxy = Proxy::to(case.database.port);
+        case.url = case.url.replace(&format!(":{}/", case.database.port), &format!(":{}/", proxy.port));
+        (case, proxy)
     }
 
     fn home(&self, name: &str) -> PathBuf {
@@ -70,7 +83,7 @@ impl Case {
 
     fn command(&self, home: &Path, args: &[&str]) -> Command {
         let mut command = recon(self.folder.path(), home, args);
-        command.env("DATABASE_URL", &self.database.url);
+        command.env("DATABASE_URL", &self.url);
         command
     }
 
@@ -218,6 +231,87 @@ fn killed_at_any_time_every_record_is_written_once() {
         fs::remove_dir_all(&home).expect("the home goes");
     }
     println!("{kills} kills in {round} rounds");
+}
+
+const ALONE: &[&str] = &["migrate", "--batch-size", "60", "--concurrency", "1", "--format", "json"];
+
+#[test]
+fn a_commit_whose_reply_is_lost_is_not_done_again() {
+    let (case, proxy) = Case::behind_a_proxy(420);
+    for fault in [Fault::Reset(0), Fault::End(0)] {
+        let home = case.begin("lost");
+        let held = Held::of("postgres.before-commit:3", case.command(&home, ALONE));
+        // The server will commit, and nobody will hear of it.
+        proxy.set(fault);
+        let ended = held.go_on().exits(1);
+        proxy.set(Fault::Nothing);
+        case.is_whole(&ended.json(), &format!("{fault:?}"));
+        fs::remove_dir_all(&home).expect("the home goes");
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_anywhere_costs_no_record() {
+    let (case, proxy) = Case::behind_a_proxy(420);
+    // Late enough to be past the connection's own greeting, and then all through the run.
+    for at in (2_000..60_000).step_by(4_001) {
+        let home = case.begin("broken");
+        proxy.set(Fault::Reset(at));
+        let ended = case.run(&home, ALONE, None);
+        proxy.set(Fault::Nothing);
+        // While it is only looked at, a connection that breaks ends the run; it is begun again.
+        let ended = if ended.code == Some(4) { case.run(&home, ALONE, None) } else { ended };
+        case.is_whole(&ended.exits(1).json(), &format!("reset after {at} bytes"));
+        fs::remove_dir_all(&home).expect("the home goes");
+    }
+}
+
+#[test]
+fn a_server_that_restarts_in_the_middle_costs_no_record() {
+    let mut case = Case::new(420);
+    let server = crate::servers::postgres::begin(crate::servers::free_port(), &[]);
+    case.database = Database {
+        url: format!("postgres://postgres@127.0.0.1:{}/postgres", server.port),
+        port: server.port,
+    };
+    case.url = case.database.url.clone();
+    case.database.run(SCHEMA);
+    let home = case.begin("restarted");
+    let held = Held::of("postgres.before-commit:3", case.command(&home, ALONE));
+    crate::servers::postgres::stop(&server);
+    let _server = crate::servers::postgres::begin_again(server);
+    let ended = held.go_on().exits(1);
+    case.is_whole(&ended.json(), "restarted");
+}
+
+#[test]
+fn a_second_runner_is_refused_while_the_first_one_writes() {
+    let case = Case::new(420);
+    let home = case.begin("shared");
+    let first = Held::of("migrate.intent:2", case.command(&home, ALONE));
+    case.run(&home, ALONE, None).exits(4).says(&["is held by another run: recon migrate"]);
+    case.run(&home, &["replay"], None).exits(4);
+    let ended = first.go_on().exits(1);
+    case.is_whole(&ended.json(), "two runners");
+}
+
+#[test]
+fn a_disk_that_is_full_stops_the_run_and_room_lets_it_go_on() {
+    let Some(disk) = Disk::mount("64m") else { return };
+    let case = Case::new(6_000);
+    for free in [0_u64, 40_000, 120_000] {
+        let home = disk.home();
+        copy_home(&case.begin("to-copy"), &home);
+        let held = Held::of("migrate.intent:3", case.command(&home, ALONE));
+        disk.fill_up_to(free);
+        held.go_on().exits(4);
+        disk.make_room();
+        let ended = case.run(&home, ALONE, None).exits(1);
+        case.is_whole(&ended.json(), &format!("{free} bytes were free"));
+        for home in [home, case.home("to-copy")] {
+            fs::remove_dir_all(home).expect("the home goes");
+        }
+    }
 }
 
 /// Random numbers that can be had again by their seed.
