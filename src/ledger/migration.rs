@@ -87,7 +87,7 @@ pub struct Exception {
     pub key: String,
     /// Hex digest of its key; `None` where the key cannot be read.
     pub key_hash: Option<String>,
-    /// Where it failed: `cast`, `plan` or `migrate`.
+    /// Where it failed: `migrate`.
     pub stage: String,
     /// `retryable`, `permanent`, `conflict` or `fatal`.
     pub class: String,

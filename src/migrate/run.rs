@@ -232,7 +232,7 @@ impl Job<'_> {
         there: Vec<(usize, Fault)>,
         attempts: u64,
     ) -> Vec<Exception> {
-        let of = |stage: &str, attempts: u64, (row, fault): (usize, Fault)| Exception {
+        let of = |attempts: u64, (row, fault): (usize, Fault)| Exception {
             run_id: self.run_id.to_owned(),
             entity: self.mapped.plan.entity.name.clone(),
             batch: Some(batch),
@@ -240,15 +240,15 @@ impl Job<'_> {
             generation: self.mapped.plan.source.generation,
             key: loaded.key_text(self.mapped, row),
             key_hash: loaded.key_hash(row),
-            stage: stage.to_owned(),
+            stage: "migrate".to_owned(),
             class: fault.class.word().to_owned(),
             code: fault.code,
             column: fault.column,
             message: fault.message,
             attempts,
         };
-        let mut all: Vec<Exception> = before.into_iter().map(|one| of("cast", 1, one)).collect();
-        all.extend(there.into_iter().map(|one| of("migrate", attempts, one)));
+        let mut all: Vec<Exception> = before.into_iter().map(|one| of(1, one)).collect();
+        all.extend(there.into_iter().map(|one| of(attempts, one)));
         all.sort_by_key(|exception| exception.pos);
         all
     }
