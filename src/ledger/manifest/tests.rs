@@ -130,7 +130,12 @@ fn a_byte_that_changes_anywhere_is_noticed() {
 #[test]
 fn the_changes_of_a_batch_are_found_in_closed_and_open_segments() {
     let folder = tempfile::tempdir().expect("a folder");
-    written(folder.path());
+    let mut writer = Writer::create(folder.path(), head()).expect("a manifest");
+    writer.segment_bytes = 1_000;
+    for n in 0..10 {
+        writer.append(&mut changes(3 * n..3 * n + 3)).expect("a batch");
+    }
+    assert!(writer.open.is_some() && !writer.head.segments.is_empty(), "closed segments and an open one");
     let wanted = std::collections::HashSet::from([0, 9, 77]);
     let found = changes_of(folder.path(), &wanted).expect("a whole manifest");
     let seqs = |batch: u64| found.get(&batch).map(|all| all.iter().map(|c| c.seq).collect::<Vec<_>>());
