@@ -188,7 +188,9 @@ impl Update {
         let clauses = clauses.iter().filter(|(_, all)| !all.is_empty());
         update.update =
             clauses.map(|(word, all)| format!("{word}{}", all.join(","))).collect::<Vec<_>>().join(" ");
-        let guards = match mapped.version.map(|at| &mapped.columns[at]) {
+        // An item without a version is told by its attributes, as where the spec names none.
+        let version = mapped.version.map(|at| &mapped.columns[at]);
+        let guards = match version.filter(|version| get(old, &path_of(version)).is_some()) {
             Some(version) => vec![version],
             None if columns.len() <= CONDITIONS_MAX => columns,
             None => changed,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::link::{How, Stop};
-use super::merge::{Wanted, barred_by_version, differs, merge, path_of};
+use super::merge::{Wanted, barred_by_version, differs, merge};
 use super::write::{Done, Work, side_by_side};
 use super::{DynamodbTarget, REQUESTS, check_size};
 use crate::error::Result;
@@ -124,8 +124,12 @@ impl<'a> DynamodbSession<'a> {
                 Err(Stop::Batch(trouble)) => return Err(trouble),
                 Err(Stop::Record(fault)) => fault,
             };
-            // One key can spoil the request for all.
             let (mut items, mut faults) = (HashMap::new(), HashMap::new());
+            if refused.class == FaultClass::Retryable {
+                let all = chunk.iter().map(|key| (link.key_text(key), refused.clone()));
+                return Ok((items, all.collect()));
+            }
+            // One key can spoil the request for all.
             for key in *chunk {
                 match link.get(how, std::slice::from_ref(key)).await {
                     Ok(found) => items.extend(found),
@@ -208,9 +212,12 @@ impl<'a> DynamodbSession<'a> {
 
     fn change(&self, batch: u64, work: &Work) -> Result<Change> {
         let digest = Sha256::digest(canonical(&work.new));
-        let columns = self.target.mapped.columns.iter().map(|column| path_of(column).swap_remove(0));
-        let mut columns: Vec<String> = columns.collect();
-        columns.dedup();
+        let mut columns: Vec<String> = Vec::new();
+        for column in &self.target.mapped.columns {
+            if !columns.contains(&column.name) {
+                columns.push(column.name.clone());
+            }
+        }
         Ok(Change {
             seq: 0,
             batch,

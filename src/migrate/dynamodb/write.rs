@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::task::Poll;
 
 use super::REQUESTS;
@@ -12,7 +11,7 @@ use super::merge::{Update, differs};
 use super::session::{DynamodbSession, conflict};
 use crate::fault;
 use crate::ledger::manifest::Op;
-use crate::migrate::{Fault, Trouble};
+use crate::migrate::{Fault, FaultClass, Trouble};
 use crate::store::dynamodb::Item;
 use crate::store::dynamodb::item::size;
 
@@ -93,6 +92,10 @@ impl DynamodbSession<'_> {
             let rest = match link.put_all(how, &items, &mut tries).await {
                 Ok(rest) => rest,
                 Err(Stop::Batch(trouble)) => return Err(trouble),
+                Err(Stop::Record(fault)) if fault.class == FaultClass::Retryable => {
+                    told.extend(left.into_iter().map(|work| (work, Done::Failed(fault.clone()), tries)));
+                    return Ok(told);
+                }
                 Err(Stop::Record(_)) => {
                     // The request says of no item whose fault it is; each alone does.
                     for work in left {
@@ -154,10 +157,7 @@ pub(super) async fn side_by_side<'i, I, T>(
         }
         Ok::<(), Trouble>(())
     };
-    let mut lanes: Vec<Pin<Box<dyn Future<Output = Result<(), Trouble>> + '_>>> = Vec::new();
-    for _ in 0..width.min(inputs.len()) {
-        lanes.push(Box::pin(lane()));
-    }
+    let mut lanes: Vec<_> = (0..width.min(inputs.len())).map(|_| Box::pin(lane())).collect();
     poll_fn(|context| {
         let mut i = 0;
         while i < lanes.len() {

@@ -615,3 +615,45 @@ fn a_connection_that_breaks_in_the_middle_costs_nothing() {
     assert_counts(&migrate(&project, 0, &[]), [50, 0, 0, 0]);
     assert_eq!(items(table).len(), 50);
 }
+
+#[test]
+fn a_service_that_cannot_write_or_read_just_now_leaves_records_to_be_replayed() {
+    let error = Body::Error("InternalServerError", "not today");
+    for (table, operation, entity, requests) in
+        [("no_reads", "BatchGetItem", "", 4), ("no_chunks", "BatchWriteItem", "exclusive = true", 4)]
+    {
+        let proxy = HttpProxy::to(dynamodb::port(), vec![answer(operation, 0..u64::MAX, 500, error)]);
+        let project = behind(&proxy, table, entity, &numbers(0..20));
+        assert_counts(&migrate(&project, 1, &["--backoff", "1ms"]), [0, 0, 0, 20]);
+        let failed = failures(&project);
+        assert!(failed.iter().all(|row| row[1..3] == ["retryable", "InternalServerError"]), "{failed:?}");
+        assert_eq!(proxy.seen(operation), requests, "{operation}");
+        proxy.step_aside();
+        let ran = recon(&project, &["replay"]);
+        assert_eq!((ran.code, items(table).len()), (0, 20), "{ran:?}");
+    }
+}
+
+#[test]
+fn an_item_of_many_attributes_is_changed_too() {
+    let (table, names) = ("many_attributes", 0..200);
+    let fields: String =
+        names.clone().map(|n| format!("f{n} = {{ from = \"f{n}\", type = \"int\" }}\n")).collect();
+    let mut line = json!({ "k": "1" });
+    for n in names.clone() {
+        line[format!("f{n}")] = json!(n);
+    }
+    let project = project(table, "", &format!("k = \"k\"\n{fields}"), &[line]);
+    put(table, &json!({ "k": { "S": "1" }, "f7": { "N": "-1" }, "own": { "S": "kept" } }));
+    let mut there = items(table)["1"].clone();
+    for n in names.filter(|n| n % 4 != 0) {
+        there[format!("f{n}")] = json!({ "N": n.to_string() });
+    }
+    put(table, &there);
+    assert_counts(&migrate(&project, 0, &[]), [0, 1, 0, 0]);
+    assert_eq!(
+        (&items(table)["1"]["f196"], &items(table)["1"]["own"]),
+        (&json!({ "N": "196" }), &json!({ "S": "kept" }))
+    );
+    diff_finds_nothing(&project);
+}
