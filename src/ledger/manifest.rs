@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -168,6 +169,11 @@ impl Writer {
             }
         }
         Ok(writer)
+    }
+
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Numbers the changes of a batch and writes them; they are on disk when this returns.
@@ -358,6 +364,21 @@ pub fn read(folder: &Path, mut each: impl FnMut(Change) -> Result<()>) -> Result
         (verified.segments, verified.torn_bytes) = (verified.segments + 1, size - whole.bytes);
     }
     Ok(verified)
+}
+
+/// The changes of some batches, each batch's in order.
+///
+/// # Errors
+/// A manifest that is damaged, with the place.
+pub fn changes_of(folder: &Path, batches: &HashSet<u64>) -> Result<HashMap<u64, Vec<Change>>> {
+    let mut found: HashMap<u64, Vec<Change>> = HashMap::new();
+    read(folder, |change| {
+        if batches.contains(&change.batch) {
+            found.entry(change.batch).or_default().push(change);
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn read_lines(

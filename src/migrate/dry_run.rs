@@ -24,6 +24,10 @@ pub struct Rehearsal {
     pub faults: Vec<(String, Fault)>,
     /// Bytes of all values as they would be written, for an estimate.
     pub bytes: u64,
+    /// Write units of all of them, where the store counts those.
+    pub units: Option<u64>,
+    /// Write units that the store takes in a second, where it says so.
+    pub units_a_second: Option<u64>,
 }
 
 /// Goes through a plan.
@@ -37,7 +41,7 @@ pub fn rehearse(
     stamp: &Stamp,
     progress: &Progress,
 ) -> Result<Rehearsal> {
-    let mut found = Rehearsal::default();
+    let mut found = Rehearsal { units_a_second: target.units_a_second(), ..Rehearsal::default() };
     event::add(&progress.units_total, plan.batches());
     for number in 0..plan.batches() {
         progress.check()?;
@@ -45,9 +49,10 @@ pub fn rehearse(
         let loaded = Loaded::new(&data);
         let (records, mut faults) = loaded.records(mapped, stamp)?;
         for record in &records {
-            match target.preview(&record.values) {
-                Ok(cells) => {
+            match target.preview(&record.values).and_then(|cells| Ok((cells, target.cost(&record.values)?))) {
+                Ok((cells, units)) => {
                     found.records += 1;
+                    found.units = units.map(|units| units + found.units.unwrap_or(0)).or(found.units);
                     found.bytes += cells.iter().flatten().map(|text| text.len() as u64).sum::<u64>();
                     if found.first.len() < SHOWN {
                         let names = mapped.columns.iter().map(|c| match c.path.is_empty() {

@@ -6,10 +6,12 @@
 //! # Order of writes
 //! The ledger says that a batch is about to be written; the target's transaction takes the batch's marker in a table of recon's own,
 //! locks and reads what is there, writes, and has the old images put into the manifest, durably, before it commits; then the ledger
-//! says that the batch was written. Killed anywhere, the marker tells whether the batch is there.
+//! says that the batch was written. Killed anywhere, the marker tells whether the batch is there. A target without transactions has the
+//! old images of a batch put into the manifest before its first write, and after a kill finds out by them what was written.
 
 pub mod batch;
 pub mod dry_run;
+pub mod dynamodb;
 pub mod keys;
 pub mod mapped;
 pub mod plan;
@@ -17,13 +19,17 @@ pub mod postgres;
 pub mod retry;
 pub mod run;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::event::Progress;
 use crate::ledger::manifest::Change;
 use crate::spec::{Dataset, DatasetKind};
 use crate::value::Value;
 use mapped::Mapped;
+use retry::Retries;
 
 /// A kind of store that records can be written to.
 pub trait Target: Send + Sync {
@@ -38,6 +44,25 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// Why the target would not take it.
     fn preview(&self, values: &[Value<'_>]) -> Result<Vec<Option<String>>, Fault>;
+
+    /// What writing a record costs in write units, where the store counts those; see [`Target::units_a_second`].
+    ///
+    /// # Errors
+    /// Why the target would not take it.
+    fn cost(&self, values: &[Value<'_>]) -> Result<Option<u64>, Fault> {
+        let _ = values;
+        Ok(None)
+    }
+
+    /// Write units that the store takes in a second, where it says so.
+    fn units_a_second(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether a batch may be there in part, so that a session needs the changes that were announced for it (see [`Batch::earlier`]).
+    fn writes_in_parts(&self) -> bool {
+        false
+    }
 
     /// A session of a worker.
     ///
@@ -87,6 +112,12 @@ pub struct Batch<'a> {
     pub hash: &'a str,
     /// Its records, those left out that cannot be written.
     pub records: &'a [Record<'a>],
+    /// The changes that an earlier try handed to `images`, of a target that writes in parts: nobody knows which of them were made.
+    pub earlier: &'a [Change],
+    /// How often a single record is tried again, of a target that writes in parts.
+    pub retries: Retries,
+    /// Who may want to stop while a session waits.
+    pub progress: &'a Progress,
 }
 
 /// A record on its way to the target.
@@ -109,6 +140,9 @@ pub struct Receipt {
     pub unchanged: u64,
     /// Records that did not go in.
     pub faults: Vec<(usize, Fault)>,
+    /// How often records were tried in this one try of the batch, by row, where it was more than once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tries: BTreeMap<usize, u64>,
 }
 
 /// Whose fault it is that a record does not go in, and what is to be done.
@@ -192,6 +226,7 @@ impl From<Error> for Trouble {
 pub fn open<'a>(dataset: &'a Dataset, mapped: &'a Mapped<'a>) -> Result<Box<dyn Target + 'a>> {
     match &dataset.kind {
         DatasetKind::Postgres(options) => Ok(Box::new(postgres::PostgresTarget::open(options, mapped)?)),
+        DatasetKind::Dynamodb(options) => Ok(Box::new(dynamodb::DynamodbTarget::open(options, mapped)?)),
         other => Err(Error::failed(format!(
             "dataset `{}`: {} is not written to in this version",
             dataset.name,

@@ -1,5 +1,6 @@
 //! A run: batch by batch through the order of writes, by several workers, until all are written or something stops it.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
 use crate::ledger::Ledger;
-use crate::ledger::manifest::Writer;
+use crate::ledger::manifest::{self, Change, Writer};
 use crate::ledger::migration::{Counts, Exception};
 use crate::mapping::pipeline::spawn_workers;
 
@@ -76,6 +77,8 @@ struct Shared {
     next: AtomicUsize,
     failed: AtomicU64,
     over: AtomicBool,
+    /// The changes that were announced for batches which were begun before, of a target that writes in parts.
+    earlier: Mutex<HashMap<u64, Vec<Change>>>,
 }
 
 impl Job<'_> {
@@ -94,14 +97,16 @@ impl Job<'_> {
                 .help("begin anew with --new-run: what was written is found to be there and left as it is"));
             }
         }
-        let applied: std::collections::HashSet<u64> =
-            begun.iter().filter(|row| row.applied).map(|row| row.batch).collect();
+        let applied: HashSet<u64> = begun.iter().filter(|row| row.applied).map(|row| row.batch).collect();
         let failed = self.failed_before()?;
         let shared = Shared {
             todo: (0..self.plan.batches()).filter(|batch| !applied.contains(batch)).collect(),
             next: AtomicUsize::new(0),
             failed: AtomicU64::new(failed),
             over: AtomicBool::new(false),
+            earlier: Mutex::new(
+                self.announced(begun.iter().filter(|row| !row.applied).map(|row| row.batch))?,
+            ),
         };
         event::add(&self.progress.units_total, self.plan.batches());
         event::add(&self.progress.units_done, applied.len() as u64);
@@ -116,6 +121,18 @@ impl Job<'_> {
             worked
         })?;
         Ok(())
+    }
+
+    /// What the manifest has of batches of which nobody knows how much of them is there.
+    fn announced(&self, batches: impl Iterator<Item = u64>) -> Result<HashMap<u64, Vec<Change>>> {
+        let batches: HashSet<u64> = batches.collect();
+        match self.manifest.filter(|_| self.target.writes_in_parts() && !batches.is_empty()) {
+            Some(manifest) => {
+                let manifest = manifest.lock().expect("nobody panics while it writes");
+                manifest::changes_of(manifest.folder(), &batches)
+            }
+            None => Ok(HashMap::new()),
+        }
     }
 
     fn failed_before(&self) -> Result<u64> {
@@ -149,13 +166,27 @@ impl Job<'_> {
         let entity = self.mapped.plan.entity.name.as_str();
         self.ledger.begin_batch((self.run_id, entity), number, loaded.rows() as u64, &hash)?;
         fault::point("migrate.intent");
-        let batch = Batch { run_id: self.run_id, entity, number, hash: &hash, records: &records };
-        let (receipt, attempts) = match records.is_empty() {
+        let earlier =
+            shared.earlier.lock().expect("nobody panics with it").remove(&number).unwrap_or_default();
+        let batch = Batch {
+            run_id: self.run_id,
+            entity,
+            number,
+            hash: &hash,
+            records: &records,
+            earlier: &[],
+            retries: self.options.retries,
+            progress: self.progress,
+        };
+        let (mut receipt, attempts) = match records.is_empty() {
             true => (Receipt::default(), 1),
-            false => self.apply(&batch, session)?,
+            false => self.apply(&batch, earlier, session)?,
         };
         fault::point("migrate.applied");
-        let exceptions = self.exceptions(&loaded, number, faults, receipt.faults, attempts);
+        let there = std::mem::take(&mut receipt.faults);
+        let there =
+            there.into_iter().map(|one| (attempts - 1 + receipt.tries.get(&one.0).unwrap_or(&1), one));
+        let exceptions = self.exceptions(&loaded, number, faults, there);
         let counts = Counts {
             inserted: receipt.inserted,
             updated: receipt.updated,
@@ -183,15 +214,24 @@ impl Job<'_> {
     fn apply<'s>(
         &'s self,
         batch: &Batch<'_>,
+        mut earlier: Vec<Change>,
         session: &mut Option<Box<dyn Session + 's>>,
     ) -> Result<(Receipt, u64)> {
-        let mut images = |changes: &mut Vec<_>| match self.manifest {
-            Some(manifest) => manifest.lock().expect("nobody panics while it writes").append(changes),
-            None => Ok(()),
-        };
+        let in_parts = self.target.writes_in_parts();
+        let mut announced = Vec::new();
         let (mut attempts, mut busy, mut lost_since) = (0, 0, None);
         loop {
             attempts += 1;
+            let batch = &Batch { earlier: &earlier, ..*batch };
+            let mut images = |changes: &mut Vec<Change>| {
+                if let Some(manifest) = self.manifest {
+                    manifest.lock().expect("nobody panics while it writes").append(changes)?;
+                }
+                if in_parts {
+                    announced.extend_from_slice(changes);
+                }
+                Ok(())
+            };
             let tried = match session {
                 Some(open) => open.apply(batch, &mut images),
                 None => {
@@ -219,6 +259,7 @@ impl Job<'_> {
                     self.options.retries.pause_before(attempts as u32)
                 }
             };
+            earlier.append(&mut announced);
             event::add(&self.progress.retries, 1);
             wait(pause, self.progress)?;
         }
@@ -229,8 +270,7 @@ impl Job<'_> {
         loaded: &Loaded<'_>,
         batch: u64,
         before: Vec<(usize, Fault)>,
-        there: Vec<(usize, Fault)>,
-        attempts: u64,
+        there: impl Iterator<Item = (u64, (usize, Fault))>,
     ) -> Vec<Exception> {
         let of = |attempts: u64, (row, fault): (usize, Fault)| Exception {
             run_id: self.run_id.to_owned(),
@@ -248,7 +288,7 @@ impl Job<'_> {
             attempts,
         };
         let mut all: Vec<Exception> = before.into_iter().map(|one| of(1, one)).collect();
-        all.extend(there.into_iter().map(|one| of(attempts, one)));
+        all.extend(there.map(|(attempts, one)| of(attempts, one)));
         all.sort_by_key(|exception| exception.pos);
         all
     }

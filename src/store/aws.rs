@@ -115,9 +115,13 @@ impl Refused {
 const ASK_FOR_LESS: &str = "what was staged stays staged: run the same command again later or with a longer --throttle-timeout, \
     and ask for less at a time: --max-rcu for DynamoDB, fewer --threads for S3";
 
+const WRITE_LESS: &str = "what was written stays written: run the same command again later to go on, or with a longer \
+    --throttle-timeout, or with a --rate that the table takes";
+
 /// How long to go on with one request that does not get through.
 pub(crate) struct Patience<'a> {
     place: &'a str,
+    help: &'static str,
     began: Instant,
     pause: Duration,
     broken: u32,
@@ -126,7 +130,12 @@ pub(crate) struct Patience<'a> {
 impl<'a> Patience<'a> {
     /// With a request to the store and object that `place` names.
     pub(crate) fn with(place: &'a str) -> Self {
-        Self { place, began: Instant::now(), pause: PAUSE_FIRST, broken: 0 }
+        Self { place, help: ASK_FOR_LESS, began: Instant::now(), pause: PAUSE_FIRST, broken: 0 }
+    }
+
+    /// With a request that writes there.
+    pub(crate) fn with_writing(place: &'a str) -> Self {
+        Self { help: WRITE_LESS, ..Self::with(place) }
     }
 
     /// Waits until the request may be sent again: for as long as the store only wants fewer of them, and a few times where an
@@ -147,7 +156,7 @@ impl<'a> Patience<'a> {
             Again::Later if left.is_zero() => {
                 return Err(Error::incomplete(format!("{place}: throttled for {} s", throttled.as_secs()))
                     .caused_by(refused.error.to_string())
-                    .help(ASK_FOR_LESS));
+                    .help(self.help));
             }
             Again::Later => {
                 self.pause = self.pause.min(left);
@@ -175,11 +184,12 @@ pub(crate) async fn patiently<T>(place: &str, mut ask: impl AsyncFnMut() -> Resu
 }
 
 /// Whether the store asks for fewer requests.
-fn is_throttling<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+pub(super) fn is_throttling<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     matches!(
         code(error),
         Some(
             "ProvisionedThroughputExceededException"
+                | "Throttling"
                 | "ThrottlingException"
                 | "RequestLimitExceeded"
                 | "LimitExceededException"
@@ -189,7 +199,7 @@ fn is_throttling<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> 
 }
 
 /// The store's word for what is wrong. An answer to `HEAD` has no body to say it in, so there its status does.
-fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
+pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
     let said = error.as_service_error().and_then(ProvideErrorMetadata::code);
     said.or_else(|| match error.raw_response()?.status().as_u16() {
         301 => Some("PermanentRedirect"),
@@ -201,7 +211,7 @@ fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&s
 }
 
 /// The error of a request that failed for good. `place` names the store and its object.
-fn failed<E>(place: &str, error: SdkError<E, HttpResponse>, is_signed: bool) -> Error
+pub(super) fn failed<E>(place: &str, error: SdkError<E, HttpResponse>, is_signed: bool) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {

@@ -1,6 +1,7 @@
 //! Stores: how they are reached, and what they say of themselves. What is read there `stage` knows, and `migrate` what is written.
 
 pub mod aws;
+pub mod dynamodb;
 pub mod mysql;
 pub mod net;
 pub mod postgres;

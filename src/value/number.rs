@@ -140,6 +140,19 @@ impl Number {
         after <= i64::from(scale) && before <= i64::from(precision) - i64::from(scale)
     }
 
+    /// How many digits it has that count: none for zero.
+    pub fn significant_digits(&self) -> u64 {
+        self.digit_count().unsigned_abs()
+    }
+
+    /// The power of ten of its first digit, as in `9.9 × 10^125`; 0 for zero.
+    pub fn magnitude(&self) -> i64 {
+        match self.digit_count() {
+            0 => 0,
+            digits => digits - 1 + i64::from(self.exponent),
+        }
+    }
+
     /// The value times 10^scale where that is an integer of at most 38 digits: what a `decimal(38, scale)` stores.
     pub fn to_scaled(&self, scale: u32) -> Option<i128> {
         let Coefficient::Small(coefficient) = self.coefficient else { return None };

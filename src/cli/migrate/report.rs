@@ -226,7 +226,8 @@ pub(super) fn show_rehearsal(global: &Global, task: Task<'_>, found: &[Rehearsed
                 }).collect();
                 let facts = json!({
                     "records": f.rehearsal.records, "rejected": f.rehearsal.rejected, "left_over": f.left_over,
-                    "not_staged": f.unparsed, "bytes": f.rehearsal.bytes, "first": first, "first_rejected": faults,
+                    "not_staged": f.unparsed, "bytes": f.rehearsal.bytes,
+                    "write_units": f.rehearsal.units, "write_units_a_second": f.rehearsal.units_a_second, "first": first, "first_rejected": faults,
                 });
                 (f.entity.clone(), facts)
             })
@@ -246,6 +247,9 @@ pub(super) fn show_rehearsal(global: &Global, task: Task<'_>, found: &[Rehearsed
             thousands(r.rejected),
             thousands(f.left_over)
         ));
+        if let Some(units) = r.units {
+            out.push_str(&cost(units, r.units_a_second));
+        }
         for record in &r.first {
             let cells: Vec<String> = record
                 .iter()
@@ -276,4 +280,17 @@ pub(super) fn show_rehearsal(global: &Global, task: Task<'_>, found: &[Rehearsed
         out.push_str(&format!("next: {} {}\n", global.command(), task.word()));
     }
     print(&out).map(|_| code)
+}
+
+/// What writing costs, and how long the store takes for it.
+fn cost(units: u64, a_second: Option<u64>) -> String {
+    let time = match a_second {
+        Some(most) => format!(
+            "; {} at the {} units a second that the table has",
+            indicatif::HumanDuration(Duration::from_secs(units.div_ceil(most))),
+            thousands(most)
+        ),
+        None => String::new(),
+    };
+    format!("  about {} write units, without indexes{time}\n", thousands(units))
 }

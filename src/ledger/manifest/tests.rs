@@ -6,7 +6,7 @@ fn head() -> Head {
         format: FORMAT,
         run_id: "run".to_owned(),
         spec_digest: "spec".to_owned(),
-        entity: "t".to_owned(),
+        entity: "e".to_owned(),
         target: "postgres db t".to_owned(),
         undo_of: None,
         complete: false,
@@ -24,7 +24,7 @@ fn change(n: u64) -> Change {
         table: "t".to_owned(),
         key: image("").into_iter().take(1).collect(),
         columns: vec!["id".to_owned(), "v".to_owned()],
-        post_hash: Some(format!("{n:x}")),
+        post_hash: Some(format!("{n:064x}")),
         pre: (n % 2 == 1).then(|| image("old\n\u{0}\"")),
         post: Some(image("new")),
     }
@@ -125,4 +125,19 @@ fn a_byte_that_changes_anywhere_is_noticed() {
     assert!(all(folder.path()).is_err());
     fs::write(&one, bytes).expect("a segment");
     assert!(all(folder.path()).is_ok());
+}
+
+#[test]
+fn the_changes_of_a_batch_are_found_in_closed_and_open_segments() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut writer = Writer::create(folder.path(), head()).expect("a manifest");
+    writer.segment_bytes = 1_000;
+    for n in 0..10 {
+        writer.append(&mut changes(3 * n..3 * n + 3)).expect("a batch");
+    }
+    assert!(writer.open.is_some() && !writer.head.segments.is_empty(), "closed segments and an open one");
+    let wanted = std::collections::HashSet::from([0, 9, 77]);
+    let found = changes_of(folder.path(), &wanted).expect("a whole manifest");
+    let seqs = |batch: u64| found.get(&batch).map(|all| all.iter().map(|c| c.seq).collect::<Vec<_>>());
+    assert_eq!((seqs(0), seqs(9), seqs(77)), (Some(vec![1, 2, 3]), Some(vec![28, 29, 30]), None));
 }

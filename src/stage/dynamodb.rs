@@ -3,9 +3,6 @@
 //! A table has no snapshot: while it is written to, its items are read at different moments, and every report says so. The
 //! step of a staging is a segment (`Scan`'s `Segment` of `TotalSegments`); there are so many of them that none is long.
 
-mod item;
-
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,13 +10,12 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, KeyType, KeysAndAttributes, ReturnConsumedCapacity, ScalarAttributeType, TableDescription,
+    AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, ScalarAttributeType, TableDescription,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use xxhash_rust::xxh3::Xxh3;
 
-use self::item::{attribute, write_item};
 use super::document::json_text::Cursor;
 use super::document::typed::{read_item, salvage};
 use super::document::{DocumentBuilder, Names, Stop};
@@ -29,7 +25,9 @@ use super::{Keys, Source, Unit};
 use crate::error::{Error, Result};
 use crate::event::{self, Progress};
 use crate::spec::DynamodbOptions;
-use crate::store::aws::{self, Refused, patiently};
+use crate::store::aws::{Refused, patiently};
+use crate::store::dynamodb::item::{attribute, read_key, write_item};
+use crate::store::dynamodb::{self, Item, key_names, key_type};
 use crate::store::net::block_on;
 use crate::store::table::{TableColumn, TableFacts};
 use crate::value::column::ColumnType;
@@ -53,24 +51,14 @@ const TICK: Duration = Duration::from_millis(100);
 /// # Errors
 /// No credentials; a table that is not there or may not be read.
 pub(crate) fn open(options: &DynamodbOptions, names: Arc<Names>) -> Result<Box<dyn Source>> {
-    let place = format!("DynamoDB table {}", options.table);
+    let place = dynamodb::place(options);
     let (client, table) = block_on(async {
-        let config = aws::config(options.region.as_deref(), options.endpoint.as_deref(), false).await;
-        let client = Client::new(&config);
-        let described = patiently(&place, async || {
-            let request = client.describe_table().table_name(&options.table);
-            request.send().await.map_err(|e| Refused::new(&place, e))
-        });
-        let described = described.await?;
-        let table =
-            described.table.ok_or_else(|| Error::failed(format!("{place}: nothing is said of it")))?;
+        let client = dynamodb::client(options).await;
+        let table = dynamodb::describe(&client, options).await?;
         Ok::<_, Error>((client, table))
     })?;
     let keys = key_names(&table);
-    let is_binary = |name: &String| {
-        let declared = table.attribute_definitions().iter().find(|d| d.attribute_name() == name);
-        declared.is_some_and(|d| *d.attribute_type() == ScalarAttributeType::B)
-    };
+    let is_binary = |name: &String| key_type(&table, name) == Some(ScalarAttributeType::B);
     if let Some(partition) = options.partition.as_ref().filter(|_| is_binary(&keys[0]))
         && STANDARD.decode(partition).is_err()
     {
@@ -93,13 +81,6 @@ pub(crate) fn open(options: &DynamodbOptions, names: Arc<Names>) -> Result<Box<d
         only: None,
         pace: Pace::default(),
     }))
-}
-
-/// The names of the key's attributes: the partition key, then the sort key.
-fn key_names(table: &TableDescription) -> Vec<String> {
-    let mut keys: Vec<_> = table.key_schema().iter().collect();
-    keys.sort_by_key(|key| *key.key_type() != KeyType::Hash);
-    keys.into_iter().map(|key| key.attribute_name().to_owned()).collect()
 }
 
 struct DynamodbSource {
@@ -133,8 +114,6 @@ enum Part {
     Partition,
     Keys,
 }
-
-type Item = HashMap<String, AttributeValue>;
 
 /// A page of items, and from where to go on.
 struct Page {
@@ -241,11 +220,12 @@ impl DynamodbSource {
 
     /// A text as a value of a key's attribute, whose type the table declares.
     fn key_value(&self, name: &str, text: &str) -> AttributeValue {
-        let declared = self.table.attribute_definitions().iter().find(|d| d.attribute_name() == name);
-        match declared.map(|d| d.attribute_type().as_str()) {
-            Some("N") => AttributeValue::N(text.to_owned()),
+        match key_type(&self.table, name) {
+            Some(ScalarAttributeType::N) => AttributeValue::N(text.to_owned()),
             // `open` has looked whether it is base64.
-            Some("B") => AttributeValue::B(Blob::new(STANDARD.decode(text).unwrap_or_default())),
+            Some(ScalarAttributeType::B) => {
+                AttributeValue::B(Blob::new(STANDARD.decode(text).unwrap_or_default()))
+            }
             _ => AttributeValue::S(text.to_owned()),
         }
     }
@@ -281,7 +261,7 @@ impl DynamodbSource {
         }
         let next = start.map(|key| {
             let mut text = String::new();
-            write_item(key, &mut text);
+            write_item(&key, &mut text);
             text
         });
         Ok(Digests { next, ..rows.finish()? })
@@ -361,7 +341,7 @@ impl Source for DynamodbSource {
         let (name, after) = name.split_once(AFTER).map_or((name.as_str(), None), |(n, key)| (n, Some(key)));
         let part = self.parts().into_iter().find(|(other, _)| other == name);
         let (_, part) = part.ok_or_else(|| Error::failed(format!("{name} is no part of {}", self.place)))?;
-        let start = after.map(item::read_key).transpose().map_err(|e| e.of(&self.place))?;
+        let start = after.map(read_key).transpose().map_err(|e| e.of(&self.place))?;
         block_on(self.read_part(&part, start, sink))
     }
 
@@ -376,13 +356,10 @@ impl Source for DynamodbSource {
     }
 
     fn facts(&self) -> Result<Option<TableFacts>> {
-        let types = self.table.attribute_definitions();
         let column = |name: &String| {
-            let declared =
-                types.iter().find(|d| d.attribute_name() == name).map(|d| d.attribute_type().as_str());
-            let ty = match declared {
-                Some("N") => ColumnType::Number,
-                Some("B") => ColumnType::Bytes,
+            let ty = match key_type(&self.table, name) {
+                Some(ScalarAttributeType::N) => ColumnType::Number,
+                Some(ScalarAttributeType::B) => ColumnType::Bytes,
                 _ => ColumnType::Text,
             };
             TableColumn { name: name.clone(), ty, remark: None }
@@ -432,7 +409,7 @@ struct Rows<'a> {
 impl Rows<'_> {
     fn push(&mut self, item: Item) -> Result<()> {
         self.text.clear();
-        write_item(item, &mut self.text);
+        write_item(&item, &mut self.text);
         self.count += 1;
         self.bytes += self.text.len() as u64;
         self.digest.update(self.text.as_bytes());

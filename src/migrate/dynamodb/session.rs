@@ -1,0 +1,257 @@
+//! A batch: what is there, what is to become of it, the old images on disk, and then the writes.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+use super::link::{How, Stop};
+use super::merge::{Wanted, barred_by_version, differs, merge};
+use super::write::{Done, Work, side_by_side};
+use super::{DynamodbTarget, REQUESTS, check_size};
+use crate::error::Result;
+use crate::fault;
+use crate::ledger::manifest::{Change, Op};
+use crate::migrate::{Batch, Fault, FaultClass, Images, Receipt, Session, Trouble};
+use crate::spec::Policy;
+use crate::store::dynamodb::Item;
+use crate::store::dynamodb::item::{canonical, from_image, to_image};
+use crate::store::net::block_on;
+
+/// Keys of one `BatchGetItem` (DynamoDB's limit).
+const KEYS_AT_ONCE: usize = 100;
+
+/// A worker's requests to the table.
+pub(super) struct DynamodbSession<'a> {
+    pub(super) target: &'a DynamodbTarget<'a>,
+}
+
+/// What is to be done about a record.
+enum Decision {
+    /// It is there and as it should be.
+    Unchanged,
+    /// An earlier try has written it.
+    Applied(Op),
+    Write(Work),
+}
+
+impl<'a> DynamodbSession<'a> {
+    pub(super) fn new(target: &'a DynamodbTarget<'a>) -> Self {
+        Self { target }
+    }
+
+    async fn try_apply(&self, batch: &Batch<'_>, images: &mut Images<'_>) -> Result<Receipt, Trouble> {
+        let how = How { retries: batch.retries, progress: batch.progress };
+        let mut receipt = Receipt::default();
+        let wanted = self.wanted(batch, &mut receipt);
+        let earlier = self.earlier(batch)?;
+        let found = self.find(how, wanted, &mut receipt).await?;
+        let (mut works, mut changes) = (Vec::new(), Vec::new());
+        for (wanted, there) in found {
+            let change = earlier.get(&self.target.link.key_text(&wanted.key)).copied();
+            match self.decide(&wanted, there, change) {
+                Ok(Decision::Unchanged) => receipt.unchanged += 1,
+                Ok(Decision::Applied(op)) => count(&mut receipt, op),
+                Ok(Decision::Write(work)) => {
+                    // What was announced is not announced again: the first old image is the one that counts.
+                    if !work.is_again {
+                        changes.push(self.change(batch.number, &work)?);
+                    }
+                    works.push(work);
+                }
+                Err(fault) => receipt.faults.push((wanted.row, fault)),
+            }
+        }
+        if !changes.is_empty() {
+            images(&mut changes)?;
+        }
+        drop(changes);
+        fault::point("dynamodb.images-kept");
+        for (work, done, tries) in self.write(how, &works).await? {
+            if tries > 1 {
+                receipt.tries.insert(work.row, tries);
+            }
+            match done {
+                Done::Written => count(&mut receipt, work.op),
+                Done::There => receipt.unchanged += 1,
+                Done::Failed(fault) => receipt.faults.push((work.row, fault)),
+            }
+        }
+        Ok(receipt)
+    }
+
+    /// The records as attributes, but for those that DynamoDB cannot hold.
+    fn wanted(&self, batch: &Batch<'_>, receipt: &mut Receipt) -> Vec<Wanted> {
+        let (mut all, mut keys) = (Vec::with_capacity(batch.records.len()), HashMap::new());
+        for record in batch.records {
+            match self.target.wanted(record.row, &record.values) {
+                Ok(wanted) => {
+                    let key = self.target.link.key_text(&wanted.key);
+                    if keys.insert(key, ()).is_some() {
+                        let message = "another record of the batch has the same key once it is DynamoDB's";
+                        receipt.faults.push((record.row, Fault::permanent("duplicate_key", None, message)));
+                    } else {
+                        all.push(wanted);
+                    }
+                }
+                Err(fault) => receipt.faults.push((record.row, fault)),
+            }
+        }
+        all
+    }
+
+    /// What an earlier try announced, by key; of a key's changes the first.
+    fn earlier<'b>(&self, batch: &Batch<'b>) -> Result<HashMap<String, &'b Change>> {
+        let mut all = HashMap::new();
+        for change in batch.earlier {
+            all.entry(self.target.link.key_text(&from_image(&change.key)?)).or_insert(change);
+        }
+        Ok(all)
+    }
+
+    /// Reads what is there.
+    async fn find(
+        &self,
+        how: How<'_>,
+        wanted: Vec<Wanted>,
+        receipt: &mut Receipt,
+    ) -> Result<Vec<(Wanted, Option<Item>)>, Trouble> {
+        let link = &self.target.link;
+        let keys: Vec<Item> = wanted.iter().map(|wanted| wanted.key.clone()).collect();
+        let chunks: Vec<&[Item]> = keys.chunks(KEYS_AT_ONCE).collect();
+        let pages = side_by_side(REQUESTS, &chunks, async |chunk| {
+            let refused = match link.get(how, chunk).await {
+                Ok(items) => return Ok((items, HashMap::new())),
+                Err(Stop::Batch(trouble)) => return Err(trouble),
+                Err(Stop::Record(fault)) => fault,
+            };
+            let (mut items, mut faults) = (HashMap::new(), HashMap::new());
+            if refused.class == FaultClass::Retryable {
+                let all = chunk.iter().map(|key| (link.key_text(key), refused.clone()));
+                return Ok((items, all.collect()));
+            }
+            // One key can spoil the request for all.
+            for key in *chunk {
+                match link.get(how, std::slice::from_ref(key)).await {
+                    Ok(found) => items.extend(found),
+                    Err(Stop::Batch(trouble)) => return Err(trouble),
+                    Err(Stop::Record(fault)) => {
+                        faults.insert(link.key_text(key), fault);
+                    }
+                }
+            }
+            tracing::debug!("keys were read one by one: {}", refused.message);
+            Ok((items, faults))
+        });
+        let (mut items, mut faults) = (HashMap::new(), HashMap::new());
+        for (found, refused) in pages.await? {
+            items.extend(found);
+            faults.extend(refused);
+        }
+        let mut all = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            let key = link.key_text(&wanted.key);
+            match faults.remove(&key) {
+                Some(fault) => receipt.faults.push((wanted.row, fault)),
+                None => all.push((wanted, items.remove(&key))),
+            }
+        }
+        Ok(all)
+    }
+
+    fn decide(
+        &self,
+        wanted: &Wanted,
+        there: Option<Item>,
+        earlier: Option<&Change>,
+    ) -> Result<Decision, Fault> {
+        let mapped = self.target.mapped;
+        if let Some(change) = earlier {
+            return self.decide_again(wanted, there, change);
+        }
+        let Some(old) = there else {
+            if mapped.policy() == Policy::UpdateOnly {
+                let message = "there is no record of this key, and the policy is update-only";
+                return Err(Fault::permanent("missing", None, message));
+            }
+            return self.work(wanted, None, false);
+        };
+        let new = merge(mapped, wanted, Some(&old))?;
+        if !differs(mapped, &old, &new) {
+            return Ok(Decision::Unchanged);
+        }
+        if mapped.policy() == Policy::InsertOnly {
+            let message = "what is there differs, and the policy is insert-only";
+            return Err(Fault { class: FaultClass::Conflict, ..Fault::permanent("exists", None, message) });
+        }
+        if let Some(fault) = barred_by_version(mapped, &old, wanted) {
+            return Err(fault);
+        }
+        self.work(wanted, Some(old), false)
+    }
+
+    /// Finds out what became of a record that an earlier try was about to write.
+    fn decide_again(&self, wanted: &Wanted, there: Option<Item>, change: &Change) -> Result<Decision, Fault> {
+        let mapped = self.target.mapped;
+        let damaged = |e: crate::error::Error| Fault::permanent("image", None, e.to_string());
+        let before = change.pre.as_ref().map(from_image).transpose().map_err(damaged)?;
+        let meant = merge(mapped, wanted, before.as_ref())?;
+        match (&there, &before) {
+            (Some(there), _) if !differs(mapped, there, &meant) => Ok(Decision::Applied(change.op)),
+            (None, None) => self.work(wanted, None, true),
+            (Some(now), Some(before)) if !differs(mapped, now, before) => self.work(wanted, there, true),
+            _ => Err(conflict()),
+        }
+    }
+
+    fn work(&self, wanted: &Wanted, old: Option<Item>, is_again: bool) -> Result<Decision, Fault> {
+        let new = merge(self.target.mapped, wanted, old.as_ref())?;
+        check_size(&new)?;
+        let op = if old.is_some() { Op::Update } else { Op::Insert };
+        Ok(Decision::Write(Work { row: wanted.row, key: wanted.key.clone(), old, new, op, is_again }))
+    }
+
+    fn change(&self, batch: u64, work: &Work) -> Result<Change> {
+        let digest = Sha256::digest(canonical(&work.new));
+        let mut columns: Vec<String> = Vec::new();
+        for column in &self.target.mapped.columns {
+            if !columns.contains(&column.name) {
+                columns.push(column.name.clone());
+            }
+        }
+        Ok(Change {
+            seq: 0,
+            batch,
+            op: work.op,
+            table: self.target.link.table().to_owned(),
+            key: to_image(&work.key)?,
+            columns: if work.op == Op::Update { columns } else { Vec::new() },
+            post_hash: Some(digest.iter().map(|byte| format!("{byte:02x}")).collect()),
+            pre: work.old.as_ref().map(to_image).transpose()?,
+            post: if work.op == Op::Update { Some(to_image(&work.new)?) } else { None },
+        })
+    }
+}
+
+impl Session for DynamodbSession<'_> {
+    /// Each item has an answer of its own, so a batch is tried again as a whole only where answers are missing; what is there already
+    /// is then told by `batch.earlier`.
+    fn apply(&mut self, batch: &Batch<'_>, images: &mut Images<'_>) -> Result<Receipt, Trouble> {
+        block_on(self.try_apply(batch, images))
+    }
+}
+
+/// Somebody else's change is in a record's place.
+pub(super) fn conflict() -> Fault {
+    let message = "somebody changed the item since it was read; it is left as it is";
+    Fault {
+        class: FaultClass::Conflict,
+        ..Fault::permanent("ConditionalCheckFailedException", None, message)
+    }
+}
+
+fn count(receipt: &mut Receipt, op: Op) {
+    match op {
+        Op::Insert => receipt.inserted += 1,
+        Op::Update | Op::Delete | Op::SoftDelete => receipt.updated += 1,
+    }
+}
