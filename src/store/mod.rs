@@ -4,6 +4,7 @@ pub mod aws;
 pub mod mysql;
 pub mod net;
 pub mod postgres;
+pub mod sqlite;
 pub mod table;
 
 /// What a session is for.
