@@ -1,3 +1,6 @@
 //! Writing to a target: what is planned, what goes in, what does not and why, and going on after an end in the middle.
 
+mod migration;
+mod mysql;
 mod postgres;
+mod sqlite;
