@@ -57,6 +57,9 @@ pub(crate) fn failed(what: String, error: rusqlite::Error) -> Error {
             "in WAL mode the folder of the file must be writable, or hold its -shm file"
         }
         Some(ErrorCode::DatabaseCorrupt) => "the file is damaged: `pragma integrity_check` says where",
+        Some(ErrorCode::ConstraintViolation) => {
+            "where a deferred foreign key was broken: write what it refers to first, as with `references` in the spec"
+        }
         _ => "",
     };
     let failed = Error::failed(what).caused_by(error);

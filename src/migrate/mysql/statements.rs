@@ -92,103 +92,169 @@ const LATER: [(&str, &str); 7] = [
     ("place", "{{place}}"),
 ];
 
+/// What the statements are put together from.
+struct Pieces<'a> {
+    mapped: &'a Mapped<'a>,
+    /// For each written column what was found of it.
+    found: Vec<&'a Found>,
+    /// The columns of an image.
+    images: Vec<&'a Found>,
+    /// In quotes: database and name of the table, of the temporary one, and of recon's own.
+    tables: [String; 3],
+}
+
+impl Pieces<'_> {
+    fn columns(&self) -> impl Iterator<Item = (usize, &Column, &Found)> {
+        let found = self.mapped.columns.iter().zip(&self.found).enumerate();
+        found.map(|(i, (column, found))| (i, column, *found))
+    }
+
+    fn others(&self) -> impl Iterator<Item = (usize, &Column, &Found)> {
+        self.columns().filter(|(_, column, _)| !column.is_key)
+    }
+
+    /// Those that are not simply overwritten.
+    fn resolved(&self) -> impl Iterator<Item = (usize, &Column, &Found)> {
+        self.others().filter(|(_, column, _)| column.on_conflict != OnConflict::Overwrite)
+    }
+
+    fn key(&self) -> impl Iterator<Item = (usize, &Column, &Found)> {
+        self.columns().take(self.mapped.key().len())
+    }
+
+    /// The columns' names, each behind `before`.
+    fn names(&self, before: &str) -> String {
+        list(self.columns().map(|(_, column, _)| format!("{before}{}", quoted(&column.name))), ", ")
+    }
+
+    /// The columns of the temporary table.
+    fn declared(&self) -> String {
+        let declared = |name: String, found: &Found| format!("{name} {} null default null", found.declared);
+        let columns = self.columns().map(|(_, column, found)| declared(quoted(&column.name), found));
+        let resolved = self.resolved().map(|(i, _, found)| declared(format!("recon_r{i}"), found));
+        list(columns.chain(resolved), ",\n  ")
+    }
+
+    fn exact(&self) -> String {
+        let exact = self.key().map(|(_, column, found)| {
+            let side = |side: &str| exactly(&format!("{side}.{}", quoted(&column.name)), &found.limits);
+            format!("{} <=> {}", side("old"), side("new"))
+        });
+        list(exact, " and ")
+    }
+
+    fn differs(&self) -> String {
+        let compared = self.others().filter(|(_, column, _)| column.class().is_some());
+        let differs = compared.map(|(i, column, found)| {
+            let old = exactly(&format!("old.{}", quoted(&column.name)), &found.limits);
+            format!("not ({old} <=> {})", exactly(&resolved_name(i, column), &found.limits))
+        });
+        let differs = list(differs, " or ");
+        if differs.is_empty() { "false".to_owned() } else { differs }
+    }
+
+    fn digest(&self) -> String {
+        let digests = self
+            .images
+            .iter()
+            .map(|found| format!("coalesce(sha2({}, 256), '-')", image(&found.name, &found.limits).0));
+        format!("sha2(concat_ws(',', {}), 256)", list(digests, ", "))
+    }
+
+    fn all(&self) -> Vec<(&'static str, String)> {
+        let [table, batch, _] = self.tables.clone();
+        let same = self.key().map(|(_, column, _)| format!("old.{0} = new.{0}", quoted(&column.name)));
+        let set = self
+            .others()
+            .map(|(i, column, _)| format!("old.{} = {}", quoted(&column.name), resolved_name(i, column)));
+        let resolved =
+            self.resolved().map(|(i, column, _)| format!("new.recon_r{i} = {}", new_value(column)));
+        vec![
+            ("table", table),
+            ("batch", batch),
+            ("same", list(same, " and ")),
+            ("exact", self.exact()),
+            ("set", list(set, ", ")),
+            ("resolved", list(resolved, ", ")),
+            ("differs", self.differs()),
+            ("allowed", allowed(self.mapped)),
+            ("values", self.names("new.")),
+            ("digest", self.digest()),
+        ]
+    }
+}
+
+fn list(parts: impl Iterator<Item = String>, by: &str) -> String {
+    parts.collect::<Vec<_>>().join(by)
+}
+
+/// What holds the value that a column is to have.
+fn resolved_name(i: usize, column: &Column) -> String {
+    match column.on_conflict {
+        OnConflict::Overwrite => format!("new.{}", quoted(&column.name)),
+        _ => format!("new.recon_r{i}"),
+    }
+}
+
 impl Statements {
+    /// `found` are all columns of the table, those that are written among them.
     pub(super) fn new(database: &str, table: &str, mapped: &Mapped<'_>, found: &[Found]) -> Self {
         let of = |column: &Column| {
             found.iter().find(|f| f.name == column.name).expect("every written column was found")
         };
-        let [quoted_table, batch, markers] = [table, "recon_batch", "recon_batches"]
-            .map(|name| format!("{}.{}", quoted(database), quoted(name)));
-        let names: Vec<String> = mapped.columns.iter().map(|c| quoted(&c.name)).collect();
-        let list = |parts: &mut dyn Iterator<Item = String>, by: &str| parts.collect::<Vec<_>>().join(by);
-        let same =
-            list(&mut mapped.key().iter().map(|c| format!("old.{0} = new.{0}", quoted(&c.name))), " and ");
-        let exact = list(
-            &mut mapped.key().iter().map(|c| {
-                let side = |side: &str| exactly(&format!("{side}.{}", quoted(&c.name)), &of(c).limits);
-                format!("{} <=> {}", side("old"), side("new"))
-            }),
-            " and ",
-        );
-        let own: Vec<&Found> = found.iter().filter(|f| !f.generated).collect();
-        let images = list(&mut own.iter().map(|f| image(&f.name, &f.limits).0), ", ");
-        let key_images = list(&mut mapped.key().iter().map(|c| image(&c.name, &of(c).limits).0), ", ");
-        let digests =
-            own.iter().map(|f| format!("coalesce(sha2({}, 256), '-')", image(&f.name, &f.limits).0));
-        let digest = format!("sha2(concat_ws(',', {}), 256)", digests.collect::<Vec<_>>().join(", "));
-        let new_name = |i: usize, c: &Column| match c.on_conflict {
-            OnConflict::Overwrite => format!("new.{}", names[i]),
-            _ => format!("new.recon_r{i}"),
+        let tables = [table, "recon_batch", "recon_batches"];
+        let pieces = Pieces {
+            mapped,
+            found: mapped.columns.iter().map(of).collect(),
+            images: found.iter().filter(|f| !f.generated).collect(),
+            tables: tables.map(|name| format!("{}.{}", quoted(database), quoted(name))),
         };
-        let numbered = || mapped.columns.iter().enumerate().filter(|(_, c)| !c.is_key);
-        let resolved = || numbered().filter(|(_, c)| c.on_conflict != OnConflict::Overwrite);
-        let differs = numbered().filter(|(_, c)| c.class().is_some()).map(|(i, c)| {
-            let limits = &of(c).limits;
-            let (old, new) = (format!("old.{}", names[i]), new_name(i, c));
-            format!("not ({} <=> {})", exactly(&old, limits), exactly(&new, limits))
-        });
-        let differs = differs.collect::<Vec<_>>().join(" or ");
-        let declared = |name: &str, c: &Column| format!("{name} {} null default null", of(c).declared);
-        let columns = mapped.columns.iter().enumerate().map(|(i, c)| declared(&names[i], c));
-        let columns = columns.chain(resolved().map(|(i, c)| declared(&format!("recon_r{i}"), c)));
-        let verified = mapped.columns.iter().filter(|c| of(c).limits.is_to_be_verified());
-        let verified = list(&mut verified.map(|c| quoted(&c.name)), ", ");
-        let pieces = [
-            ("table", quoted_table.clone()),
-            ("batch", batch),
-            ("same", same),
-            ("exact", exact),
-            (
-                "set",
-                list(&mut numbered().map(|(i, c)| format!("old.{} = {}", names[i], new_name(i, c))), ", "),
-            ),
-            (
-                "resolved",
-                list(&mut resolved().map(|(i, c)| format!("new.recon_r{i} = {}", new_value(c))), ", "),
-            ),
-            ("differs", if differs.is_empty() { "false".to_owned() } else { differs }),
-            ("allowed", allowed(mapped)),
-            ("values", list(&mut names.iter().map(|name| format!("new.{name}")), ", ")),
-            ("digest", digest),
-        ];
+        let all = pieces.all();
         let fill = |template: &str, more: &[(&str, &str)]| {
-            let known = pieces.iter().map(|(name, piece)| (*name, piece.as_str()));
-            let all: Vec<(&str, &str)> = more.iter().copied().chain(known).chain(LATER).collect();
-            render(template, &all)
+            let known = all.iter().map(|(name, piece)| (*name, piece.as_str()));
+            render(template, &more.iter().copied().chain(known).chain(LATER).collect::<Vec<_>>())
         };
         let plain = |template: &str| fill(template, &[]);
         let written = include_str!("../../../queries/migrate/mysql/written.sql");
-        let all_names = names.join(", ");
+        let names = pieces.names("");
         let hexed = |f: &Found| (f.name.clone(), image(&f.name, &f.limits).1);
+        let selected =
+            |found: &mut dyn Iterator<Item = &Found>| list(found.map(|f| image(&f.name, &f.limits).0), ", ");
+        let images = selected(&mut pieces.images.iter().copied());
+        let key_images = selected(&mut pieces.key().map(|(_, _, found)| found));
+        let verified = pieces.columns().filter(|(_, _, found)| found.limits.is_to_be_verified());
+        let verified = list(verified.map(|(_, column, _)| quoted(&column.name)), ", ");
+        let (inserts, updates) =
+            (mapped.policy() != Policy::UpdateOnly, mapped.policy() != Policy::InsertOnly);
         Self {
             create: fill(
                 include_str!("../../../queries/migrate/mysql/create_batch.sql"),
-                &[("columns", &columns.collect::<Vec<_>>().join(",\n  "))],
+                &[("columns", &pieces.declared())],
             ),
             empty: plain(include_str!("../../../queries/migrate/mysql/empty_batch.sql")),
-            load: fill(include_str!("../../../queries/migrate/mysql/load.sql"), &[("columns", &all_names)]),
+            load: fill(include_str!("../../../queries/migrate/mysql/load.sql"), &[("columns", &names)]),
             loaded: (!verified.is_empty()).then(|| {
                 fill(include_str!("../../../queries/migrate/mysql/loaded.sql"), &[("columns", &verified)])
             }),
             images: fill(include_str!("../../../queries/migrate/mysql/images.sql"), &[("images", &images)]),
             mark: plain(include_str!("../../../queries/migrate/mysql/mark.sql")),
             keep_documents: plain(include_str!("../../../queries/migrate/mysql/keep_documents.sql")),
-            resolve: (resolved().next().is_some())
+            resolve: (pieces.resolved().next().is_some())
                 .then(|| plain(include_str!("../../../queries/migrate/mysql/resolve.sql"))),
             differing: plain(include_str!("../../../queries/migrate/mysql/differing.sql")),
-            insert: (mapped.policy() != Policy::UpdateOnly).then(|| {
-                fill(include_str!("../../../queries/migrate/mysql/insert.sql"), &[("columns", &all_names)])
+            insert: inserts.then(|| {
+                fill(include_str!("../../../queries/migrate/mysql/insert.sql"), &[("columns", &names)])
             }),
-            update: (mapped.policy() != Policy::InsertOnly && numbered().next().is_some())
+            update: (updates && pieces.others().next().is_some())
                 .then(|| plain(include_str!("../../../queries/migrate/mysql/update.sql"))),
             inserted: fill(written, &[("images", &key_images), ("state", "0")]),
             updated: fill(written, &[("images", &images), ("state", "2")]),
             taken: plain(include_str!("../../../queries/migrate/mysql/taken.sql")),
-            image_columns: own.iter().map(|f| hexed(f)).collect(),
-            key: mapped.key().iter().map(|c| hexed(of(c))).collect(),
+            image_columns: pieces.images.iter().map(|f| hexed(f)).collect(),
+            key: pieces.key().map(|(_, _, found)| hexed(found)).collect(),
             written: mapped.columns.iter().map(|c| c.name.clone()).collect(),
-            markers,
-            table: quoted_table,
+            markers: pieces.tables[2].clone(),
+            table: pieces.tables[0].clone(),
         }
     }
 

@@ -177,6 +177,36 @@ fn old_images_hold_whole_values() {
 }
 
 #[test]
+fn what_the_server_would_write_in_another_way_is_refused() {
+    let sql = "create table t (k int primary key, u uuid, i inet6, s set('a','b'), t timestamp not null default '2020-01-01')";
+    let fields = "k = { type = \"int\" }\nu = { from = \"u\", type = \"string\" }\ni = { from = \"i\", type = \"string\" }\n\
+                  s = \"s\"\nt = { from = \"t\", type = \"timestamp\" }";
+    let t = "\"t\":\"2024-01-01T00:00:00Z\"";
+    let lines = [
+        format!(
+            "{{\"k\":1,\"u\":\"0123abcd-0000-4000-8000-00000000000f\",\"i\":\"2001:db8::1\",\"s\":\"a,b\",{t}}}"
+        ),
+        format!("{{\"k\":2,\"u\":\"0123ABCD-0000-4000-8000-00000000000F\",{t}}}"),
+        format!("{{\"k\":3,\"i\":\"2001:0db8::1\",{t}}}"),
+        format!("{{\"k\":4,\"s\":\"b,a\",{t}}}"),
+        "{\"k\":5,\"t\":null}".to_owned(),
+        "{\"k\":6,\"t\":\"1969-12-31T23:59:59Z\"}".to_owned(),
+        format!("{{\"k\":7,\"u\":\"no uuid\",{t}}}"),
+    ];
+    let table = Table::new(sql, fields, "", &lines.join("\n"));
+    assert_eq!(table.counts(1), [1, 0, 0, 6]);
+    let expected = [
+        fault("2", "changed", "u"),
+        fault("3", "changed", "i"),
+        fault("4", "member", "s"),
+        fault("5", "not_null", "t"),
+        fault("6", "range", "t"),
+        fault("7", "1292", "u"),
+    ];
+    assert_eq!(table.faults(), expected);
+}
+
+#[test]
 fn what_cannot_be_written_to_is_refused_with_what_would_help() {
     let of = |sql: &str, words: &[&str]| {
         let fields = "k = { type = \"int\" }\na = \"a\"";
@@ -198,9 +228,9 @@ fn what_cannot_be_written_to_is_refused_with_what_would_help() {
     of("create table t (k int primary key, b text)", &["no column `a`", "add column"]);
 }
 
-/// A table that writes down which keys were written.
-const AUDITED: &str = "create table t (k int primary key, a text); create table written (k int); \
-                       insert into t values (3, 'old'); \
+/// A table that writes down which keys were written, one of them there before.
+const AUDITED: &str = "create table t (k int primary key, a text, n int); create table written (k int); \
+                       insert into t values (3, 'old', 0); \
                        create trigger i after insert on t for each row insert into written values (new.k); \
                        create trigger u after update on t for each row insert into written values (new.k)";
 
@@ -209,6 +239,8 @@ fn fifty() -> String {
 }
 
 const FIELDS: &str = "k = { type = \"int\" }\na = \"a\"";
+/// The same, and a count that a record has wrong that is written twice.
+const COUNTED: &str = "k = { type = \"int\" }\na = \"a\"\nn = { from = \"1\", type = \"int\", on_conflict_sql = \"old.n + 1\" }";
 const WRITTEN: &str = "select count(*), count(distinct k), (select count(*) from t) from written";
 
 #[cfg(feature = "faults")]
@@ -216,7 +248,7 @@ const WRITTEN: &str = "select count(*), count(distinct k), (select count(*) from
 fn killed_around_the_commit_every_record_is_written_once() {
     for point in ["loaded", "images-kept", "before-commit", "committed"] {
         for pass in [1, 3] {
-            let table = Table::new(AUDITED, FIELDS, "", &fifty());
+            let table = Table::new(AUDITED, COUNTED, "", &fifty());
             table.is_killed_at(&format!("mysql.{point}:{pass}"));
             table.runs(&["migrate"], 0);
             assert_eq!(table.rows(WRITTEN), "50 50 50", "{point}:{pass}");
@@ -233,7 +265,7 @@ fn a_connection_that_breaks_is_made_again_and_nothing_is_written_twice() {
     let proxy = Proxy::to(database.port);
     let url = database.url.replace(&database.port.to_string(), &proxy.port.to_string());
     let dataset = format!("kind = \"mysql\"\nurl = \"{url}\"\ntable = \"t\"");
-    let migration = Migration::new(&dataset, FIELDS, "", &fifty());
+    let migration = Migration::new(&dataset, COUNTED, "", &fifty());
     let ran = std::thread::scope(|scope| {
         scope.spawn(|| {
             for bytes in [40, 90, 200, 400] {
@@ -274,16 +306,18 @@ fn who_may_not_write_is_told_what_it_takes() {
 #[test]
 fn a_server_that_restarts_in_between_loses_and_doubles_nothing() {
     let port = crate::servers::free_port();
-    let server = mariadb::begin(port, &[]);
+    // What was committed is on the server's disk.
+    let durable = ["--innodb-flush-log-at-trx-commit=1"];
+    let server = mariadb::begin(port, &durable);
     mariadb::sql(&server, "mysql", "create database d character set utf8mb4");
     mariadb::sql(&server, "d", AUDITED);
     let dataset = format!("kind = \"mysql\"\nurl = \"mysql://root@127.0.0.1:{port}/d\"\ntable = \"t\"");
-    let migration = Migration::new(&dataset, FIELDS, "", &fifty());
+    let migration = Migration::new(&dataset, COUNTED, "", &fifty());
     let server = std::thread::scope(|scope| {
         let restart = scope.spawn(move || {
             std::thread::sleep(Duration::from_millis(1_000));
             mariadb::stop(&server);
-            mariadb::begin_again(server, &[])
+            mariadb::begin_again(server, &durable)
         });
         migration.runs(&["migrate", "--batch-size", "5", "--rate", "20"], 0);
         restart.join().expect("it starts again")

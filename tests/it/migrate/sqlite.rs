@@ -169,14 +169,16 @@ fn what_cannot_be_written_to_is_refused_with_what_would_help() {
 #[cfg(feature = "faults")]
 #[test]
 fn killed_around_the_commit_every_record_is_written_once() {
-    let table = "create table t (k integer primary key, a text); create table written (k); \
+    let table = "create table t (k integer primary key, a text, n integer); create table written (k); \
                  create trigger i after insert on t begin insert into written values (new.k); end; \
                  create trigger u after update on t begin insert into written values (new.k); end; \
-                 insert into t values (3, 'old')";
+                 insert into t values (3, 'old', 0)";
+    // A record that is written twice has a wrong count.
+    let fields = "k = { type = \"int\" }\na = \"a\"\nn = { from = \"1\", type = \"int\", on_conflict_sql = \"old.n + 1\" }";
     let lines: String = (0..50).map(|k| format!("{{\"k\":{k},\"a\":\"v{k}\"}}\n")).collect();
     for point in ["written", "images-kept", "before-commit", "committed"] {
         for pass in [1, 3] {
-            let migration = Table::new(table, "k = { type = \"int\" }\na = \"a\"", "", &lines);
+            let migration = Table::new(table, fields, "", &lines);
             migration.db().execute_batch("delete from written").expect("a table");
             migration.is_killed_at(&format!("sqlite.{point}:{pass}"));
             migration.runs(&["migrate"], 0);
