@@ -169,13 +169,16 @@ mod tests {
     /// Makes the value of an image again.
     fn again(image: &Json) -> Stored {
         let bytes = |digits: &str| -> Vec<u8> {
-            (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect()
+            (0..digits.len())
+                .step_by(2)
+                .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).expect("an image of ours"))
+                .collect()
         };
         let Json::String(text) = image else { return Stored::Null };
-        let (tag, value) = text.split_once(':').unwrap();
+        let (tag, value) = text.split_once(':').expect("an image of ours");
         match tag {
-            "i" => Stored::Integer(value.parse().unwrap()),
-            "r" => Stored::Real(value.parse().unwrap()),
+            "i" => Stored::Integer(value.parse().expect("an image of ours")),
+            "r" => Stored::Real(value.parse().expect("an image of ours")),
             "t" => Stored::Text(value.as_bytes().to_vec()),
             "u" => Stored::Text(bytes(value)),
             _ => Stored::Blob(bytes(value)),
