@@ -14,10 +14,12 @@ pub mod dry_run;
 pub mod dynamodb;
 pub mod keys;
 pub mod mapped;
+pub mod mysql;
 pub mod plan;
 pub mod postgres;
 pub mod retry;
 pub mod run;
+pub mod sqlite;
 
 use std::collections::BTreeMap;
 
@@ -219,6 +221,26 @@ impl From<Error> for Trouble {
     }
 }
 
+/// To the target this key is another row's.
+pub(crate) const SAME_TO_TARGET: &str = "to the target this key is the same as another record's";
+
+/// Why a record that is there and differs is left as it is. `may_update`: what is there is changed under some conditions.
+pub(crate) fn barred(mapped: &Mapped<'_>, may_update: bool) -> Fault {
+    let (code, message) = match mapped.version.filter(|_| may_update) {
+        Some(at) => {
+            let version = &mapped.columns[at].name;
+            ("version", format!("what is there differs and has the same or a higher {version}"))
+        }
+        None => ("exists", "what is there differs, and the policy is insert-only".to_owned()),
+    };
+    Fault { class: FaultClass::Conflict, ..Fault::permanent(code, None, message) }
+}
+
+/// Why a record that is not there is not written.
+pub(crate) fn not_there() -> Fault {
+    Fault::permanent("missing", None, "there is no record of this key, and the policy is update-only")
+}
+
 /// Opens a target: the registry of kinds.
 ///
 /// # Errors
@@ -227,6 +249,8 @@ pub fn open<'a>(dataset: &'a Dataset, mapped: &'a Mapped<'a>) -> Result<Box<dyn 
     match &dataset.kind {
         DatasetKind::Postgres(options) => Ok(Box::new(postgres::PostgresTarget::open(options, mapped)?)),
         DatasetKind::Dynamodb(options) => Ok(Box::new(dynamodb::DynamodbTarget::open(options, mapped)?)),
+        DatasetKind::Mysql(options) => Ok(Box::new(mysql::MysqlTarget::open(options, mapped)?)),
+        DatasetKind::Sqlite { path, what } => Ok(Box::new(sqlite::SqliteTarget::open(path, what, mapped)?)),
         other => Err(Error::failed(format!(
             "dataset `{}`: {} is not written to in this version",
             dataset.name,

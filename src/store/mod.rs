@@ -5,6 +5,7 @@ pub mod dynamodb;
 pub mod mysql;
 pub mod net;
 pub mod postgres;
+pub mod sqlite;
 pub mod table;
 
 /// What a session is for.

@@ -159,6 +159,11 @@ fn io_kind(error: &mysql::Error) -> Option<io::ErrorKind> {
     Some(error.kind())
 }
 
+/// A name in MySQL's quotes.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
 /// Connects on a thread of its own: the driver waits for a silent server for ever, and that thread with it.
 fn begin(opts: &Opts) -> mysql::Result<Conn> {
     let patience = opts.get_tcp_connect_timeout().unwrap_or(PATIENCE);

@@ -438,7 +438,11 @@ fn shape(dataset: &Dataset) -> Result<Shape> {
     Ok(match &dataset.kind {
         DatasetKind::Postgres(_) | DatasetKind::Mysql(_) | DatasetKind::Sqlite { .. } => {
             let facts = stage::open(dataset, &Arc::new(Names::new(&dataset.name)), false)?.facts()?;
-            Shape::Table(facts.unwrap_or_default())
+            let mut facts = facts.unwrap_or_default();
+            if let DatasetKind::Sqlite { path, what } = &dataset.kind {
+                target::sqlite::declare(path, what, &mut facts)?;
+            }
+            Shape::Table(facts)
         }
         DatasetKind::Dynamodb(_) => Shape::Documents { dynamodb: true },
         DatasetKind::Jsonl { .. } | DatasetKind::DynamodbExport(_) => Shape::Documents { dynamodb: false },

@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::event;
 use crate::spec::{SqlOptions, What};
 use crate::store::Purpose;
-use crate::store::mysql::Server;
+use crate::store::mysql::{Server, quoted};
 use crate::store::table::{TableColumn, TableFacts};
 use crate::value::Value;
 use crate::value::column::ColumnType;
@@ -52,11 +52,6 @@ pub(crate) fn open(options: &SqlOptions) -> Result<Box<dyn Source>> {
     let relation = Relation::find(&server, &mut session, &options.what)?;
     let sessions = Sessions::begin(&server, session, &relation)?;
     Ok(Box::new(MysqlSource { server, relation, sessions }))
-}
-
-/// A name in MySQL's quotes.
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }
 
 /// What is read, looked up once.

@@ -2,12 +2,13 @@
 
 use mysql::prelude::{FromRow, Queryable};
 
-use super::{MysqlSource, NO_TEXT, Selected, quoted};
+use super::{MysqlSource, NO_TEXT, Selected};
 use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::query::render;
 use crate::stage::changed::{Cut, Span, Sum, Summing, Unit};
 use crate::stage::table::Range;
+use crate::store::mysql::quoted;
 use crate::value::column::ColumnType;
 
 const CUTS: &str = include_str!("../../../queries/mysql/cuts.sql");

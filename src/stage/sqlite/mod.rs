@@ -5,11 +5,11 @@
 //! first. All is read in one read transaction, as of one moment.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use rusqlite::types::{Value as Cell, ValueRef};
-use rusqlite::{Connection, OpenFlags, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::input::{Digests, Stamp};
@@ -20,6 +20,8 @@ use crate::error::{Context, Error, Result};
 use crate::event;
 use crate::query::identifier;
 use crate::spec::What;
+use crate::store::Purpose;
+use crate::store::sqlite::connect;
 use crate::store::table::{TableColumn, TableFacts};
 use crate::value::Value;
 use crate::value::column::ColumnType;
@@ -32,7 +34,7 @@ const ROWS_BETWEEN_CHECKS: u64 = 10_000;
 /// # Errors
 /// A file that is not there or no database; a table that is not there; a query that does not run.
 pub(crate) fn open(path: &str, what: &What) -> Result<Box<dyn Source>> {
-    let connection = connect(path)?;
+    let connection = connect(path, Purpose::Read)?;
     let from = match what {
         What::Table(name) => {
             let parts: Vec<String> = name.parts.iter().map(|part| identifier(&part.text)).collect();
@@ -57,28 +59,6 @@ pub(crate) fn open(path: &str, what: &What) -> Result<Box<dyn Source>> {
     };
     source.facts = source.look(what)?;
     Ok(Box::new(source))
-}
-
-fn connect(path: &str) -> Result<Connection> {
-    let fail = || format!("cannot open {path}");
-    if !Path::new(path).exists() {
-        return Err(Error::failed(format!("{path} is not there"))
-            .help("`path` is the database's file; a relative one starts at the folder of the spec"));
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).or_failed(fail)?;
-    connection.busy_timeout(std::time::Duration::from_secs(60)).or_failed(fail)?;
-    connection.execute_batch("begin; select count(*) from sqlite_schema").map_err(|error| {
-        let help = match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => "the file is no SQLite database, or an encrypted one",
-            Some(rusqlite::ErrorCode::DatabaseBusy) => {
-                "somebody writes to it for longer than a minute: try again later"
-            }
-            _ => "in WAL mode the folder of the file must be writable, or hold its -shm file",
-        };
-        Error::failed(fail()).caused_by(error).help(help)
-    })?;
-    Ok(connection)
 }
 
 fn exists(connection: &Connection, path: &str, database: Option<&str>, table: &str) -> Result<()> {
@@ -300,7 +280,7 @@ impl Source for SqliteSource {
             from: self.from.clone(),
             facts: self.facts.clone(),
             keys: Some(keys.clone()),
-            connection: Mutex::new(connect(&self.path)?),
+            connection: Mutex::new(connect(&self.path, Purpose::Read)?),
         })))
     }
 }

@@ -1,6 +1,7 @@
 //! One table in every store: each pair of stores is equal, and each changed cell is found as that cell.
 
 mod columns;
+mod migrated;
 mod stores;
 
 use self::columns::{COLUMNS, Column};

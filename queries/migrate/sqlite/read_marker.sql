@@ -1,0 +1,2 @@
+-- What a batch's marker says. Parameters: markers; run_id, entity, batch. Columns: hash, receipt. Grain: one batch.
+select hash, receipt from {{markers}} where run_id = ?1 and entity = ?2 and batch = ?3

@@ -1,0 +1,209 @@
+//! Values as SQLite stores them, what they may become there, and images of rows.
+
+use rusqlite::types::{Value as Cell, ValueRef};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use crate::migrate::Fault;
+use crate::migrate::mapped::Column;
+use crate::store::sqlite::Affinity;
+use crate::value::cast::{Class, Reading, cast};
+use crate::value::column::ColumnType;
+use crate::value::{Number, Value, hex, json};
+
+/// How a column keeps its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// As text, whatever they are: what the column was declared as makes texts of numbers, or it holds texts.
+    Text,
+    /// Numbers as numbers; texts that look like numbers become such.
+    Number,
+    /// As what they are.
+    Own,
+}
+
+impl Kept {
+    pub(super) fn of(column: &Column, declared: &str) -> Self {
+        match (Affinity::of(declared), &column.ty) {
+            (Affinity::Text, _) => Self::Text,
+            (_, Some(ty)) if is_number(ty) => Self::Number,
+            _ => Self::Own,
+        }
+    }
+}
+
+fn is_number(ty: &ColumnType) -> bool {
+    matches!(ty, ColumnType::Int | ColumnType::BoolInt | ColumnType::Number | ColumnType::Float64)
+}
+
+/// A value as it is sent.
+///
+/// # Errors
+/// A number that no column but one of text holds.
+pub(super) fn cell(column: &Column, kept: Kept, value: &Value<'_>) -> Result<Cell, Fault> {
+    let refused = |code, message: &str| Err(Fault::permanent(code, Some(&column.name), message));
+    let float = |f: f64| match f.is_nan() {
+        true => refused("nan", "SQLite has no NaN but in a column of text"),
+        false => Ok(Cell::Real(f)),
+    };
+    match value {
+        Value::Null | Value::Absent => Ok(Cell::Null),
+        value if column.class() == Some(Class::Json) => Ok(Cell::Text(json::canonical(value))),
+        Value::Bytes(bytes) if kept == Kept::Text => Ok(Cell::Text(hex(bytes))),
+        Value::Bytes(bytes) => Ok(Cell::Blob(bytes.to_vec())),
+        Value::Bool(flag) if kept != Kept::Text => Ok(Cell::Integer((*flag).into())),
+        Value::Number(number) if kept != Kept::Text => {
+            let whole = number.is_integer().then(|| number.to_scaled(0).and_then(|n| i64::try_from(n).ok()));
+            match whole.flatten() {
+                Some(n) => Ok(Cell::Integer(n)),
+                None if Number::from_f64(number.to_f64()).as_ref() == Some(number) => {
+                    Ok(Cell::Real(number.to_f64()))
+                }
+                None => refused(
+                    "range",
+                    "a number beyond SQLite's integers of 64 bits and doubles; a column declared `text` would hold all its digits",
+                ),
+            }
+        }
+        Value::Float32(f) if kept != Kept::Text => float(f64::from(*f)),
+        Value::Float64(f) if kept != Kept::Text => float(*f),
+        other => Ok(other.display().map_or(Cell::Null, |text| Cell::Text(text.into_owned()))),
+    }
+}
+
+/// A cell for people.
+pub(super) fn shown(cell: &Cell) -> Option<String> {
+    match cell {
+        Cell::Null => None,
+        Cell::Integer(n) => Some(n.to_string()),
+        Cell::Real(f) => Some(f.to_string()),
+        Cell::Text(text) => Some(text.clone()),
+        Cell::Blob(bytes) => Some(hex(bytes)),
+    }
+}
+
+/// A value as it is stored. Text need not be UTF-8 there.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Stored {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(Vec<u8>),
+    Blob(Vec<u8>),
+}
+
+impl From<ValueRef<'_>> for Stored {
+    fn from(value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(n) => Self::Integer(n),
+            ValueRef::Real(f) => Self::Real(f),
+            ValueRef::Text(bytes) => Self::Text(bytes.to_vec()),
+            ValueRef::Blob(bytes) => Self::Blob(bytes.to_vec()),
+        }
+    }
+}
+
+impl Stored {
+    /// The value in an image: NULL, or a letter for the storage class, a colon, and the value: `i:` and digits, `r:` and the shortest
+    /// digits of a double, `t:` and the text, `u:` and the hex digits of a text that is no UTF-8, `b:` and hex digits.
+    pub(super) fn image(&self) -> Json {
+        let digits = |bytes: &[u8]| hex(bytes).split_off(2);
+        Json::String(match self {
+            Self::Null => return Json::Null,
+            Self::Integer(n) => format!("i:{n}"),
+            Self::Real(f) => format!("r:{f:e}"),
+            Self::Text(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => format!("t:{text}"),
+                Err(_) => format!("u:{}", digits(bytes)),
+            },
+            Self::Blob(bytes) => format!("b:{}", digits(bytes)),
+        })
+    }
+
+    /// Whether it is what was sent, or the same value in the column's own way: a whole number as a double and the other way round, or
+    /// a number for a text that a diff reads as that number.
+    pub(super) fn is_meant(&self, sent: &Cell, column: &Column, kept: Kept, wanted: &Value<'_>) -> bool {
+        match (sent, self) {
+            (Cell::Null, Self::Null) => true,
+            (Cell::Integer(a), Self::Integer(b)) => a == b,
+            (Cell::Real(a), Self::Real(b)) => a == b,
+            (Cell::Text(a), Self::Text(b)) => a.as_bytes() == b,
+            (Cell::Blob(a), Self::Blob(b)) => a == b,
+            (Cell::Integer(a), Self::Real(b)) => *b == *a as f64 && *b as i64 == *a && *b < i64::MAX as f64,
+            (Cell::Real(a), Self::Integer(b)) => *a == *b as f64,
+            (Cell::Text(_), Self::Integer(_) | Self::Real(_)) if kept == Kept::Number => {
+                let number = match self {
+                    Self::Integer(n) => Value::Number(Number::from(*n)),
+                    Self::Real(f) => Value::Float64(*f),
+                    _ => return false,
+                };
+                let reading = Reading { free: true, ..Reading::default() };
+                let class = column.class().unwrap_or(Class::Text);
+                cast(number, class, &reading).is_ok_and(|read| read.same(wanted))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Hex SHA-256 of a row's values, each as its [`Stored::image`] with the length before it; NULL has none.
+pub(super) fn digest(row: &[Stored]) -> String {
+    let mut digest = Sha256::new();
+    for value in row {
+        match value.image() {
+            Json::String(text) => {
+                digest.update((text.len() as u64).to_le_bytes());
+                digest.update(text.as_bytes());
+            }
+            _ => digest.update(u64::MAX.to_le_bytes()),
+        }
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Makes the value of an image again.
+    fn again(image: &Json) -> Stored {
+        let bytes = |digits: &str| -> Vec<u8> {
+            (0..digits.len())
+                .step_by(2)
+                .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).expect("an image of ours"))
+                .collect()
+        };
+        let Json::String(text) = image else { return Stored::Null };
+        let (tag, value) = text.split_once(':').expect("an image of ours");
+        match tag {
+            "i" => Stored::Integer(value.parse().expect("an image of ours")),
+            "r" => Stored::Real(value.parse().expect("an image of ours")),
+            "t" => Stored::Text(value.as_bytes().to_vec()),
+            "u" => Stored::Text(bytes(value)),
+            _ => Stored::Blob(bytes(value)),
+        }
+    }
+
+    #[test]
+    fn an_image_gives_the_same_value_again() {
+        let values = [
+            Stored::Null,
+            Stored::Integer(i64::MIN),
+            Stored::Real(0.1 + 0.2),
+            Stored::Real(f64::NEG_INFINITY),
+            Stored::Text(b"t:\0'x".to_vec()),
+            Stored::Text(vec![0xff, b'a']),
+            Stored::Text(Vec::new()),
+            Stored::Blob(vec![0, 255]),
+        ];
+        for value in &values {
+            assert_eq!(again(&value.image()), *value);
+        }
+        let digests: std::collections::HashSet<String> =
+            values.iter().map(|value| digest(std::slice::from_ref(value))).collect();
+        assert_eq!(digests.len(), values.len());
+        let texts = |a: &str, b: &str| digest(&[Stored::Text(a.into()), Stored::Text(b.into())]);
+        assert_ne!(texts("a", "bc"), texts("ab", "c"));
+    }
+}

@@ -1,0 +1,314 @@
+//! A session: the transaction of a batch, record by record.
+
+use rusqlite::types::Value as Cell;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params, params_from_iter};
+
+use super::encode::{Stored, cell, digest};
+use super::{SqliteTarget, connect};
+use crate::error::{Context, Error};
+use crate::fault;
+use crate::ledger::manifest::{Change, Image, Op};
+use crate::migrate::{Batch, Fault, FaultClass, Images, Receipt, Record, Session, Trouble, barred};
+use crate::query::render;
+use crate::spec::OnConflict;
+use crate::store::Purpose;
+
+const CREATE_MARKERS: &str = include_str!("../../../queries/migrate/sqlite/create_markers.sql");
+const TAKE_MARKER: &str = include_str!("../../../queries/migrate/sqlite/take_marker.sql");
+const READ_MARKER: &str = include_str!("../../../queries/migrate/sqlite/read_marker.sql");
+const WRITE_RECEIPT: &str = include_str!("../../../queries/migrate/sqlite/write_receipt.sql");
+
+/// A worker's connection.
+pub(super) struct SqliteSession<'a> {
+    target: &'a SqliteTarget<'a>,
+    connection: Connection,
+}
+
+/// What became of a record.
+enum Outcome {
+    Written(Change),
+    Unchanged,
+    Refused(Fault),
+}
+
+impl<'a> SqliteSession<'a> {
+    pub(super) fn open(target: &'a SqliteTarget<'a>) -> Result<Self, Trouble> {
+        let session = Self { target, connection: connect(target.path, Purpose::Write)? };
+        session.connection.set_prepared_statement_cache_capacity(16);
+        if !target.has_markers(&session.connection).map_err(|e| session.trouble("cannot write", e))? {
+            let create = render(CREATE_MARKERS, &[("markers", &target.statements.markers)]);
+            let what = "cannot make recon's own table `recon_batches`";
+            session.connection.execute_batch(&create).map_err(|e| session.trouble(what, e))?;
+        }
+        Ok(session)
+    }
+
+    /// What an error means that is no record's fault.
+    fn trouble(&self, what: &str, error: rusqlite::Error) -> Trouble {
+        let code = error.sqlite_error_code();
+        let error = self.target.failed(what, error);
+        match code {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Busy(error),
+            _ => Trouble::Fatal(error),
+        }
+    }
+
+    fn plain(&self, sql: &str) -> Result<(), Trouble> {
+        let mut statement =
+            self.connection.prepare_cached(sql).map_err(|e| self.trouble("cannot write", e))?;
+        statement.execute([]).map(|_| ()).map_err(|e| self.trouble("cannot write", e))
+    }
+
+    fn marked(&self, template: &str) -> String {
+        render(template, &[("markers", &self.target.statements.markers)])
+    }
+
+    fn try_apply(&self, batch: &Batch<'_>, images: &mut Images<'_>) -> Result<Receipt, Trouble> {
+        let fail = |e| self.trouble("cannot write", e);
+        self.plain("begin immediate")?;
+        let number = batch.number as i64;
+        let taken = self
+            .connection
+            .execute(&self.marked(TAKE_MARKER), params![batch.run_id, batch.entity, number, batch.hash]);
+        if taken.map_err(fail)? == 0 {
+            let receipt = self.receipt(batch)?;
+            self.plain("rollback")?;
+            return Ok(receipt);
+        }
+        let (mut receipt, mut changes) = (Receipt::default(), Vec::new());
+        for record in batch.records {
+            match self.write(batch.number, record)? {
+                Outcome::Written(change) => {
+                    match change.op {
+                        Op::Insert => receipt.inserted += 1,
+                        _ => receipt.updated += 1,
+                    }
+                    changes.push(change);
+                }
+                Outcome::Unchanged => receipt.unchanged += 1,
+                Outcome::Refused(fault) => receipt.faults.push((record.row, fault)),
+            }
+        }
+        fault::point("sqlite.written");
+        if !changes.is_empty() {
+            images(&mut changes)?;
+        }
+        fault::point("sqlite.images-kept");
+        let text = serde_json::to_string(&receipt).or_failed(|| "cannot write a receipt".to_owned())?;
+        self.connection
+            .execute(&self.marked(WRITE_RECEIPT), params![batch.run_id, batch.entity, number, text])
+            .map_err(fail)?;
+        fault::point("sqlite.before-commit");
+        self.plain("commit")?;
+        fault::point("sqlite.committed");
+        Ok(receipt)
+    }
+
+    /// What the marker of a batch says that was committed earlier.
+    fn receipt(&self, batch: &Batch<'_>) -> Result<Receipt, Trouble> {
+        let read = self.connection.query_row(
+            &self.marked(READ_MARKER),
+            params![batch.run_id, batch.entity, batch.number as i64],
+            |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?)),
+        );
+        let (hash, receipt) = read.map_err(|e| self.trouble("cannot read a marker", e))?;
+        let receipt = receipt.and_then(|text| serde_json::from_str(&text).ok());
+        receipt.filter(|_| hash == batch.hash).ok_or_else(|| {
+            let what = format!(
+                "{}: the marker of batch {} of run {} is not ours",
+                self.target.fingerprint, batch.number, batch.run_id
+            );
+            Trouble::Fatal(
+                Error::failed(what).help("look into the table recon_batches; --new-run begins anew"),
+            )
+        })
+    }
+
+    /// Writes one record, or leaves everything as it was before it.
+    fn write(&self, batch: u64, record: &Record<'_>) -> Result<Outcome, Trouble> {
+        let columns = self.target.mapped.columns.iter().zip(&self.target.kept).zip(&record.values);
+        let sent = columns.map(|((column, kept), value)| cell(column, *kept, value)).collect();
+        let sent: Vec<Cell> = match sent {
+            Ok(sent) => sent,
+            Err(fault) => return Ok(Outcome::Refused(fault)),
+        };
+        let (statements, mapped) = (&self.target.statements, self.target.mapped);
+        let pre = self.row(&sent)?;
+        let sql = match &pre {
+            None => match &statements.insert {
+                Some(insert) => insert,
+                None => return Ok(Outcome::Refused(crate::migrate::not_there())),
+            },
+            Some(pre) => {
+                if let Some(fault) = self.another_key(record, &sent, pre) {
+                    return Ok(Outcome::Refused(fault));
+                }
+                match (self.judge(&sent)?, &statements.update) {
+                    (Ok((false, _)), _) => return Ok(Outcome::Unchanged),
+                    (Ok((true, true)), Some(update)) => update,
+                    (Ok((true, _)), update) => {
+                        return Ok(Outcome::Refused(barred(mapped, update.is_some())));
+                    }
+                    (Err(fault), _) => return Ok(Outcome::Refused(fault)),
+                }
+            }
+        };
+        self.plain("savepoint record")?;
+        let written = match self.run(sql, &sent)? {
+            Ok(()) => self.read_back(record, &sent, pre.as_deref())?,
+            Err(fault) => Err(fault),
+        };
+        match written {
+            Ok(post) => {
+                self.plain("release record")?;
+                Ok(Outcome::Written(self.change(batch, pre, post)))
+            }
+            Err(fault) => {
+                self.plain("rollback to record")?;
+                self.plain("release record")?;
+                Ok(Outcome::Refused(fault))
+            }
+        }
+    }
+
+    /// The row that the index has under a record's key.
+    fn row(&self, sent: &[Cell]) -> Result<Option<Vec<Stored>>, Trouble> {
+        let statements = &self.target.statements;
+        let fail = |e| self.trouble("cannot read what is there", e);
+        let mut statement = self.connection.prepare_cached(&statements.image).map_err(fail)?;
+        let key = &sent[..self.target.mapped.key().len()];
+        let read = statement.query_row(params_from_iter(key), |row| {
+            (0..statements.images.len()).map(|i| row.get_ref(i).map(Stored::from)).collect()
+        });
+        read.optional().map_err(fail)
+    }
+
+    /// Why the row that is there is not this record's: to the index the keys are one, as with a collation that ignores case.
+    fn another_key(&self, record: &Record<'_>, sent: &[Cell], row: &[Stored]) -> Option<Fault> {
+        let places = &self.target.statements.places;
+        let is_same = self.target.mapped.key().iter().enumerate().all(|(i, column)| {
+            row[places[i]].is_meant(&sent[i], column, self.target.kept[i], &record.values[i])
+        });
+        (!is_same).then(|| Fault::permanent("duplicate_key", None, crate::migrate::SAME_TO_TARGET))
+    }
+
+    /// Whether a record that is there would be changed, and may be.
+    fn judge(&self, sent: &[Cell]) -> Result<Result<(bool, bool), Fault>, Trouble> {
+        let fail = |e| self.trouble("cannot compare with what is there", e);
+        let mut statement = self.connection.prepare_cached(&self.target.statements.judge).map_err(fail)?;
+        match statement.query_row(params_from_iter(sent), |row| Ok((row.get(0)?, row.get(1)?))) {
+            Ok(judged) => Ok(Ok(judged)),
+            Err(error) => self.refused(error).map(Err),
+        }
+    }
+
+    fn run(&self, sql: &str, sent: &[Cell]) -> Result<Result<(), Fault>, Trouble> {
+        let mut statement =
+            self.connection.prepare_cached(sql).map_err(|e| self.trouble("cannot write", e))?;
+        match statement.execute(params_from_iter(sent)) {
+            Ok(_) => Ok(Ok(())),
+            Err(error) => self.refused(error).map(Err),
+        }
+    }
+
+    /// The row as it is stored now, held against what was meant.
+    fn read_back(
+        &self,
+        record: &Record<'_>,
+        sent: &[Cell],
+        pre: Option<&[Stored]>,
+    ) -> Result<Result<Vec<Stored>, Fault>, Trouble> {
+        let Some(post) = self.row(sent)? else {
+            let message = "the row is not there after it was written: a trigger kept it out or took it away";
+            return Ok(Err(Fault::permanent("not_kept", None, message)));
+        };
+        for (i, column) in self.target.mapped.columns.iter().enumerate() {
+            let is_known = pre.is_none() || column.is_key || column.on_conflict == OnConflict::Overwrite;
+            let stored = &post[self.target.statements.places[i]];
+            if is_known && !stored.is_meant(&sent[i], column, self.target.kept[i], &record.values[i]) {
+                let message = "the table keeps another value than this: what the column is declared as, or a trigger, changes it";
+                return Ok(Err(Fault::permanent("changed", Some(&column.name), message)));
+            }
+        }
+        Ok(Ok(post))
+    }
+
+    fn change(&self, batch: u64, pre: Option<Vec<Stored>>, post: Vec<Stored>) -> Change {
+        let statements = &self.target.statements;
+        let image = |row: &[Stored]| -> Image {
+            statements.images.iter().cloned().zip(row.iter().map(Stored::image)).collect()
+        };
+        let key = self.target.mapped.key().iter().enumerate();
+        let key = key.map(|(i, c)| (c.name.clone(), post[statements.places[i]].image())).collect();
+        let op = if pre.is_some() { Op::Update } else { Op::Insert };
+        let change = statements.change(batch, op, key, digest(&post));
+        match pre {
+            None => change,
+            Some(pre) => Change {
+                columns: statements.written.clone(),
+                pre: Some(image(&pre)),
+                post: Some(image(&post)),
+                ..change
+            },
+        }
+    }
+
+    /// What an error of a statement that ran means: a fault of the record, or trouble.
+    fn refused(&self, error: rusqlite::Error) -> Result<Fault, Trouble> {
+        let rusqlite::Error::SqliteFailure(code, said) = &error else {
+            return Err(self.trouble("cannot write", error));
+        };
+        let is_record = matches!(
+            code.code,
+            ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch | ErrorCode::Unknown
+        );
+        // A trigger or a constraint may end the whole transaction.
+        if !is_record || self.connection.is_autocommit() {
+            return Err(self.trouble("cannot write", error));
+        }
+        let message = said.clone().unwrap_or_else(|| error.to_string());
+        let column = message.rsplit_once(": ").filter(|_| message.contains("constraint failed: "));
+        let column = column.map(|(_, name)| name).filter(|name| !name.contains(", "));
+        let column = column.and_then(|name| name.rsplit_once('.')).map(|(_, name)| name.to_owned());
+        let name = name_of(code.extended_code);
+        // What it refers to may come yet.
+        let class = if name == "SQLITE_CONSTRAINT_FOREIGNKEY" {
+            FaultClass::Retryable
+        } else {
+            FaultClass::Permanent
+        };
+        Ok(Fault { class, code: name, column, message })
+    }
+}
+
+impl Session for SqliteSession<'_> {
+    fn apply(&mut self, batch: &Batch<'_>, images: &mut Images<'_>) -> Result<Receipt, Trouble> {
+        let applied = self.try_apply(batch, images);
+        if applied.is_err() && !self.connection.is_autocommit() {
+            self.plain("rollback")?;
+        }
+        applied
+    }
+}
+
+/// The name of an extended result code: <https://www.sqlite.org/rescode.html>.
+fn name_of(code: i32) -> String {
+    let name = match code {
+        1 => "ERROR",
+        18 => "TOOBIG",
+        20 => "MISMATCH",
+        19 => "CONSTRAINT",
+        275 => "CONSTRAINT_CHECK",
+        787 => "CONSTRAINT_FOREIGNKEY",
+        1043 => "CONSTRAINT_FUNCTION",
+        1299 => "CONSTRAINT_NOTNULL",
+        1555 => "CONSTRAINT_PRIMARYKEY",
+        1811 => "CONSTRAINT_TRIGGER",
+        2067 => "CONSTRAINT_UNIQUE",
+        2323 => "CONSTRAINT_VTAB",
+        2579 => "CONSTRAINT_ROWID",
+        3091 => "CONSTRAINT_DATATYPE",
+        other => return format!("SQLITE_{other}"),
+    };
+    format!("SQLITE_{name}")
+}
