@@ -36,6 +36,7 @@ pub mod ledger {
     pub(crate) const PLAN_MIGRATION: &str = include_str!("../queries/ledger/plan_migration.sql");
     pub(crate) const END_MIGRATION: &str = include_str!("../queries/ledger/end_migration.sql");
     pub(crate) const MIGRATIONS_OF_RUNS: &str = include_str!("../queries/ledger/migrations.sql");
+    pub(crate) const LAST_MIGRATION: &str = include_str!("../queries/ledger/last_migration.sql");
     pub(crate) const BATCHES: &str = include_str!("../queries/ledger/batches.sql");
     pub(crate) const BEGIN_BATCH: &str = include_str!("../queries/ledger/begin_batch.sql");
     pub(crate) const APPLY_BATCH: &str = include_str!("../queries/ledger/apply_batch.sql");

@@ -54,3 +54,10 @@ create table exceptions (
 
 create index exceptions_of_run on exceptions (run_id, entity);
 create index open_exceptions on exceptions (entity, key_hash) where resolved_by is null;
+
+-- How far a run that writes is: records that it has planned, tries over, records that an earlier process of the run wrote, and since
+-- when this process is at it.
+alter table progress add column planned integer not null default 0;
+alter table progress add column retries integer not null default 0;
+alter table progress add column rows_before integer not null default 0;
+alter table progress add column began_at text;

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::Ledger;
+use super::{Ledger, RunRow, run_row};
 use crate::error::Result;
 use crate::fault;
 use crate::query::ledger as sql;
@@ -152,7 +152,26 @@ impl Ledger {
     /// # Errors
     /// A ledger that cannot be read.
     pub fn migrations(&self) -> Result<Vec<Migration>> {
-        self.with(|conn| conn.prepare_cached(sql::MIGRATIONS_OF_RUNS)?.query_map([], migration)?.collect())
+        let all: Option<&str> = None;
+        self.with(|conn| conn.prepare_cached(sql::MIGRATIONS_OF_RUNS)?.query_map([all], migration)?.collect())
+    }
+
+    /// The migrations of a run, in the order in which it writes them.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn migrations_of(&self, run_id: &str) -> Result<Vec<Migration>> {
+        self.with(|conn| {
+            conn.prepare_cached(sql::MIGRATIONS_OF_RUNS)?.query_map([run_id], migration)?.collect()
+        })
+    }
+
+    /// The newest run that wrote or was to write.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn last_migration(&self) -> Result<Option<RunRow>> {
+        self.with(|conn| conn.query_row(sql::LAST_MIGRATION, [], run_row).optional())
     }
 
     /// The batches of a migration that were begun, in order.

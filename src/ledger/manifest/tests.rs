@@ -6,6 +6,7 @@ fn head() -> Head {
         format: FORMAT,
         run_id: "run".to_owned(),
         spec_digest: "spec".to_owned(),
+        entity: "image".to_owned(),
         target: "postgres db t".to_owned(),
         undo_of: None,
         complete: false,
@@ -25,6 +26,7 @@ fn change(n: u64) -> Change {
         columns: vec!["id".to_owned(), "v".to_owned()],
         pre: (n % 2 == 1).then(|| image("old\n\u{0}\"")),
         post: Some(image("new")),
+        post_hash: None,
     }
 }
 

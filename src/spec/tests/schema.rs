@@ -34,7 +34,7 @@ fn nothing_can_be_null() {
 fn unknown_keys_are_errors_in_an_editor_too() {
     let schema = schema();
     assert_eq!(schema["additionalProperties"], json!(false));
-    for table in ["Dataset", "Entity", "Field", "Reference"] {
+    for table in ["Dataset", "Entity", "Field", "Reference", "Hooks"] {
         assert_eq!(schema["$defs"][table]["additionalProperties"], json!(false), "{table}");
     }
 }
@@ -42,7 +42,7 @@ fn unknown_keys_are_errors_in_an_editor_too() {
 #[test]
 fn every_key_is_described() {
     let schema = schema();
-    for table in ["Dataset", "Entity", "Field", "Reference"] {
+    for table in ["Dataset", "Entity", "Field", "Reference", "Hooks"] {
         for (key, property) in schema["$defs"][table]["properties"].as_object().expect("an object") {
             assert!(property["description"].is_string(), "{table}.{key}");
         }
