@@ -86,7 +86,7 @@ fn stopped_at_once_it_does_not_finish_its_batch() {
     );
     let (_, process) = case.start(&["start", "migrate"]);
     eventually("it writes", || {
-        let busy = case.database.run("select count(*) from pg_stat_activity where wait_event = 'PgSleep'");
+        let busy = case.database.run("select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()");
         (busy == "1\n").then_some(())
     });
     let began = Instant::now();
