@@ -13,6 +13,13 @@ create table migrations (
   batches     integer not null check (batches >= 0),
   left_over   integer not null check (left_over >= 0),
   state       text not null check (state in ('planning', 'running', 'done', 'abandoned')),
+  -- What its batches that were written add up to, so that nobody has to add them up who only asks.
+  applied     integer not null default 0 check (applied >= 0),
+  written     integer not null default 0 check (written >= 0),
+  inserted    integer not null default 0 check (inserted >= 0),
+  updated     integer not null default 0 check (updated >= 0),
+  unchanged   integer not null default 0 check (unchanged >= 0),
+  failed      integer not null default 0 check (failed >= 0),
   primary key (run_id, entity)
 ) strict;
 

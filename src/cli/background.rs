@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// How long a run may take to get hold of its home.
 const START: Duration = Duration::from_secs(30);
 /// How long a run that has begun is watched for an end at once.
-const FIRST_LOOK: Duration = Duration::from_millis(300);
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How long it is waited for the first signal to arrive before the second.
 const BETWEEN_SIGNALS: Duration = Duration::from_millis(300);
 /// The commands that heed signals by saving what they have.

@@ -41,8 +41,6 @@ pub struct Migration {
 /// What became of a migration's batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Batches that were begun.
-    pub begun: u64,
     /// Batches that were written.
     pub applied: u64,
     /// Records of the batches that were written, those among them that did not go through.
@@ -231,7 +229,10 @@ impl Ledger {
                 counts.unchanged as i64,
                 counts.failed as i64
             ];
-            transaction.prepare_cached(sql::APPLY_BATCH)?.execute(row)?;
+            if transaction.prepare_cached(sql::APPLY_BATCH)?.execute(row)? > 0 {
+                let batch = params![run_id, entity, batch as i64];
+                transaction.prepare_cached(sql::ADD_TO_MIGRATION)?.execute(batch)?;
+            }
             let open: i64 =
                 transaction.prepare_cached(sql::OPEN_EXCEPTIONS)?.query_row([entity], |row| row.get(0))?;
             let mut earlier = std::collections::HashMap::new();
@@ -314,13 +315,12 @@ fn migration(row: &Row<'_>) -> rusqlite::Result<Migration> {
         state: row.get(10)?,
         spec_digest: row.get(11)?,
         counts: Counts {
-            begun: count(row, 12)?,
-            applied: count(row, 13)?,
-            records: count(row, 14)?,
-            inserted: count(row, 15)?,
-            updated: count(row, 16)?,
-            unchanged: count(row, 17)?,
-            failed: count(row, 18)?,
+            applied: count(row, 12)?,
+            records: count(row, 13)?,
+            inserted: count(row, 14)?,
+            updated: count(row, 15)?,
+            unchanged: count(row, 16)?,
+            failed: count(row, 17)?,
         },
     })
 }

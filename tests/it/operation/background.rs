@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use super::{Case, eventually};
+use super::{Case, SPEC, eventually};
+use crate::project::Project;
 
 const SLOWLY: [&str; 7] = ["start", "migrate", "--batch-size", "10", "--rate", "50", "--max-errors=1%"];
 
@@ -99,13 +100,17 @@ fn stopped_at_once_it_does_not_finish_its_batch() {
 
 #[test]
 fn what_fails_at_once_is_shown_with_its_exit_code() {
+    let bare = Project::new();
+    bare.write("recon.toml", SPEC.replace("${DATABASE_URL}", "postgres://nobody@127.0.0.1/none"));
+    let ran = bare.recon(&["start", "diff"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    for words in [
+        "error: nothing is staged in home",
+        "it ended at once, with exit code 4; its words are in home/logs/",
+    ] {
+        assert!(ran.stderr.contains(words), "no `{words}`: {ran:?}");
+    }
     let case = Case::new(10);
-    let ran = case.recon(&["start", "migrate", "--where", "no such sql"]);
-    assert!(ran.code >= 2, "{ran:?}");
-    assert!(
-        ran.stderr.contains("error: ") && ran.stderr.contains("it ended at once, with exit code"),
-        "{ran:?}"
-    );
     let ran = case.recon(&["start", "migrate", "--max-errors", "many"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("neither a number of records nor a share"), "{ran:?}");
@@ -115,8 +120,9 @@ fn what_fails_at_once_is_shown_with_its_exit_code() {
     }
     let ran = case.recon(&["start", "reset", "--yes"]);
     assert!(ran.code == 2 && ran.stderr.contains("`reset` is not run in the background"), "{ran:?}");
-    let ran = case.recon(&["--spec", "none.toml", "start", "migrate"]);
-    assert!(ran.code == 2 && ran.stderr.contains("there is no spec file none.toml"), "{ran:?}");
+    fs::remove_file(case.project.path("recon.toml")).expect("a file");
+    let ran = case.recon(&["start", "migrate"]);
+    assert!(ran.code == 2 && ran.stderr.contains("there is no spec file recon.toml"), "{ran:?}");
     assert_eq!(case.written(), 0);
 }
 
@@ -161,6 +167,17 @@ fn nobody_is_signalled_because_a_file_names_him() {
     assert!(sleeper.try_wait().expect("a process").is_none(), "it was signalled");
     sleeper.kill().expect("it can be killed");
     sleeper.wait().expect("it ends");
+}
+
+#[test]
+fn what_fails_later_is_in_the_log() {
+    let case = Case::new(10);
+    case.database.run("drop table images");
+    let ran = case.recon(&["start", "migrate"]);
+    assert!(ran.code == 0 || ran.code == 4, "{ran:?}");
+    eventually("it is over", || case.json(&["status"], 0)["running"].is_null().then_some(()));
+    let log = case.recon(&["logs"]).stdout;
+    assert!(log.contains("error: ") && log.contains("images"), "{log}");
 }
 
 #[test]

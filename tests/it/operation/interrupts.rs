@@ -1,6 +1,6 @@
 //! Real signals in the middle of a run into PostgreSQL.
 
-use super::Case;
+use super::{Case, eventually};
 
 const SLOWLY: [&str; 7] = ["migrate", "--batch-size", "10", "--rate", "100", "--concurrency", "2"];
 
@@ -44,7 +44,12 @@ fn twice_stops_at_once_and_nothing_is_lost_or_written_twice() {
          return new; end $$; create trigger slow before insert on images for each row execute function slow();",
     );
     let run = case.spawn(&["migrate", "--batch-size", "10", "--concurrency", "1"]);
-    case.wait_for(100);
+    eventually("the slow batch is under way", || {
+        let busy = case.database.run(
+            "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()",
+        );
+        (busy == "1\n").then_some(())
+    });
     let began = std::time::Instant::now();
     run.signal("INT");
     std::thread::sleep(std::time::Duration::from_millis(500));
@@ -54,10 +59,11 @@ fn twice_stops_at_once_and_nothing_is_lost_or_written_twice() {
     let ran = run.ends();
     assert_eq!(ran.code, 3, "{ran:?}");
     assert!(began.elapsed().as_secs() < 20, "twice waited for the batch");
-    case.database.run("drop trigger slow on images");
+    // The server has not noticed yet that nobody is there, and waits for the minute to pass.
     case.database.run(
         "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
     );
+    case.database.run("drop trigger slow on images");
     let told = case.json(&["migrate"], 0);
     assert_eq!(told["entities"]["image"]["migrated"], 200, "{told}");
     case.wrote_once(200);

@@ -67,11 +67,12 @@ fn a_large_ledger_is_added_up_at_once_while_somebody_writes_to_it() {
             "begin;
              create temp table n as with recursive n (value) as (select 0 union all select value + 1 from n where value < 19999)
              select value from n;
-             insert into runs (run_id, command, spec_digest, state, epoch, started_at)
-             select printf('3000010%d-000000000-migrate-0', value), 'migrate', '', 'done', '', '3000-01-01T00:00:00Z'
+             insert into runs (run_id, command, spec_digest, state, epoch, started_at, ended_at, exit_code)
+             select printf('3000010%d-000000000-migrate-0', value), 'migrate', '', 'failed', '', '3000-01-01T00:00:00Z', '3000-01-01T00:00:01Z', 4
              from n where value between 1 and 3;
              insert into migrations select printf('3000010%d-000000000-migrate-0', value), 'image', 'migrate', 1, '', '', '{}', 10000000,
-               20000, 0, 'running' from n where value between 1 and 3;
+               20000, 0, 'running', 20000, 10000000, 9980000, 0, 0, 20000
+             from n where value between 1 and 3;
              insert into batches select m.run_id, 'image', value, 500, printf('%032x', value), 'APPLIED', 499, 0, 0, 1
              from migrations m, n where m.records = 10000000;
              insert into exceptions (run_id, entity, batch, pos, generation, key, key_hash, stage, class, code, message, attempts)
