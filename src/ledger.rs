@@ -3,6 +3,7 @@
 //! One process at a time may write (a lock on a file and a random epoch, never a process id); any number may read while it
 //! does. Every statement is a file under `queries/ledger/`; the schema is made by numbered migrations that are never edited.
 
+pub mod lock;
 pub mod manifest;
 pub mod migration;
 pub mod part;
@@ -10,8 +11,7 @@ pub mod proof;
 mod reader;
 pub mod told;
 
-use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::error::{Context, Error, Result};
 use crate::fault;
 use crate::query::ledger as sql;
+use lock::take_lock;
 use part::Part;
 use proof::Proof;
 
@@ -206,7 +207,7 @@ impl Ledger {
     /// A file that cannot be deleted.
     pub fn delete(self) -> Result<()> {
         let Self { conn, home, epoch: _, _lock } = self;
-        for name in ["stage", "runs", "tmp"] {
+        for name in ["stage", "runs", "tmp", "logs"] {
             let path = home.join(name);
             if path.exists() {
                 fs::remove_dir_all(&path).or_failed(|| format!("cannot delete {}", path.display()))?;
@@ -265,12 +266,7 @@ impl Ledger {
         folder: Option<&Path>,
         message: Option<&str>,
     ) -> Result<()> {
-        let state = match exit_code {
-            0 | 1 => "done",
-            3 => "interrupted",
-            _ => "failed",
-        };
-        let state = if exit_code == 3 && message.is_none() { "done" } else { state };
+        let state = end_state(exit_code, message);
         let folder = folder.map(|f| f.display().to_string());
         self.execute(sql::FINISH_RUN, params![run_id, state, now(), exit_code, folder, message])
     }
@@ -280,22 +276,7 @@ impl Ledger {
     /// # Errors
     /// A ledger that cannot be read.
     pub fn runs(&self, limit: u32) -> Result<Vec<RunRow>> {
-        self.with(|conn| {
-            conn.prepare_cached(sql::RUNS)?
-                .query_map([limit], |row| {
-                    Ok(RunRow {
-                        run_id: row.get(0)?,
-                        command: row.get(1)?,
-                        state: row.get(2)?,
-                        started_at: row.get(3)?,
-                        ended_at: row.get(4)?,
-                        exit_code: row.get(5)?,
-                        folder: row.get(6)?,
-                        message: row.get(7)?,
-                    })
-                })?
-                .collect()
-        })
+        self.with(|conn| conn.prepare_cached(sql::RUNS)?.query_map([limit], run_row)?.collect())
     }
 
     /// The newest runs as they are and not only as they are recorded: one that is recorded as running though nobody holds the
@@ -486,15 +467,30 @@ impl Ledger {
         };
         u64::from_str_radix(&text, 16).or_failed(|| "the ledger's hash seed is damaged".to_owned())
     }
+}
 
-    /// Who holds the home, where somebody does.
-    pub fn holder(home: &Path) -> Option<String> {
-        let file = File::open(home.join("lock")).ok()?;
-        match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => fs::read_to_string(home.join("lock")).ok(),
-            _ => None,
-        }
+/// The state of a run that ended: `done`, `interrupted` or `failed`. Where something could not be compared the run came to its end all
+/// the same, and has no message.
+pub fn end_state(exit_code: u8, message: Option<&str>) -> &'static str {
+    match (exit_code, message) {
+        (0 | 1, _) | (3, None) => "done",
+        (3, Some(_)) => "interrupted",
+        _ => "failed",
     }
+}
+
+/// A row of `runs.sql` or `last_migration.sql`.
+fn run_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RunRow> {
+    Ok(RunRow {
+        run_id: row.get(0)?,
+        command: row.get(1)?,
+        state: row.get(2)?,
+        started_at: row.get(3)?,
+        ended_at: row.get(4)?,
+        exit_code: row.get(5)?,
+        folder: row.get(6)?,
+        message: row.get(7)?,
+    })
 }
 
 fn insert_unit(conn: &Connection, generation: i64, unit: &UnitRow) -> rusqlite::Result<()> {
@@ -524,47 +520,6 @@ fn remove_half_written(folder: &Path) {
             let _ = fs::remove_file(entry.path());
         }
     }
-}
-
-/// How often the lock is tried: somebody who only asks who holds it (`recon status`) has it for an instant.
-const LOCK_TRIES: u32 = 10;
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
-
-fn try_lock(file: &File) -> Result<(), TryLockError> {
-    for _ in 1..LOCK_TRIES {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
-            other => return other,
-        }
-    }
-    file.try_lock()
-}
-
-fn take_lock(path: &Path, command: &str, epoch: &str) -> Result<File> {
-    let fail = || format!("cannot lock {}", path.display());
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(path).or_failed(fail)?;
-    match try_lock(&file) {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
-            return Err(Error::failed(format!(
-                "{} is held by another run: {}",
-                path.display(),
-                holder.trim()
-            ))
-            .help("wait until it ends (`recon status` shows it), or use another --home"));
-        }
-        Err(TryLockError::Error(e)) => return Err(Error::failed(fail()).caused_by(e)),
-    }
-    // Written over what is there and cut afterwards, so that whoever is refused meanwhile never reads an empty file.
-    let holder = format!("recon {command}, since {}, epoch {epoch}", now());
-    file.seek(SeekFrom::Start(0)).or_failed(fail)?;
-    file.write_all(holder.as_bytes()).or_failed(fail)?;
-    file.set_len(holder.len() as u64).or_failed(fail)?;
-    fault::point("ledger.locked");
-    Ok(file)
 }
 
 fn check_version(conn: &Connection, home: &Path) -> Result<usize> {

@@ -36,9 +36,11 @@ pub mod ledger {
     pub(crate) const PLAN_MIGRATION: &str = include_str!("../queries/ledger/plan_migration.sql");
     pub(crate) const END_MIGRATION: &str = include_str!("../queries/ledger/end_migration.sql");
     pub(crate) const MIGRATIONS_OF_RUNS: &str = include_str!("../queries/ledger/migrations.sql");
+    pub(crate) const LAST_MIGRATION: &str = include_str!("../queries/ledger/last_migration.sql");
     pub(crate) const BATCHES: &str = include_str!("../queries/ledger/batches.sql");
     pub(crate) const BEGIN_BATCH: &str = include_str!("../queries/ledger/begin_batch.sql");
     pub(crate) const APPLY_BATCH: &str = include_str!("../queries/ledger/apply_batch.sql");
+    pub(crate) const ADD_TO_MIGRATION: &str = include_str!("../queries/ledger/add_to_migration.sql");
     pub(crate) const INSERT_EXCEPTION: &str = include_str!("../queries/ledger/insert_exception.sql");
     pub(crate) const OPEN_EXCEPTIONS: &str = include_str!("../queries/ledger/open_exceptions.sql");
     pub(crate) const RESOLVE_KEY: &str = include_str!("../queries/ledger/resolve_key.sql");

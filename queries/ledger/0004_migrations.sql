@@ -13,6 +13,13 @@ create table migrations (
   batches     integer not null check (batches >= 0),
   left_over   integer not null check (left_over >= 0),
   state       text not null check (state in ('planning', 'running', 'done', 'abandoned')),
+  -- What its batches that were written add up to, so that nobody has to add them up who only asks.
+  applied     integer not null default 0 check (applied >= 0),
+  written     integer not null default 0 check (written >= 0),
+  inserted    integer not null default 0 check (inserted >= 0),
+  updated     integer not null default 0 check (updated >= 0),
+  unchanged   integer not null default 0 check (unchanged >= 0),
+  failed      integer not null default 0 check (failed >= 0),
   primary key (run_id, entity)
 ) strict;
 
@@ -54,3 +61,10 @@ create table exceptions (
 
 create index exceptions_of_run on exceptions (run_id, entity);
 create index open_exceptions on exceptions (entity, key_hash) where resolved_by is null;
+
+-- How far a run that writes is: records that it has planned, tries over, records that an earlier process of the run wrote, and since
+-- when this process is at it.
+alter table progress add column planned integer not null default 0;
+alter table progress add column retries integer not null default 0;
+alter table progress add column rows_before integer not null default 0;
+alter table progress add column began_at text;

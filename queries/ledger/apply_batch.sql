@@ -1,3 +1,4 @@
--- Says that a batch was written. Parameters: run_id, entity, batch, inserted, updated, unchanged, failed. Grain: one batch.
+-- Says that a batch was written that was begun; one that was written stays as it is.
+-- Parameters: run_id, entity, batch, inserted, updated, unchanged, failed. Grain: none or one batch.
 update batches set state = 'APPLIED', inserted = ?4, updated = ?5, unchanged = ?6, failed = ?7
-where run_id = ?1 and entity = ?2 and batch = ?3
+where run_id = ?1 and entity = ?2 and batch = ?3 and state = 'INTENT'

@@ -10,6 +10,7 @@ use clap::Args;
 use super::out::Out;
 use super::progress::Bar;
 use super::recheck::{Rounds, recheck};
+use super::watch::{Watch, WatchArgs};
 use super::{Ended, Format, Global, afresh, in_run, print};
 use crate::error::{Error, Result};
 use crate::event::{self, Progress};
@@ -45,6 +46,8 @@ pub(super) struct DiffArgs {
     /// Put a ' before values that a spreadsheet would run as a formula
     #[arg(long)]
     spreadsheet_safe: bool,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 /// What a diff gives to show.
@@ -85,9 +88,10 @@ pub(super) fn text(global: &Global, ended: &Ended<Done>) -> String {
 pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
     let spec = global.load_spec()?;
     let out = args.out.as_deref().map(|out| Out::check(out, &spec)).transpose()?;
+    let watch = Watch::open(&args.watch, &spec)?.without_units();
     let ledger = global.staged_ledger("diff")?;
     let progress = Arc::new(Progress::default());
-    in_run(&ledger, "diff", &spec.digest, &progress, |run_id| {
+    in_run(&ledger, "diff", &spec.digest, &watch, &progress, |run_id| {
         let started_at = now();
         let warehouse = Warehouse::open(ledger.home(), global.threads(), global.engine_memory())?;
         warehouse.stop_with(&progress)?;

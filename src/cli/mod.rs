@@ -1,6 +1,7 @@
 //! The command line: one struct per command, checked once, then run.
 
 mod afresh;
+mod background;
 mod check;
 mod demo;
 mod diff;
@@ -13,6 +14,7 @@ mod show;
 mod spot_check;
 mod stage;
 mod status;
+mod watch;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -24,11 +26,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::fault;
-use crate::ledger::Ledger;
 use crate::ledger::told::Told;
+use crate::ledger::{Ledger, end_state};
 use crate::reconcile::report::terminal::shell;
 use crate::spec::{self, Entity, Spec};
 use crate::store::aws::throttle_at_most;
+use watch::Watch;
 
 /// Share of `--memory` that DuckDB may use; the rest is for our own buffers and what the allocator keeps.
 const ENGINE_SHARE: f64 = 0.6;
@@ -56,8 +59,13 @@ const SHOW_HELP: &str = "\
 A key that begins with a letter after `-` goes behind `--`: recon show -- -key\n\
 A field that is NULL is named instead of given: recon show --null region 42\n\
 Example: recon show 42        a composite key, field by field: recon show eu 42";
+/// What `recon start --help` ends with.
+const START_HELP: &str = "\
+Exit codes: 0 it runs; 2 the command line or the spec is wrong; 4 another run is going on; else what it ended with at once.\n\
+Its words go to logs/ in the home: recon logs -f\n\
+Example: recon start migrate --max-errors 1%";
 /// Commands of later versions, which are no misspelt ones of this.
-const COMMANDS_TO_COME: [&str; 6] = ["validate", "rollback", "report", "start", "stop", "logs"];
+const COMMANDS_TO_COME: [&str; 3] = ["validate", "rollback", "report"];
 
 /// Verifies data migrations: stages both sides on this machine and compares them, record by record and field by field.
 #[derive(Debug, Parser)]
@@ -109,6 +117,9 @@ struct Global {
     /// How long DynamoDB or S3 may throttle a request before the command gives up, as in 90s or 15m
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, default_value = "15m")]
     throttle_timeout: Duration,
+    /// Set by `recon start`: leaves the terminal's session
+    #[arg(long, global = true, hide = true)]
+    detached: bool,
 }
 
 /// `--format`.
@@ -147,6 +158,15 @@ enum Command {
     /// Read random records afresh from both stores and show them side by side
     #[command(after_help = "Example: recon spot-check -n 50 --seed 7")]
     SpotCheck(spot_check::SpotCheckArgs),
+    /// Run a command in the background: stage, diff, migrate or replay, with its options
+    #[command(after_help = START_HELP)]
+    Start(background::StartArgs),
+    /// Ask the run that is going on to finish what it is at, save, and end; waits until it has
+    #[command(after_help = "Example: recon stop        The next run of the same command goes on from there.")]
+    Stop(background::StopArgs),
+    /// What the newest run in the background said
+    #[command(after_help = "Example: recon logs -f")]
+    Logs(background::LogsArgs),
     /// Where things are; works while a run is going on
     #[command(after_help = "Example: recon status --format json")]
     Status,
@@ -177,6 +197,9 @@ pub fn main() -> u8 {
             return if error.use_stderr() { 2 } else { 0 };
         }
     };
+    if cli.global.detached {
+        background::detach();
+    }
     start_log(&cli.global);
     match caught(|| run(&cli)) {
         Ok(code) => code,
@@ -227,6 +250,9 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Replay(args) => migrate::replay(global, args),
         Command::Show(args) => show::run(global, args),
         Command::SpotCheck(args) => spot_check::run(global, args),
+        Command::Start(args) => background::start(global, args),
+        Command::Stop(args) => background::stop(global, args),
+        Command::Logs(args) => background::logs(global, args),
         Command::Status => status::status(global),
         Command::Runs(args) => status::runs(global, args),
         Command::Reset(args) => status::reset(global, args),
@@ -401,22 +427,25 @@ fn in_run<T>(
     ledger: &Ledger,
     command: &str,
     spec_digest: &str,
+    watch: &Watch,
     progress: &Arc<Progress>,
     work: impl FnOnce(&str) -> Result<Ended<T>>,
 ) -> Result<Ended<T>> {
     let run_id = ledger.begin_run(command, spec_digest)?;
-    during(ledger, &run_id, progress, work)
+    during(ledger, (&run_id, command), watch, progress, work)
 }
 
 /// The same for a run that the ledger has as running already.
 fn during<T>(
     ledger: &Ledger,
-    run_id: &str,
+    (run_id, command): (&str, &str),
+    watch: &Watch,
     progress: &Arc<Progress>,
     work: impl FnOnce(&str) -> Result<Ended<T>>,
 ) -> Result<Ended<T>> {
     let _listening = Interrupts::listen(progress)?;
-    let _told = Told::start(ledger, run_id, progress)?;
+    let told = Told::start(ledger, run_id, progress)?;
+    let watching = watch.begin(run_id, command, progress)?;
     let begun = || {
         fault::point("run.begun");
         work(run_id)
@@ -424,12 +453,18 @@ fn during<T>(
     match caught(begun) {
         Ok(ended) => {
             fault::point("run.before-finished");
+            // The run's last counters are there before anybody sees that it is over.
+            drop(told);
             ledger.finish_run(run_id, ended.code, ended.folder.as_deref(), None)?;
+            watching.end(end_state(ended.code, None), ended.code, None);
             Ok(ended)
         }
         Err(error) => {
             // The disk may be full, so that the ledger cannot take this either; the first error is the one to show.
-            let _ = ledger.finish_run(run_id, error.exit_code(), None, Some(&error.to_string()));
+            drop(told);
+            let (code, words) = (error.exit_code(), error.to_string());
+            let _ = ledger.finish_run(run_id, code, None, Some(&words));
+            watching.end(end_state(code, Some(&words)), code, Some(&words));
             Err(error)
         }
     }

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::afresh::{self, Afresh};
 use super::show::{as_json, as_text};
+use super::watch::Watch;
 use super::{Ended, Format, Global, in_run, print};
 use crate::error::{Error, Result};
 use crate::event::Progress;
@@ -69,7 +70,7 @@ fn execute(global: &Global, args: &SpotCheckArgs) -> Result<Ended<Done>> {
     let seed = args.seed.unwrap_or_else(|| {
         u64::from_str_radix(random_id().split('-').next_back().unwrap_or_default(), 16).unwrap_or(0)
     });
-    in_run(&ledger, "spot-check", &spec.digest, &progress, |run_id| {
+    in_run(&ledger, "spot-check", &spec.digest, &Watch::default(), &progress, |run_id| {
         let warehouse = Warehouse::open(ledger.home(), global.threads(), global.engine_memory())?;
         warehouse.stop_with(&progress)?;
         let bench = Bench::new(&spec, &warehouse, &ledger, global.threads(), &progress)?;

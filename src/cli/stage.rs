@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::progress::Bar;
+use super::watch::{Watch, WatchArgs};
 use super::{Ended, Format, Global, in_run, parse_count, print};
 use crate::error::{Context, Result};
 use crate::event::Progress;
@@ -37,6 +38,8 @@ pub(super) struct StageArgs {
     /// Most read capacity units a second of each DynamoDB table; goes before `max_rcu` in the spec
     #[arg(long, value_name = "N", value_parser = parse_rate, allow_negative_numbers = true)]
     max_rcu: Option<u32>,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,9 +73,10 @@ pub(super) fn execute(global: &Global, args: &StageArgs) -> Result<Ended<Done>> 
     if let Some(most) = args.max_rcu {
         set_rate(&mut spec, most);
     }
+    let watch = Watch::open(&args.watch, &spec)?;
     let ledger = global.ledger("stage")?;
     let progress = Arc::new(Progress::default());
-    in_run(&ledger, "stage", &spec.digest, &progress, |run_id| {
+    in_run(&ledger, "stage", &spec.digest, &watch, &progress, |run_id| {
         let datasets = wanted(global, &spec, args.side);
         if args.max_rcu.is_some() && !global.quiet && !datasets.iter().any(|d| is_dynamodb(d)) {
             eprintln!("warning: --max-rcu changes nothing: no DynamoDB table is staged");

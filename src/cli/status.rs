@@ -1,5 +1,7 @@
 //! `recon status`, `recon runs` and `recon reset`.
 
+mod migrations;
+
 use std::time::Duration;
 
 use clap::Args;
@@ -8,10 +10,11 @@ use indicatif::{HumanBytes, HumanDuration};
 use jiff::Timestamp;
 use serde_json::json;
 
+use self::migrations::Writing;
 use super::{Format, Global, print};
 use crate::error::{Error, Result};
 use crate::ledger::told::HowFar;
-use crate::ledger::{Ledger, RunRow};
+use crate::ledger::{Ledger, RunRow, Total};
 use crate::reconcile::report::terminal::thousands;
 
 #[derive(Args, Debug)]
@@ -37,13 +40,17 @@ pub(super) fn status(global: &Global) -> Result<u8> {
     check_entities(global)?;
     let home = global.home();
     let Some(ledger) = Ledger::open_reader(&home)? else {
-        return empty(global, &json!({ "running": null, "progress": null, "last_run": null, "records": [] }));
+        return empty(
+            global,
+            &json!({ "running": null, "progress": null, "last_run": null, "written": null, "records": [] }),
+        );
     };
     let ((runs, holder), mut totals) = (ledger.runs_now(1)?, ledger.totals()?);
     totals.retain(|total| global.entity.is_empty() || global.entity.contains(&total.entity));
     let running = runs.first().filter(|run| run.state == "running");
     let progress = running.map(|run| ledger.how_far(&run.run_id)).transpose()?.flatten();
     let progress = running.zip(progress).map(|(run, how_far)| Pace::new(run, how_far));
+    let writing = Writing::read(global, &ledger, running)?;
     if global.format == Format::Json {
         let totals: Vec<_> = totals
             .iter()
@@ -58,19 +65,34 @@ pub(super) fn status(global: &Global) -> Result<u8> {
             "running": holder,
             "progress": progress.as_ref().map(Pace::json),
             "last_run": runs.first().map(run_json),
+            "written": writing.as_ref().map(Writing::json),
             "records": totals,
         });
         return print(&serde_json::to_string_pretty(&text).expect("facts are always JSON"));
     }
-    let mut out = match &holder {
+    print(&status_text(global, holder.as_deref(), runs.first(), progress.as_ref(), writing.as_ref(), &totals))
+}
+
+fn status_text(
+    global: &Global,
+    holder: Option<&str>,
+    last: Option<&RunRow>,
+    progress: Option<&Pace>,
+    writing: Option<&Writing>,
+    totals: &[Total],
+) -> String {
+    let mut out = match holder {
         Some(holder) => format!("running: {}\n", holder.trim()),
         None => "nothing is running\n".to_owned(),
     };
-    if let Some(progress) = &progress {
+    if let Some(progress) = progress {
         out.push_str(&format!("{}\n", progress.text()));
     }
-    if let Some(run) = runs.first() {
+    if let Some(run) = last {
         out.push_str(&format!("last run: {}, {}{}\n", run.run_id, run.state, in_commas(run)));
+    }
+    if let Some(writing) = writing {
+        out.push_str(&writing.text());
     }
     if !totals.is_empty() {
         let mut table = Table::new();
@@ -88,11 +110,14 @@ pub(super) fn status(global: &Global) -> Result<u8> {
     if !global.quiet {
         let next = match holder {
             Some(_) => "status        (again, until it ends: nothing else may be begun before)",
-            None => next(runs.first()),
+            None => {
+                let written = writing.zip(last).and_then(|(writing, last)| writing.next(last));
+                written.unwrap_or_else(|| next(last))
+            }
         };
         out.push_str(&format!("next: {} {next}\n", global.command()));
     }
-    print(&out)
+    out
 }
 
 pub(super) fn runs(global: &Global, args: &RunsArgs) -> Result<u8> {
@@ -146,7 +171,7 @@ pub(super) fn reset(global: &Global, args: &ResetArgs) -> Result<u8> {
     }
 }
 
-/// How far a run is, and how fast it came there.
+/// How far a run is, and how fast it came there. A run that was gone on with counts from when that was.
 struct Pace {
     how_far: HowFar,
     since: String,
@@ -156,22 +181,27 @@ struct Pace {
 impl Pace {
     fn new(run: &RunRow, how_far: HowFar) -> Self {
         let time = |text: &str| text.parse::<Timestamp>().ok();
+        let since = how_far.began_at.clone().unwrap_or_else(|| run.started_at.clone());
         let seconds = time(&how_far.at)
-            .zip(time(&run.started_at))
+            .zip(time(&since))
             .map_or(0.0, |(at, since)| at.duration_since(since).as_secs_f64());
-        Self { how_far, since: run.started_at.clone(), seconds: seconds.max(0.001) }
+        Self { how_far, since, seconds: seconds.max(0.001) }
     }
 
     fn rows_per_second(&self) -> u64 {
-        (self.how_far.rows as f64 / self.seconds) as u64
+        (self.how_far.rows.saturating_sub(self.how_far.rows_before) as f64 / self.seconds) as u64
     }
 
     fn bytes_per_second(&self) -> u64 {
         (self.how_far.bytes_done as f64 / self.seconds) as u64
     }
 
-    /// Seconds that are left at this pace; unknown where nobody knows how many bytes there are, or none was read yet.
+    /// Seconds that are left at this pace; unknown where nobody knows how much there is to do, or nothing was done yet.
     fn seconds_left(&self) -> Option<u64> {
+        let to_write = self.how_far.planned.saturating_sub(self.how_far.rows);
+        if self.how_far.planned > 0 {
+            return to_write.checked_div(self.rows_per_second());
+        }
         let left = self.how_far.bytes_total.saturating_sub(self.how_far.bytes_done);
         (self.how_far.bytes_total > 0).then(|| left.checked_div(self.bytes_per_second())).flatten()
     }
@@ -181,6 +211,7 @@ impl Pace {
         json!({
             "units_done": h.units_done, "units_total": h.units_total, "bytes_done": h.bytes_done,
             "bytes_total": h.bytes_total, "rows": h.rows, "failures": h.failures, "since": self.since, "at": h.at,
+            "planned": h.planned, "retries": h.retries,
             "rows_per_second": self.rows_per_second(), "bytes_per_second": self.bytes_per_second(),
             "seconds_left": self.seconds_left(),
         })
@@ -190,7 +221,8 @@ impl Pace {
         let h = &self.how_far;
         let mut text = format!("  {} of {} units, {} rows", h.units_done, h.units_total, thousands(h.rows));
         if h.failures > 0 {
-            text.push_str(&format!(", {} did not parse", thousands(h.failures)));
+            let what = if h.planned > 0 { "did not go through" } else { "did not parse" };
+            text.push_str(&format!(", {} {what}", thousands(h.failures)));
         }
         match h.bytes_total {
             0 => text.push_str(&format!("; {} rows a second", thousands(self.rows_per_second()))),

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::Ledger;
+use super::{Ledger, RunRow, run_row};
 use crate::error::Result;
 use crate::fault;
 use crate::query::ledger as sql;
@@ -41,8 +41,6 @@ pub struct Migration {
 /// What became of a migration's batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Batches that were begun.
-    pub begun: u64,
     /// Batches that were written.
     pub applied: u64,
     /// Records of the batches that were written, those among them that did not go through.
@@ -152,7 +150,26 @@ impl Ledger {
     /// # Errors
     /// A ledger that cannot be read.
     pub fn migrations(&self) -> Result<Vec<Migration>> {
-        self.with(|conn| conn.prepare_cached(sql::MIGRATIONS_OF_RUNS)?.query_map([], migration)?.collect())
+        let all: Option<&str> = None;
+        self.with(|conn| conn.prepare_cached(sql::MIGRATIONS_OF_RUNS)?.query_map([all], migration)?.collect())
+    }
+
+    /// The migrations of a run, in the order in which it writes them.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn migrations_of(&self, run_id: &str) -> Result<Vec<Migration>> {
+        self.with(|conn| {
+            conn.prepare_cached(sql::MIGRATIONS_OF_RUNS)?.query_map([run_id], migration)?.collect()
+        })
+    }
+
+    /// The newest run that wrote or was to write.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn last_migration(&self) -> Result<Option<RunRow>> {
+        self.with(|conn| conn.query_row(sql::LAST_MIGRATION, [], run_row).optional())
     }
 
     /// The batches of a migration that were begun, in order.
@@ -212,7 +229,10 @@ impl Ledger {
                 counts.unchanged as i64,
                 counts.failed as i64
             ];
-            transaction.prepare_cached(sql::APPLY_BATCH)?.execute(row)?;
+            if transaction.prepare_cached(sql::APPLY_BATCH)?.execute(row)? > 0 {
+                let batch = params![run_id, entity, batch as i64];
+                transaction.prepare_cached(sql::ADD_TO_MIGRATION)?.execute(batch)?;
+            }
             let open: i64 =
                 transaction.prepare_cached(sql::OPEN_EXCEPTIONS)?.query_row([entity], |row| row.get(0))?;
             let mut earlier = std::collections::HashMap::new();
@@ -295,13 +315,12 @@ fn migration(row: &Row<'_>) -> rusqlite::Result<Migration> {
         state: row.get(10)?,
         spec_digest: row.get(11)?,
         counts: Counts {
-            begun: count(row, 12)?,
-            applied: count(row, 13)?,
-            records: count(row, 14)?,
-            inserted: count(row, 15)?,
-            updated: count(row, 16)?,
-            unchanged: count(row, 17)?,
-            failed: count(row, 18)?,
+            applied: count(row, 12)?,
+            records: count(row, 13)?,
+            inserted: count(row, 14)?,
+            updated: count(row, 15)?,
+            unchanged: count(row, 16)?,
+            failed: count(row, 17)?,
         },
     })
 }

@@ -34,6 +34,14 @@ pub struct HowFar {
     pub failures: u64,
     /// When that was, RFC 3339, UTC.
     pub at: String,
+    /// Records that are to be written; 0 where nothing is.
+    pub planned: u64,
+    /// How often something was tried again.
+    pub retries: u64,
+    /// Rows among `rows` that an earlier process of the same run wrote.
+    pub rows_before: u64,
+    /// Since when this process is at it, RFC 3339, UTC.
+    pub began_at: Option<String>,
 }
 
 /// Keeps a run's counters in the ledger, about every second, until dropped.
@@ -70,9 +78,14 @@ impl Drop for Told {
 }
 
 fn tell(path: &Path, run_id: &str, progress: &Progress, stopped: &Receiver<()>) -> rusqlite::Result<()> {
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut over, began_at) = (FIRST_PAUSE, false, now());
     let mut conn: Option<Connection> = None;
-    while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+    while !over {
+        over = stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
+        // Nobody saw how far a short run was.
+        if over && conn.is_none() {
+            break;
+        }
         pause = PAUSE;
         let conn = match &mut conn {
             Some(conn) => conn,
@@ -92,7 +105,11 @@ fn tell(path: &Path, run_id: &str, progress: &Progress, stopped: &Receiver<()>) 
             count(&progress.bytes_total),
             count(&progress.rows_done),
             count(&progress.failures),
-            now()
+            now(),
+            count(&progress.rows_planned),
+            count(&progress.retries),
+            count(&progress.rows_before),
+            began_at
         ];
         // The next one may succeed.
         let _ = conn.execute(sql::INSERT_PROGRESS, row);
@@ -117,6 +134,10 @@ impl Ledger {
                     rows: count(4)?,
                     failures: count(5)?,
                     at: row.get(6)?,
+                    planned: count(7)?,
+                    retries: count(8)?,
+                    rows_before: count(9)?,
+                    began_at: row.get(10)?,
                 })
             })
             .optional()

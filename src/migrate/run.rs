@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::batch::{Loaded, Stamp};
 use super::mapped::Mapped;
@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::retry::{AWAY_MAX, Pace, Retries, wait};
 use super::{Batch, Fault, FaultClass, Receipt, Record, Session, Target, Trouble};
 use crate::error::{Error, Result};
-use crate::event::{self, Progress};
+use crate::event::{self, Progress, Unit};
 use crate::fault;
 use crate::ledger::Ledger;
 use crate::ledger::manifest::{self, Change, Writer};
@@ -23,7 +23,7 @@ use crate::mapping::pipeline::spawn_workers;
 pub struct Options {
     /// Batches under way at once.
     pub concurrency: usize,
-    /// The run stops once more records than this did not go through.
+    /// The run stops once more records than this did not go through since it was begun or gone on with: those of before may be mended.
     pub errors_max: Option<ErrorsMax>,
     /// How often a batch is tried again.
     pub retries: Retries,
@@ -98,20 +98,23 @@ impl Job<'_> {
             }
         }
         let applied: HashSet<u64> = begun.iter().filter(|row| row.applied).map(|row| row.batch).collect();
-        let failed = self.failed_before()?;
         let shared = Shared {
             todo: (0..self.plan.batches()).filter(|batch| !applied.contains(batch)).collect(),
             next: AtomicUsize::new(0),
-            failed: AtomicU64::new(failed),
+            failed: AtomicU64::new(0),
             over: AtomicBool::new(false),
             earlier: Mutex::new(
                 self.announced(begun.iter().filter(|row| !row.applied).map(|row| row.batch))?,
             ),
         };
         event::add(&self.progress.units_total, self.plan.batches());
-        event::add(&self.progress.units_done, applied.len() as u64);
-        event::add(&self.progress.rows_done, applied.iter().map(|batch| self.plan.records_of(*batch)).sum());
-        event::add(&self.progress.failures, failed);
+        let earlier = Unit {
+            of: self.mapped.plan.entity.name.clone(),
+            name: String::new(),
+            rows: applied.iter().map(|batch| self.plan.records_of(*batch)).sum(),
+            failures: self.failed_before()?,
+        };
+        self.progress.add_earlier(applied.len() as u64, &earlier);
         let workers = self.options.concurrency.min(shared.todo.len()).max(1);
         spawn_workers(workers, |_| {
             let worked = self.work(&shared);
@@ -137,8 +140,8 @@ impl Job<'_> {
 
     fn failed_before(&self) -> Result<u64> {
         let entity = &self.mapped.plan.entity.name;
-        let all = self.ledger.migrations()?;
-        let own = all.iter().find(|m| m.run_id == self.run_id && m.entity == *entity);
+        let all = self.ledger.migrations_of(self.run_id)?;
+        let own = all.iter().find(|m| m.entity == *entity);
         Ok(own.map_or(0, |m| m.counts.failed))
     }
 
@@ -148,7 +151,9 @@ impl Job<'_> {
             && let Some(batch) = shared.todo.get(shared.next.fetch_add(1, Ordering::Relaxed))
         {
             self.progress.check()?;
+            let since = Instant::now();
             self.options.pace.take(self.plan.records_of(*batch), self.progress)?;
+            event::add_time(&self.progress.paced_ns, since);
             self.write(*batch, &mut session, shared)?;
         }
         Ok(())
@@ -160,12 +165,14 @@ impl Job<'_> {
         session: &mut Option<Box<dyn Session + 's>>,
         shared: &Shared,
     ) -> Result<()> {
+        let began = Instant::now();
         let (data, hash) = (self.plan.read(number)?, self.plan.hash_of(number));
         let loaded = Loaded::new(&data);
         let (records, faults) = loaded.records(self.mapped, self.stamp)?;
         let entity = self.mapped.plan.entity.name.as_str();
         self.ledger.begin_batch((self.run_id, entity), number, loaded.rows() as u64, &hash)?;
         fault::point("migrate.intent");
+        event::add_time(&self.progress.own_ns, began);
         let earlier =
             shared.earlier.lock().expect("nobody panics with it").remove(&number).unwrap_or_default();
         let batch = Batch {
@@ -183,6 +190,7 @@ impl Job<'_> {
             false => self.apply(&batch, earlier, session)?,
         };
         fault::point("migrate.applied");
+        let since = Instant::now();
         let there = std::mem::take(&mut receipt.faults);
         let there =
             there.into_iter().map(|one| (attempts - 1 + receipt.tries.get(&one.0).unwrap_or(&1), one));
@@ -197,9 +205,8 @@ impl Job<'_> {
         let tried: Vec<String> = (0..loaded.rows()).filter_map(|row| loaded.key_hash(row)).collect();
         self.ledger.apply_batch((self.run_id, entity), number, &counts, &exceptions, &tried)?;
         fault::point("migrate.batch-done");
-        event::add(&self.progress.units_done, 1);
-        event::add(&self.progress.rows_done, loaded.rows() as u64);
-        event::add(&self.progress.failures, counts.failed);
+        event::add_time(&self.progress.own_ns, since);
+        self.tell(number, loaded.rows() as u64, counts.failed);
         let failed = shared.failed.fetch_add(counts.failed, Ordering::Relaxed) + counts.failed;
         match self.options.errors_max.filter(|most| most.is_passed(failed, self.plan.records)) {
             Some(_) => Err(Error::failed(format!(
@@ -210,6 +217,14 @@ impl Job<'_> {
         }
     }
 
+    /// Says that a batch was written.
+    fn tell(&self, number: u64, rows: u64, failures: u64) {
+        event::add(&self.progress.rows_done, rows);
+        event::add(&self.progress.failures, failures);
+        let of = self.mapped.plan.entity.name.clone();
+        self.progress.end_unit(&Unit { of, name: number.to_string(), rows, failures });
+    }
+
     /// Gets a batch into the target, however often that has to be tried.
     fn apply<'s>(
         &'s self,
@@ -218,15 +233,17 @@ impl Job<'_> {
         session: &mut Option<Box<dyn Session + 's>>,
     ) -> Result<(Receipt, u64)> {
         let in_parts = self.target.writes_in_parts();
-        let mut announced = Vec::new();
+        let (mut announced, mut here, began) = (Vec::new(), Duration::ZERO, Instant::now());
         let (mut attempts, mut busy, mut lost_since) = (0, 0, None);
         loop {
             attempts += 1;
             let batch = &Batch { earlier: &earlier, ..*batch };
             let mut images = |changes: &mut Vec<Change>| {
+                let since = Instant::now();
                 if let Some(manifest) = self.manifest {
                     manifest.lock().expect("nobody panics while it writes").append(changes)?;
                 }
+                here += since.elapsed();
                 if in_parts {
                     announced.extend_from_slice(changes);
                 }
@@ -239,7 +256,11 @@ impl Job<'_> {
                 }
             };
             let pause = match tried {
-                Ok(receipt) => return Ok((receipt, attempts)),
+                Ok(receipt) => {
+                    event::add_time(&self.progress.target_ns, began + here);
+                    event::add(&self.progress.own_ns, here.as_nanos() as u64);
+                    return Ok((receipt, attempts));
+                }
                 Err(Trouble::Fatal(error)) => return Err(error),
                 Err(Trouble::Busy(error)) if busy >= self.options.retries.tries => {
                     return Ok((all_busy(batch.records, &error), attempts));

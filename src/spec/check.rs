@@ -5,6 +5,7 @@
 mod dataset;
 mod entity;
 mod field;
+mod hooks;
 mod reference;
 mod rule;
 mod store;
@@ -18,7 +19,7 @@ use super::interpolate::{Fault, interpolate};
 use super::place::{Problem, SpecText};
 use super::raw::{At, RawSpec};
 use super::suggest::did_you_mean;
-use super::{Dataset, Entity, Sql};
+use super::{Dataset, Entity, Hooks, Sql};
 use crate::error::Result;
 
 /// What the checks share: the text for places, the environment, and the problems so far.
@@ -38,7 +39,7 @@ pub(super) fn check(
     text: SpecText<'_>,
     document: &DeTable<'_>,
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<(Vec<Dataset>, Vec<Entity>)> {
+) -> Result<(Vec<Dataset>, Vec<Entity>, Hooks)> {
     let mut checker = Checker { text, document, env, problems: Vec::new() };
     let raw_datasets = raw.datasets.as_ref().map_or(&[][..], |named| &named.0);
     let raw_entities = raw.entities.as_ref().map_or(&[][..], |named| &named.0);
@@ -53,7 +54,12 @@ pub(super) fn check(
         .iter()
         .filter_map(|(name, raw)| checker.entity(name, raw, &names, raw_entities))
         .collect();
-    if checker.problems.is_empty() { Ok((datasets, entities)) } else { Err(text.error(checker.problems)) }
+    let hooks = checker.hooks(raw.hooks.as_ref());
+    if checker.problems.is_empty() {
+        Ok((datasets, entities, hooks))
+    } else {
+        Err(text.error(checker.problems))
+    }
 }
 
 impl Checker<'_> {

@@ -56,8 +56,8 @@ pub fn parse(text: &str, path: &Path, env: &dyn Fn(&str) -> Option<String>) -> R
         return Err(place.error(unknown));
     }
     let raw: RawSpec = toml::from_str(text).map_err(|error| place.error(vec![toml_problem(&error)]))?;
-    let (datasets, entities) = check(&raw, place, document.get_ref(), env)?;
-    Ok(Spec { path: path.to_owned(), digest, datasets, entities, text: text.to_owned() })
+    let (datasets, entities, hooks) = check(&raw, place, document.get_ref(), env)?;
+    Ok(Spec { path: path.to_owned(), digest, datasets, entities, hooks, text: text.to_owned() })
 }
 
 /// A text with every `${NAME}` replaced, as in the strings of a dataset.

@@ -5,6 +5,7 @@
 
 mod amount;
 mod check;
+mod hooks;
 mod interpolate;
 mod load;
 mod place;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use crate::error::Error;
 use crate::value::kind::Type;
 
+pub use hooks::{HookCommand, Hooks};
 pub use load::{interpolated, load, parse, time_zone};
 pub use schema::json_schema;
 pub use store::{Identifier, TableName, What};
@@ -43,6 +45,8 @@ pub struct Spec {
     pub datasets: Vec<Dataset>,
     /// Entities by name, in the order of the file.
     pub entities: Vec<Entity>,
+    /// Commands that are told how a run goes.
+    pub hooks: Hooks,
     /// The file's text before interpolation, to show places in it.
     text: String,
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
 use super::words;
@@ -197,6 +197,75 @@ pub(super) struct RawSpec {
     /// Logical record types, by name: where each is on both sides, its key, its fields.
     #[schemars(required)]
     pub(super) entities: Option<Named<RawEntity>>,
+    /// Commands that are told how a run goes, each by one JSON object on its stdin. Whoever can edit the spec can run commands by them.
+    pub(super) hooks: Option<RawHooks>,
+}
+
+/// Commands that are told how a run goes: a program and its arguments, or one string for `sh -c`. They are run as they stand here.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(rename = "Hooks")]
+pub(super) struct RawHooks {
+    /// stage, diff, migrate, replay: when the run begins or goes on.
+    pub(super) on_start: Option<At<RawCommand>>,
+    /// stage: after each file or range; migrate, replay: after each batch.
+    pub(super) on_unit: Option<At<RawCommand>>,
+    /// stage, migrate, replay: at most once a second while the run goes on.
+    pub(super) on_progress: Option<At<RawCommand>>,
+    /// stage, diff, migrate, replay: when the run is over, however it ended.
+    pub(super) on_complete: Option<At<RawCommand>>,
+}
+
+/// A command: a string for the shell, or a program and its arguments.
+#[derive(Clone, Debug)]
+pub(super) enum RawCommand {
+    Shell(String),
+    Program(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for RawCommand {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CommandVisitor)
+    }
+}
+
+struct CommandVisitor;
+
+impl<'de> Visitor<'de> for CommandVisitor {
+    type Value = RawCommand;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or an array of strings")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<RawCommand, E> {
+        Ok(RawCommand::Shell(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut words: A) -> Result<RawCommand, A::Error> {
+        let mut all = Vec::new();
+        while let Some(word) = words.next_element()? {
+            all.push(word);
+        }
+        Ok(RawCommand::Program(all))
+    }
+}
+
+impl JsonSchema for RawCommand {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Command".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "string", "minLength": 1 },
+            { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+        ] })
+    }
 }
 
 /// One physical thing that can be staged. In every string but `kind`, `encoding` and `query`, `${NAME}` stands for an

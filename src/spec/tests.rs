@@ -5,6 +5,7 @@ mod datasets;
 mod entities;
 mod fields;
 mod files;
+mod hooks;
 mod references;
 mod rules;
 mod schema;

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::place::Problem;
-use super::raw::{RawDataset, RawEntity, RawField, RawReference, RawSpec};
+use super::raw::{RawDataset, RawEntity, RawField, RawHooks, RawReference, RawSpec};
 use super::suggest::{closest, did_you_mean};
 
 /// A table of the document and the words for where it stands.
@@ -23,6 +23,7 @@ struct Known {
     entity: Vec<String>,
     field: Vec<String>,
     reference: Vec<String>,
+    hooks: Vec<String>,
 }
 
 /// All unknown keys of a document.
@@ -33,9 +34,13 @@ pub(super) fn unknown_keys(document: &DeTable<'_>) -> Vec<Problem> {
         entity: keys_of::<RawEntity>(),
         field: keys_of::<RawField>(),
         reference: keys_of::<RawReference>(),
+        hooks: keys_of::<RawHooks>(),
     };
     let mut problems = Vec::new();
     known.look(document, &Level { keys: &known.spec, place: "at the top of the spec".into() }, &mut problems);
+    if let Some(table) = document.get("hooks").and_then(as_table) {
+        known.look(table, &Level { keys: &known.hooks, place: "in `[hooks]`".into() }, &mut problems);
+    }
     for (name, table) in tables_in(document, "datasets") {
         let place = format!("in dataset `{name}`");
         known.look(table, &Level { keys: &known.dataset, place }, &mut problems);
@@ -74,6 +79,7 @@ impl Known {
             (&self.entity, "in an entity"),
             (&self.field, "in a field"),
             (&self.reference, "in a reference"),
+            (&self.hooks, "in `[hooks]`"),
         ];
         let elsewhere = levels.iter().find(|(keys, _)| keys.iter().any(|key| key == name));
         match (closest(name, here()), elsewhere) {

@@ -177,11 +177,17 @@ fn run_units(
             if failed() {
                 return;
             }
-            if let Err(error) = read_to_end(&jobs[*j], *u, ledger, workers, progress, limit) {
-                first_error.lock().expect("no worker panics").get_or_insert(error);
-                return;
+            let (job, unit) = (&jobs[*j], &jobs[*j].units[*u]);
+            match read_to_end(job, *u, ledger, workers, progress, limit) {
+                Ok((rows, failures)) => {
+                    let (of, name) = (job.dataset.name.clone(), unit_key(unit, ledger.home()));
+                    progress.end_unit(&event::Unit { of, name, rows, failures });
+                }
+                Err(error) => {
+                    first_error.lock().expect("no worker panics").get_or_insert(error);
+                    return;
+                }
             }
-            event::add(&progress.units_done, 1);
         }
     };
     std::thread::scope(|scope| -> Result<()> {
@@ -194,7 +200,7 @@ fn run_units(
     first_error.into_inner().expect("no worker panics").map_or(Ok(()), Err)
 }
 
-/// Reads a unit, and what is left of it as long as something is.
+/// Reads a unit, and what is left of it as long as something is. Returns its rows and those that did not parse.
 fn read_to_end(
     job: &Job<'_>,
     ordinal: usize,
@@ -202,15 +208,31 @@ fn read_to_end(
     workers: usize,
     progress: &Arc<Progress>,
     limit: &Arc<FailureLimit>,
-) -> Result<()> {
+) -> Result<(u64, u64)> {
     let (mut ordinal, mut unit) = (ordinal, job.units[ordinal].clone());
-    while let Some(rest) = read_unit(job, (ordinal, &unit), ledger, workers, progress, limit)? {
-        (ordinal, unit) = (job.next_ordinal.fetch_add(1, Ordering::Relaxed), rest);
+    let (mut rows, mut failures) = (0, 0);
+    loop {
+        let Some(read) = read_unit(job, (ordinal, &unit), ledger, workers, progress, limit)? else {
+            return Ok((rows, failures));
+        };
+        rows += read.rows;
+        failures += read.failures;
+        match read.rest {
+            Some(rest) => (ordinal, unit) = (job.next_ordinal.fetch_add(1, Ordering::Relaxed), rest),
+            None => return Ok((rows, failures)),
+        }
     }
-    Ok(())
 }
 
-/// Reads one unit and returns what is left of it.
+/// What became of a unit.
+struct Read {
+    rows: u64,
+    failures: u64,
+    /// What is left of it.
+    rest: Option<Unit>,
+}
+
+/// Reads one unit, unless enough was read.
 fn read_unit(
     job: &Job<'_>,
     (ordinal, unit): (usize, &Unit),
@@ -218,7 +240,7 @@ fn read_unit(
     workers: usize,
     progress: &Arc<Progress>,
     limit: &Arc<FailureLimit>,
-) -> Result<Option<Unit>> {
+) -> Result<Option<Read>> {
     progress.check()?;
     if job.rows_wanted.as_ref().is_some_and(|limit| limit.is_reached()) {
         return Ok(None);
@@ -271,8 +293,9 @@ fn read_unit(
         seconds,
         "read"
     );
+    let read = Read { rows: row.rows, failures: row.failures, rest };
     job.done.lock().expect("no worker panics").push(row);
-    Ok(rest)
+    Ok(Some(read))
 }
 
 /// Marks the generation whole and removes files that it does not need.

@@ -20,6 +20,7 @@ mod migrate;
 mod mysql;
 mod naive;
 mod odd_paths;
+mod operation;
 mod pairs;
 mod paths;
 mod postgres;

@@ -1,3 +1,3 @@
--- Records that are there, would be changed, and must not be. Parameters: table, same, differs, barred. Columns: n.
+-- Records that are there, would be changed, and must not be. Parameters: table, same, differs, barred. Columns: recon_n.
 -- Grain: one record.
-select new.n from {{table}} as old join recon_batch as new on {{same}} where new.found and {{differs}} and {{barred}}
+select new.recon_n from {{table}} as old join recon_batch as new on {{same}} where new.recon_found and {{differs}} and {{barred}}

@@ -16,9 +16,10 @@ use super::wanted::Wanted;
 use super::{Choice, How, Task, unfinished};
 use crate::cli::diff::staged;
 use crate::cli::progress::Bar;
+use crate::cli::watch::Watch;
 use crate::cli::{Ended, Global, during};
 use crate::error::{Context, Error, Result};
-use crate::event::Progress;
+use crate::event::{self, Progress};
 use crate::fault;
 use crate::ledger::manifest::{FORMAT, Head, Writer};
 use crate::ledger::migration::Migration;
@@ -64,6 +65,7 @@ impl Campaign<'_> {
     pub(super) fn run(&self, new_run: bool) -> Result<u8> {
         let (global, kind) = (self.global, self.task.word());
         let spec = global.load_spec()?;
+        let watch = Watch::open(&self.how.watch, &spec)?;
         let ledger = global.staged_ledger(kind)?;
         let progress = Arc::new(Progress::default());
         let open = open_migrations(&ledger)?;
@@ -86,7 +88,7 @@ impl Campaign<'_> {
             }
         }
         let campaign = Campaign { global, how: self.how, task: self.task, choice };
-        let ended = during(&ledger, &run_id, &progress, |run_id| {
+        let ended = during(&ledger, (&run_id, kind), &watch, &progress, |run_id| {
             campaign.drive(&spec, &ledger, &progress, run_id, resumed.is_some())
         })?;
         report::show(global, &ended.result, ended.code)?;
@@ -144,7 +146,7 @@ impl Campaign<'_> {
         fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
         let wanted = Wanted::gather(self.task, self.global, &field)?;
         let entities = self.entities(&field, run_id, resumed, &wanted)?;
-        let bar = Bar::start(self.global, self.task.word(), progress);
+        let bar = Bar::of_writing(self.global, self.task.word(), progress, self.how.log_every);
         let began = Instant::now();
         let mut unparsed = Vec::new();
         let mut worked = Ok(());
@@ -259,7 +261,11 @@ impl Campaign<'_> {
                 ledger.plan_migration((run_id, entity), (plan.records, plan.batches(), plan.left_over))?;
                 plan
             }
-            _ => Plan::open(&folder.join("plan"))?,
+            _ => {
+                let plan = Plan::open(&folder.join("plan"))?;
+                event::add(&field.progress.rows_planned, plan.records);
+                plan
+            }
         };
         plan.verify()?;
         let manifest = self.manifest(&folder.join("manifest"), run_id, field.spec, &state)?.map(Mutex::new);

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use self::campaign::Campaign;
 use super::Global;
+use super::watch::WatchArgs;
 use crate::error::{Error, Result};
 use crate::migrate::retry::{Pace, Retries};
 use crate::migrate::run::{ErrorsMax, Options};
@@ -83,7 +84,7 @@ pub(super) struct How {
     /// Batches under way at once [default: as the target takes them]
     #[arg(long, value_name = "N", value_parser = super::parse_threads)]
     concurrency: Option<u16>,
-    /// Stop once more records than this did not go through: a number, or a share as in 5%
+    /// Stop once more records than this did not go through, counted from each start on: a number, or a share of those planned, as in 5%
     #[arg(long, value_name = "N|P%", value_parser = parse_errors_max)]
     max_errors: Option<ErrorsMax>,
     /// No more than so many records a second
@@ -95,6 +96,11 @@ pub(super) struct How {
     /// How long to wait before the first further try; each is twice as long as the one before
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = super::parse_duration)]
     backoff: Duration,
+    /// A line on stderr every so many records; 0 for none [default: 100000 where there is no progress bar]
+    #[arg(long, value_name = "N", value_parser = super::parse_count)]
+    log_every: Option<u64>,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 impl How {

@@ -83,7 +83,7 @@ impl Statements {
                 include_str!("../../../queries/migrate/postgres/create_batch.sql"),
                 &[("columns", &written.join(", "))],
             ),
-            copy: format!("copy recon_batch (n, {}) from stdin", written.join(", ")),
+            copy: format!("copy recon_batch (recon_n, {}) from stdin", written.join(", ")),
             images: fill(
                 include_str!("../../../queries/migrate/postgres/images.sql"),
                 &[("images", &images_sql)],

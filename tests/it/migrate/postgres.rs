@@ -382,6 +382,29 @@ fn a_table_that_cannot_be_written_is_refused_with_what_would_help() {
     }
 }
 
+/// Columns that are called as those of recon's own tables.
+#[test]
+fn odd_names_are_only_names() {
+    let database = Database::new(
+        "create schema \"Odd;\"; create table \"Odd;\".\"new\" (n int primary key, \"found\" int, \"a\"\"b\" text, \"select\" text, hash text)",
+    );
+    let project = Project::new();
+    let spec = SPEC
+        .split("[entities")
+        .next()
+        .expect("the part before")
+        .replace("\"public.images\"", "'\"Odd;\".\"new\"'");
+    project.write(
+        "recon.toml",
+        format!("{spec}[entities.image]\nsource = \"old\"\ntarget = \"new\"\nkey = [\"n\"]\n"),
+    );
+    project.write("old.jsonl", "{\"n\":1,\"found\":2,\"a\\\"b\":\"x\",\"select\":\"y\",\"hash\":\"z\"}\n");
+    for args in [&["stage", "source"][..], &["migrate"], &["stage", "target"], &["diff"]] {
+        let ran = recon(&project, &database, args);
+        assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+    }
+}
+
 #[test]
 fn keys_that_the_target_takes_for_one_are_refused() {
     let database = Database::new(
