@@ -86,7 +86,9 @@ impl Limit {
 
 /// Who is told of each unit that ends.
 #[derive(Default)]
-struct Listener(OnceLock<Box<dyn Fn(&Unit) + Send + Sync>>);
+struct Listener(OnceLock<Tell>);
+
+type Tell = Box<dyn Fn(&Unit) + Send + Sync>;
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -22,6 +22,9 @@ pub struct Stamp {
     pub at_ns: i128,
 }
 
+/// The records that can be written, and the rows of the others with the reason.
+pub type Sorted<'a> = (Vec<Record<'a>>, Vec<(usize, Fault)>);
+
 /// A batch that was read.
 pub struct Loaded<'a> {
     cells: Vec<Cells<'a>>,
@@ -72,11 +75,7 @@ impl<'a> Loaded<'a> {
     ///
     /// # Errors
     /// Nothing that is a record's fault.
-    pub fn records(
-        &self,
-        mapped: &Mapped<'_>,
-        stamp: &Stamp,
-    ) -> Result<(Vec<Record<'a>>, Vec<(usize, Fault)>)> {
+    pub fn records(&self, mapped: &Mapped<'_>, stamp: &Stamp) -> Result<Sorted<'a>> {
         let (mut records, mut faults) = (Vec::with_capacity(self.rows()), Vec::new());
         for row in 0..self.rows() {
             match self.record(mapped, stamp, row) {

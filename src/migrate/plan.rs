@@ -399,7 +399,7 @@ impl<'a> Output<'a> {
         self.waiting.clear();
         self.waiting_rows = 0;
         self.batches += 1;
-        if self.batches % BATCHES_A_FILE == 0 { self.close() } else { Ok(()) }
+        if self.batches.is_multiple_of(BATCHES_A_FILE) { self.close() } else { Ok(()) }
     }
 
     fn close(&mut self) -> Result<()> {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::{End, Facts};
 use crate::error::{Context, Error, Result};
-use crate::event::get;
+use crate::event::{Progress, get};
 
 /// How often the server looks whether somebody knocks.
 const TICK: Duration = Duration::from_millis(20);
@@ -280,6 +280,13 @@ fn exposition(facts: &Facts, end: Option<&End>) -> String {
     );
     let took = format!("{:.3}", facts.began.elapsed().as_secs_f64());
     lines.single("recon_run_duration_seconds", Kind::Gauge, "How long this process has been at it.", took);
+    counters(p, &mut lines);
+    times(p, &mut lines);
+    tallies(facts, &mut lines);
+    lines.0
+}
+
+fn counters(p: &Progress, lines: &mut Lines) {
     let numbers = [
         (
             "recon_records_total",
@@ -318,6 +325,9 @@ fn exposition(facts: &Facts, end: Option<&End>) -> String {
     for (name, kind, help, counter) in numbers {
         lines.single(name, kind, help, get(counter));
     }
+}
+
+fn times(p: &Progress, lines: &mut Lines) {
     let times = [
         (
             "recon_target_seconds_total",
@@ -334,8 +344,6 @@ fn exposition(facts: &Facts, end: Option<&End>) -> String {
     for (name, help, counter) in times {
         lines.single(name, Kind::Counter, help, format!("{:.3}", get(counter) as f64 / 1e9));
     }
-    tallies(facts, &mut lines);
-    lines.0
 }
 
 /// By entity (where the command writes) or dataset (where it stages), in whole units.

@@ -219,12 +219,13 @@ impl<'a> PostgresSession<'a> {
                 Ok((
                     row.try_get::<i32, _>(0)? as usize,
                     row.try_get::<String, _>(1)?,
-                    image(row, 2, &statements.image_columns)?,
+                    row.try_get::<bool, _>(2)?,
+                    image(row, 3, &statements.image_columns)?,
                 ))
             };
-            let (place, at, image) = read().map_err(|e: sqlx::Error| self.trouble("", e))?;
+            let (place, at, is_other, image) = read().map_err(|e: sqlx::Error| self.trouble("", e))?;
             // To the target two keys may be one, as with a collation that ignores case.
-            match places.insert(at) {
+            match !is_other && places.insert(at) {
                 true => {
                     work.new.remove(&place);
                     work.images.insert(place, image);
@@ -234,7 +235,7 @@ impl<'a> PostgresSession<'a> {
         }
         for place in twice {
             work.new.remove(&place);
-            let message = "to the target this key is the same as another record's of the batch";
+            let message = "to the target this key is the same as another record's, which is another one here";
             work.fail(batch, place, Fault::permanent("duplicate_key", None, message));
             work.gone.push(place as i32);
         }

@@ -5,6 +5,7 @@ use crate::migrate::mapped::{Column, Mapped};
 use crate::migrate::{Fault, FaultClass};
 use crate::query::{identifier, render};
 use crate::spec::{OnConflict, Policy};
+use crate::value::column::ColumnType;
 
 /// The statements for one table.
 #[derive(Clone, Debug)]
@@ -35,34 +36,18 @@ pub(super) struct Statements {
 
 impl Statements {
     pub(super) fn new(table: &str, mapped: &Mapped<'_>, images: &[&str], overriding: bool) -> Self {
-        let names = |columns: &mut dyn Iterator<Item = &Column>| -> Vec<String> {
-            columns.map(|c| identifier(&c.name)).collect()
-        };
-        let written = names(&mut mapped.columns.iter());
-        let key = names(&mut mapped.key().iter());
+        let names = |columns: &[Column]| columns.iter().map(|c| identifier(&c.name)).collect::<Vec<_>>();
+        let (written, key) = (names(&mapped.columns), names(mapped.key()));
         let same = key.iter().map(|k| format!("old.{k} = new.{k}")).collect::<Vec<_>>().join(" and ");
-        let image_list: Vec<String> = images
-            .iter()
-            .enumerate()
-            .map(|(i, name)| format!("old.{}::text as i{i}", identifier(name)))
-            .collect();
+        let one = |(i, name): (usize, &&str)| format!("old.{}::text as i{i}", identifier(name));
+        let image_list: Vec<String> = images.iter().enumerate().map(one).collect();
         let row: Vec<String> = images.iter().map(|name| format!("old.{}", identifier(name))).collect();
         let digest = format!("encode(sha256(convert_to(row({})::text, 'UTF8')), 'hex')", row.join(", "));
-        let set: Vec<String> = mapped
-            .columns
-            .iter()
-            .filter(|c| !c.is_key)
-            .map(|c| format!("{} = {}", identifier(&c.name), new_value(c)))
-            .collect();
+        let set = |c: &Column| format!("{} = {}", identifier(&c.name), new_value(c));
+        let set: Vec<String> = mapped.columns.iter().filter(|c| !c.is_key).map(set).collect();
         let (before, after): (Vec<String>, Vec<String>) =
             mapped.compared().map(|c| (format!("old.{}", identifier(&c.name)), new_value(c))).unzip();
-        let differs = match before.is_empty() {
-            true => "false".to_owned(),
-            // As texts: types without an operator for equality, and equal values that are not the same one.
-            false => {
-                format!("row({})::text is distinct from row({})::text", before.join(", "), after.join(", "))
-            }
-        };
+        let differs = differs(&before, &after);
         let version = mapped.version.map(|at| identifier(&mapped.columns[at].name));
         let lower = version.map(|v| format!("(old.{v} is null or old.{v} < new.{v})"));
         let barred = match (mapped.policy(), &lower) {
@@ -84,10 +69,10 @@ impl Statements {
                 &[("columns", &written.join(", "))],
             ),
             copy: format!("copy recon_batch (recon_n, {}) from stdin", written.join(", ")),
-            images: fill(
-                include_str!("../../../queries/migrate/postgres/images.sql"),
-                &[("images", &images_sql)],
-            ),
+            images: {
+                let more = [("images", images_sql.as_str()), ("other", &other_key(mapped))];
+                fill(include_str!("../../../queries/migrate/postgres/images.sql"), &more)
+            },
             differing: barred.map(|barred| {
                 fill(include_str!("../../../queries/migrate/postgres/differing.sql"), &[("barred", &barred)])
             }),
@@ -149,6 +134,25 @@ impl Statements {
         };
         Fault { class: FaultClass::Conflict, ..Fault::permanent(code, None, message) }
     }
+}
+
+/// Whether what is there differs from what would be written. As texts: types without an operator for equality, and equal values that
+/// are not the same one.
+fn differs(before: &[String], after: &[String]) -> String {
+    match before.is_empty() {
+        true => "false".to_owned(),
+        false => format!("row({})::text is distinct from row({})::text", before.join(", "), after.join(", ")),
+    }
+}
+
+/// Whether a row that was found by its key has another one, which only its collation or type takes for the same.
+fn other_key(mapped: &Mapped<'_>) -> String {
+    let is_text = |c: &&Column| c.ty == Some(ColumnType::Text);
+    let differs = |c: &Column| {
+        format!("old.{0}::text collate \"C\" <> new.{0}::text collate \"C\"", identifier(&c.name))
+    };
+    let columns: Vec<String> = mapped.key().iter().filter(is_text).map(differs).collect();
+    if columns.is_empty() { "false".to_owned() } else { columns.join(" or ") }
 }
 
 /// What a column is set to where the record is there.

@@ -92,10 +92,10 @@ fn read(connection: &Connection, schema: &str, table: &str) -> rusqlite::Result<
     }
     let mut unique: Vec<_> = indexes.into_values().collect();
     // An integer that is the key of the rows themselves has no index besides.
-    if let [key] = columns.iter().filter(|c| c.is_in_key).collect::<Vec<_>>().as_slice() {
-        if key.declared.eq_ignore_ascii_case("integer") {
-            unique.push(vec![(key.name.clone(), None)]);
-        }
+    if let [key] = columns.iter().filter(|c| c.is_in_key).collect::<Vec<_>>().as_slice()
+        && key.declared.eq_ignore_ascii_case("integer")
+    {
+        unique.push(vec![(key.name.clone(), None)]);
     }
     Ok(Table {
         quoted: format!("{quoted_schema}.{}", identifier(table)),

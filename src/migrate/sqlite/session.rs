@@ -26,7 +26,7 @@ pub(super) struct SqliteSession<'a> {
 
 /// What became of a record.
 enum Outcome {
-    Written(Change),
+    Written(Box<Change>),
     Unchanged,
     Refused(Fault),
 }
@@ -83,7 +83,7 @@ impl<'a> SqliteSession<'a> {
                         Op::Insert => receipt.inserted += 1,
                         _ => receipt.updated += 1,
                     }
-                    changes.push(change);
+                    changes.push(*change);
                 }
                 Outcome::Unchanged => receipt.unchanged += 1,
                 Outcome::Refused(fault) => receipt.faults.push((record.row, fault)),
@@ -161,7 +161,7 @@ impl<'a> SqliteSession<'a> {
         match written {
             Ok(post) => {
                 self.plain("release record")?;
-                Ok(Outcome::Written(self.change(batch, pre, post)))
+                Ok(Outcome::Written(Box::new(self.change(batch, pre, post))))
             }
             Err(fault) => {
                 self.plain("rollback to record")?;

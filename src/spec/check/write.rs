@@ -26,7 +26,7 @@ impl Checker<'_> {
             return None;
         }
         if let Some(names) = raw.field_names().filter(|names| !names.contains(&at.value.as_str())) {
-            let help = did_you_mean(&at.value, names.into_iter(), "the fields are");
+            let help = did_you_mean(&at.value, names, "the fields are");
             self.report(&at.span, format!("version field `{}` is not among the fields", at.value), help);
             return None;
         }

@@ -106,10 +106,7 @@ impl Case {
     /// Holds the target and what was told against what has to be.
     #[track_caller]
     fn is_whole(&self, told: &Json, when: &str) {
-        let turned_away = self
-            .records
-            .div_ceil(100)
-            .saturating_sub(u64::from(self.records % 100 <= 13 && self.records % 100 > 0));
+        let turned_away = (0..self.records).filter(|id| id % 100 == 13).count() as u64;
         let there = self.records.div_ceil(10);
         let image = &told["entities"]["image"];
         let counts = ["inserted", "updated", "unchanged", "failed", "pending"]

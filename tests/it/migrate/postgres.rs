@@ -423,6 +423,17 @@ fn keys_that_the_target_takes_for_one_are_refused() {
     // Which of the two came first is written; the other is told, and overwrites nothing.
     assert_eq!(database.run("select count(*) from images"), "2\n");
     assert_eq!(failures(&project).len(), 1);
+    // Nor does one overwrite what is there under the other's key.
+    database.run("truncate images; insert into images values ('B', 'mine')");
+    let ran = recon(&project, &database, &["migrate", "--new-run"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let ran = recon(&project, &database, &["replay", "--ids", "b"]);
+    assert_eq!(
+        (ran.code, failures(&project)),
+        (1, vec![("b".to_owned(), "duplicate_key".to_owned(), String::new())]),
+        "{ran:?}"
+    );
+    assert_eq!(database.run("select name from images where id = 'B'"), "mine\n");
 }
 
 #[test]

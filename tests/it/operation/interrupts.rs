@@ -17,7 +17,10 @@ fn once_finishes_the_batches_under_way_and_the_next_run_goes_on() {
             assert!(ran.stderr.contains(words), "no `{words}`: {ran:?}");
         }
         let written = case.written();
-        assert!((50..300).contains(&written) && written % 10 == 0, "{written} records: not whole batches");
+        assert!(
+            (50..300).contains(&written) && written.is_multiple_of(10),
+            "{written} records: not whole batches"
+        );
         let status = case.json(&["status"], 0);
         let image = &status["written"]["entities"]["image"];
         assert_eq!(
