@@ -1,16 +1,16 @@
 //! A run that writes, entity by entity: what it sets out to do, going on with what was interrupted, and its end.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, Int64Array};
-use arrow::record_batch::RecordBatch;
-use parquet::arrow::ArrowWriter;
 use sha2::{Digest, Sha256};
 
+use super::earlier::{
+    abandon, done_files, folder_of, keep_positions, make_anew, open_migrations, remove_left_plans,
+};
 use super::report::{self, Told};
 use super::wanted::Wanted;
 use super::{Choice, How, Task, unfinished};
@@ -456,101 +456,9 @@ fn shape(dataset: &Dataset) -> Result<Shape> {
     })
 }
 
-/// The migrations that are not at their end. They are of one run: no other is begun before.
-fn open_migrations(ledger: &Ledger) -> Result<Vec<Migration>> {
-    let mut all = ledger.migrations()?;
-    all.retain(|m| m.state == "planning" || m.state == "running");
-    Ok(all)
-}
-
-/// Removes the plans of runs that were killed right after their end.
-fn remove_left_plans(ledger: &Ledger) -> Result<()> {
-    for ended in ledger.migrations()?.iter().filter(|m| m.state == "done") {
-        let plan = folder_of(ledger.home(), &ended.run_id, &ended.entity).join("plan");
-        if plan.exists() {
-            fs::remove_dir_all(&plan).or_failed(|| format!("cannot remove {}", plan.display()))?;
-        }
-    }
-    Ok(())
-}
-
-/// Leaves an unfinished run as it is. Of a batch that was begun nobody knows whether it is there: its records are pending, and are
-/// found to be there.
-fn abandon(ledger: &Ledger, open: &[Migration]) -> Result<()> {
-    for migration in open {
-        let folder = folder_of(ledger.home(), &migration.run_id, &migration.entity);
-        if migration.state == "running" {
-            let rows = ledger.batches(&migration.run_id, &migration.entity)?;
-            let applied: HashSet<u64> = rows.iter().filter(|row| row.applied).map(|row| row.batch).collect();
-            // A plan that is gone leaves everything pending, which costs time and no record.
-            if let Ok(plan) = Plan::open(&folder.join("plan")) {
-                keep_positions(&plan, Some(&applied), &folder)?;
-                plan.remove()?;
-            }
-        }
-        ledger.end_migration(&migration.run_id, &migration.entity, "abandoned")?;
-    }
-    Ok(())
-}
-
-/// Keeps which records were written, for the runs to come.
-fn keep_positions(plan: &Plan, applied: Option<&HashSet<u64>>, folder: &Path) -> Result<()> {
-    let (path, temporary) = (folder.join("done.parquet"), folder.join("done.tmp"));
-    let fail = || format!("cannot write {}", path.display());
-    let schema = Arc::new(arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new(
-        "pos",
-        arrow::datatypes::DataType::Int64,
-        false,
-    )]));
-    let file = File::create(&temporary).or_failed(fail)?;
-    let synced = file.try_clone().or_failed(fail)?;
-    let mut out = ArrowWriter::try_new(file, Arc::clone(&schema), None).or_failed(fail)?;
-    for batch in (0..plan.batches()).filter(|batch| applied.is_none_or(|applied| applied.contains(batch))) {
-        let positions: ArrayRef = Arc::new(Int64Array::from(plan.positions(batch)?));
-        let positions = RecordBatch::try_new(Arc::clone(&schema), vec![positions]).or_failed(fail)?;
-        out.write(&positions).or_failed(fail)?;
-    }
-    out.close().or_failed(fail)?;
-    synced.sync_all().or_failed(fail)?;
-    fs::rename(&temporary, &path).or_failed(fail)
-}
-
-/// Where earlier runs say which of these records they wrote.
-fn done_files(ledger: &Ledger, wanted: &Migration) -> Result<Vec<PathBuf>> {
-    let ended = ledger.migrations()?.into_iter().filter(|m| {
-        (m.entity.as_str(), m.generation, m.mapping.as_str(), m.target.as_str())
-            == (wanted.entity.as_str(), wanted.generation, wanted.mapping.as_str(), wanted.target.as_str())
-            && (m.state == "done" || m.state == "abandoned")
-    });
-    let files = ended.map(|m| folder_of(ledger.home(), &m.run_id, &m.entity).join("done.parquet"));
-    Ok(files.filter(|path| path.exists()).collect())
-}
-
 fn own(ledger: &Ledger, run_id: &str, entity: &str) -> Result<Migration> {
     let found = ledger.migrations()?.into_iter().find(|m| m.run_id == run_id && m.entity == entity);
     found.ok_or_else(|| Error::failed(format!("the ledger does not know entity `{entity}` of run {run_id}")))
-}
-
-/// Where a run keeps what belongs to one entity.
-pub(super) fn folder_of(home: &Path, run_id: &str, entity: &str) -> PathBuf {
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') {
-            c.to_string()
-        } else {
-            format!("%{:x}", c as u32)
-        }
-    };
-    home.join("runs").join(run_id).join("entities").join(entity.chars().map(plain).collect::<String>())
-}
-
-fn make_anew(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::failed(format!("cannot remove {}", folder.display())).caused_by(e));
-        }
-        _ => {}
-    }
-    fs::create_dir_all(folder).or_failed(|| format!("cannot write {}", folder.display()))
 }
 
 /// When a run began, in nanoseconds since 1970: the same for those who go on with it.

@@ -1,6 +1,7 @@
 //! `recon migrate` and `recon replay`.
 
 mod campaign;
+mod earlier;
 mod report;
 mod wanted;
 
