@@ -43,6 +43,7 @@ pub mod ledger {
     pub(crate) const ADD_TO_MIGRATION: &str = include_str!("../queries/ledger/add_to_migration.sql");
     pub(crate) const INSERT_EXCEPTION: &str = include_str!("../queries/ledger/insert_exception.sql");
     pub(crate) const OPEN_EXCEPTIONS: &str = include_str!("../queries/ledger/open_exceptions.sql");
+    pub(crate) const HAS_OPEN_EXCEPTIONS: &str = include_str!("../queries/ledger/has_open_exceptions.sql");
     pub(crate) const RESOLVE_KEY: &str = include_str!("../queries/ledger/resolve_key.sql");
     pub(crate) const RESOLVE_POSITION: &str = include_str!("../queries/ledger/resolve_position.sql");
     pub(crate) const EXCEPTIONS: &str = include_str!("../queries/ledger/exceptions.sql");

@@ -99,6 +99,17 @@ pub struct Exception {
     pub attempts: u64,
 }
 
+/// A record of a batch, as exceptions of earlier runs know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// Hex digest of its key; `None` where the key cannot be read.
+    pub key_hash: Option<String>,
+    /// The staging that the position is in.
+    pub generation: i64,
+    /// Its position in the staged source.
+    pub pos: i64,
+}
+
 impl Ledger {
     /// Goes on with a run that was interrupted.
     ///
@@ -205,8 +216,8 @@ impl Ledger {
         self.execute(sql::BEGIN_BATCH, params![run_id, entity, batch as i64, records as i64, hash])
     }
 
-    /// Says that a batch was written, with its records that did not go through. `tried` are the digests of all its keys (or, without
-    /// one, positions): what is said of them from earlier runs no longer counts, but for how often they were tried.
+    /// Says that a batch was written, with its records that did not go through. `tried` are all its records:
+    /// what is said of them from earlier runs into the same target no longer counts, but for how often they were tried.
     ///
     /// # Errors
     /// A disk that is full or refuses.
@@ -216,7 +227,7 @@ impl Ledger {
         batch: u64,
         counts: &Counts,
         exceptions: &[Exception],
-        tried: &[String],
+        tried: &[Tried],
     ) -> Result<()> {
         self.with(|conn| {
             let transaction = conn.unchecked_transaction()?;
@@ -233,26 +244,26 @@ impl Ledger {
                 let batch = params![run_id, entity, batch as i64];
                 transaction.prepare_cached(sql::ADD_TO_MIGRATION)?.execute(batch)?;
             }
-            let open: i64 =
-                transaction.prepare_cached(sql::OPEN_EXCEPTIONS)?.query_row([entity], |row| row.get(0))?;
+            let open: bool = transaction
+                .prepare_cached(sql::HAS_OPEN_EXCEPTIONS)?
+                .query_row([entity, run_id], |row| row.get(0))?;
             let mut earlier = std::collections::HashMap::new();
-            if open > 0 {
-                let mut resolve = transaction.prepare_cached(sql::RESOLVE_KEY)?;
-                for key in tried {
-                    let attempts: Option<i64> =
-                        resolve.query_row([entity, key, run_id], |row| row.get(0)).optional()?;
-                    earlier.extend(attempts.map(|n| (key.as_str(), n)));
+            if open {
+                let mut by_key = transaction.prepare_cached(sql::RESOLVE_KEY)?;
+                let mut by_position = transaction.prepare_cached(sql::RESOLVE_POSITION)?;
+                for Tried { key_hash, generation, pos } in tried {
+                    let mut attempts: Option<i64> = by_position
+                        .query_row(params![entity, generation, pos, run_id], |row| row.get(0))
+                        .optional()?;
+                    if let Some(key) = key_hash {
+                        let of_key = by_key.query_row([entity, key, run_id], |row| row.get(0)).optional()?;
+                        attempts = of_key.or(attempts);
+                    }
+                    earlier.extend(attempts.map(|n| (*pos, n)));
                 }
             }
             for e in exceptions {
-                let before = match &e.key_hash {
-                    Some(key) => earlier.get(key.as_str()).copied().unwrap_or(0),
-                    None => transaction
-                        .prepare_cached(sql::RESOLVE_POSITION)?
-                        .query_row(params![entity, e.generation, e.pos, run_id], |row| row.get(0))
-                        .optional()?
-                        .unwrap_or(0),
-                };
+                let before = earlier.get(&e.pos).copied().unwrap_or(0);
                 insert_exception(&transaction, e, before)?;
             }
             fault::point("migrate.before-applied");
@@ -287,12 +298,14 @@ impl Ledger {
         failed
     }
 
-    /// How many records of an entity did not go through and were not tried since.
+    /// How many records of an entity did not go through in a target and were not tried since.
     ///
     /// # Errors
     /// A ledger that cannot be read.
-    pub fn open_exceptions(&self, entity: &str) -> Result<u64> {
-        self.with(|conn| conn.prepare_cached(sql::OPEN_EXCEPTIONS)?.query_row([entity], |row| count(row, 0)))
+    pub fn open_exceptions(&self, entity: &str, target: &str) -> Result<u64> {
+        self.with(|conn| {
+            conn.prepare_cached(sql::OPEN_EXCEPTIONS)?.query_row([entity, target], |row| count(row, 0))
+        })
     }
 }
 

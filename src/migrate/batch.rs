@@ -95,7 +95,7 @@ impl<'a> Loaded<'a> {
             }
             verdict::DUPLICATE => {
                 let message = "the source has several records of this key, and nothing says which of them is meant; \
-                               fold them with `group_by`, or leave some out with `where`";
+                               leave some out with `where`, or name more fields in `key`";
                 return Err(Fault::permanent("duplicate_key", None, message));
             }
             _ => {}

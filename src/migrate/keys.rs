@@ -128,7 +128,7 @@ impl Keys {
                 return Err(Error::failed(format!(
                     "entity `{entity}`: more than {DUPLICATES_MAX} keys occur more than once in the source"
                 ))
-                .help("name more fields in its `key`, or fold the rows of a key with `group_by`"));
+                .help("name more fields in its `key`, or leave rows out with `where`"));
             }
             Ok(())
         })?;

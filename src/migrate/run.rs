@@ -15,7 +15,7 @@ use crate::event::{self, Progress, Unit};
 use crate::fault;
 use crate::ledger::Ledger;
 use crate::ledger::manifest::{self, Change, Writer};
-use crate::ledger::migration::{Counts, Exception};
+use crate::ledger::migration::{Counts, Exception, Tried};
 use crate::mapping::pipeline::spawn_workers;
 
 /// How a run goes about it.
@@ -75,6 +75,8 @@ pub struct Job<'a> {
 struct Shared {
     todo: Vec<u64>,
     next: AtomicUsize,
+    /// Batches that an earlier process began.
+    begun: HashSet<u64>,
     failed: AtomicU64,
     over: AtomicBool,
     /// The changes that were announced for batches which were begun before, of a target that writes in parts.
@@ -101,6 +103,7 @@ impl Job<'_> {
         let shared = Shared {
             todo: (0..self.plan.batches()).filter(|batch| !applied.contains(batch)).collect(),
             next: AtomicUsize::new(0),
+            begun: begun.iter().map(|row| row.batch).collect(),
             failed: AtomicU64::new(0),
             over: AtomicBool::new(false),
             earlier: Mutex::new(
@@ -187,7 +190,7 @@ impl Job<'_> {
         };
         let (mut receipt, attempts) = match records.is_empty() {
             true => (Receipt::default(), 1),
-            false => self.apply(&batch, earlier, session)?,
+            false => self.apply(&batch, (shared.begun.contains(&number), earlier), session)?,
         };
         fault::point("migrate.applied");
         let since = Instant::now();
@@ -202,7 +205,12 @@ impl Job<'_> {
             failed: exceptions.len() as u64,
             ..Counts::default()
         };
-        let tried: Vec<String> = (0..loaded.rows()).filter_map(|row| loaded.key_hash(row)).collect();
+        let tried = |row| Tried {
+            key_hash: loaded.key_hash(row),
+            generation: self.mapped.plan.source.generation,
+            pos: loaded.position(row),
+        };
+        let tried: Vec<Tried> = (0..loaded.rows()).map(tried).collect();
         self.ledger.apply_batch((self.run_id, entity), number, &counts, &exceptions, &tried)?;
         fault::point("migrate.batch-done");
         event::add_time(&self.progress.own_ns, since);
@@ -229,7 +237,7 @@ impl Job<'_> {
     fn apply<'s>(
         &'s self,
         batch: &Batch<'_>,
-        mut earlier: Vec<Change>,
+        (was_begun, mut earlier): (bool, Vec<Change>),
         session: &mut Option<Box<dyn Session + 's>>,
     ) -> Result<(Receipt, u64)> {
         let in_parts = self.target.writes_in_parts();
@@ -263,6 +271,10 @@ impl Job<'_> {
                 }
                 Err(Trouble::Fatal(error)) => return Err(error),
                 Err(Trouble::Busy(error)) if busy >= self.options.retries.tries => {
+                    // It may be there already, from a try whose end nobody saw: then only its marker can tell.
+                    if was_begun || lost_since.is_some() {
+                        return Err(error);
+                    }
                     return Ok((all_busy(batch.records, &error), attempts));
                 }
                 Err(Trouble::Busy(error)) => {

@@ -9,7 +9,8 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use super::earlier::{
-    abandon, done_files, folder_of, keep_positions, make_anew, open_migrations, remove_left_plans,
+    abandon, check_abandonable, done_files, folder_of, keep_positions, make_anew, open_migrations,
+    remove_left_plans,
 };
 use super::report::{self, Told};
 use super::wanted::Wanted;
@@ -31,7 +32,7 @@ use crate::migrate::mapped::{Prepared, Shape};
 use crate::migrate::plan::{Plan, Planning, Selection};
 use crate::migrate::run::Job;
 use crate::migrate::{self as target, dry_run};
-use crate::spec::{Dataset, DatasetKind, Entity, Spec};
+use crate::spec::{Dataset, DatasetKind, Entity, OnConflict, Spec};
 use crate::stage;
 use crate::stage::document::Names;
 use crate::warehouse::Warehouse;
@@ -40,7 +41,7 @@ use crate::warehouse::Warehouse;
 pub(super) struct Campaign<'a> {
     pub(super) global: &'a Global,
     pub(super) how: &'a How,
-    pub(super) task: Task<'a>,
+    pub(super) task: Task,
     pub(super) choice: Choice,
 }
 
@@ -69,11 +70,14 @@ impl Campaign<'_> {
         let ledger = global.staged_ledger(kind)?;
         let progress = Arc::new(Progress::default());
         let open = open_migrations(&ledger)?;
-        remove_left_plans(&ledger)?;
-        if new_run {
+        // What has written nothing yet loses nothing when it is planned anew.
+        let dropped = new_run || open.iter().all(|m| m.state == "planning");
+        if dropped {
+            check_abandonable(&spec, &ledger, &open)?;
             abandon(&ledger, &open)?;
         }
-        let resumed = match open.first().filter(|_| !new_run) {
+        remove_left_plans(&ledger)?;
+        let resumed = match open.first().filter(|_| !dropped) {
             Some(first) => Some(self.resumable(&spec, &ledger, first, &open)?),
             None => None,
         };
@@ -122,9 +126,9 @@ impl Campaign<'_> {
         let choice: Choice = serde_json::from_str(&first.options)
             .or_failed(|| "the ledger's options of a run are damaged".to_owned())?;
         let asked = &self.choice;
-        if matches!(self.task, Task::Migrate) && *asked != Choice::default() && *asked != choice {
-            let why = "it was asked for other records, or for other images: leave --limit, --max-id, --where and --no-undo \
-                       out to go on with it";
+        if !asked.is_plain() && *asked != choice {
+            let why = "it was asked for other records, or for other images: leave out what selects records, --entity and \
+                       --no-undo to go on with it";
             return Err(unfinished(self.global, run_id, why, kind));
         }
         Ok((run_id.to_owned(), choice))
@@ -144,7 +148,7 @@ impl Campaign<'_> {
         let field = Field { spec, ledger, warehouse: &warehouse, progress };
         let folder = ledger.home().join("runs").join(run_id);
         fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
-        let wanted = Wanted::gather(self.task, self.global, &field)?;
+        let wanted = Wanted::gather(&self.choice, self.global, &field)?;
         let entities = self.entities(&field, run_id, resumed, &wanted)?;
         let bar = Bar::of_writing(self.global, self.task.word(), progress, self.how.log_every);
         let began = Instant::now();
@@ -186,11 +190,11 @@ impl Campaign<'_> {
     ) -> Result<Vec<&'s Entity>> {
         if resumed {
             let all = field.ledger.migrations()?;
-            let own = all.iter().filter(|m| m.run_id == run_id);
+            let own = all.iter().filter(|m| m.run_id == run_id && m.state != "abandoned");
             return Ok(own.filter_map(|m| field.spec.entity(&m.entity)).collect());
         }
         let mut entities = referred_first(self.global.entities(field.spec));
-        if matches!(self.task, Task::Replay(_)) {
+        if matches!(self.task, Task::Replay) {
             entities.retain(|entity| wanted.names(&entity.name));
         }
         let options = serde_json::to_string(&self.choice).expect("options are always JSON");
@@ -205,7 +209,7 @@ impl Campaign<'_> {
                 entity: entity.name.clone(),
                 kind: self.task.word().to_owned(),
                 generation: sides.source.generation,
-                mapping: digest(entity),
+                mapping: digest(field.spec, entity),
                 target: target.fingerprint().to_owned(),
                 options: options.clone(),
                 ..Migration::default()
@@ -252,6 +256,10 @@ impl Campaign<'_> {
         let prepared = self.prepared(field, sides, self.choice.filter.as_deref())?;
         let mapped = prepared.plan(field.spec, field.warehouse)?;
         let target = target::open(sides.target, &mapped).map_err(|e| e.of(&of_entity(sides.entity)))?;
+        if target.fingerprint() != state.target || digest(field.spec, sides.entity) != state.mapping {
+            let why = format!("entity `{entity}` then went to {}, by the mapping of then", state.target);
+            return Err(unfinished(self.global, run_id, &why, self.task.word()));
+        }
         let defaults = target.defaults();
         let plan = match state.state.as_str() {
             "planning" => {
@@ -396,11 +404,11 @@ impl Campaign<'_> {
         warehouse.spill_to(scratch.path())?;
         warehouse.stop_with(&progress)?;
         let field = Field { spec: &spec, ledger: &ledger, warehouse: &warehouse, progress: &progress };
-        let wanted = Wanted::gather(self.task, self.global, &field)?;
+        let wanted = Wanted::gather(&self.choice, self.global, &field)?;
         let bar = Bar::start(self.global, "planning", &progress);
         let mut found = Vec::new();
         for (i, entity) in referred_first(self.global.entities(&spec)).into_iter().enumerate() {
-            if matches!(self.task, Task::Replay(_)) && !wanted.names(&entity.name) {
+            if matches!(self.task, Task::Replay) && !wanted.names(&entity.name) {
                 continue;
             }
             let sides = self.sides(&field, entity)?;
@@ -410,7 +418,7 @@ impl Campaign<'_> {
             let state = Migration {
                 entity: entity.name.clone(),
                 generation: sides.source.generation,
-                mapping: digest(entity),
+                mapping: digest(field.spec, entity),
                 target: target.fingerprint().to_owned(),
                 ..Migration::default()
             };
@@ -470,8 +478,8 @@ fn began_at(ledger: &Ledger, run_id: &str) -> Result<i128> {
     Ok(at.as_nanosecond())
 }
 
-/// Digest of what of an entity decides what is written.
-fn digest(entity: &Entity) -> String {
+/// Digest of what decides what of an entity is written.
+fn digest(spec: &Spec, entity: &Entity) -> String {
     let mut digest = Sha256::new();
     let mut add = |text: &str| {
         digest.update((text.len() as u64).to_le_bytes());
@@ -479,14 +487,23 @@ fn digest(entity: &Entity) -> String {
     };
     add(&entity.source);
     add(&entity.target);
+    add(&format!("{:?}", spec.dataset(&entity.source).map(|dataset| &dataset.timezone)));
     add(entity.source_filter.as_ref().map_or("", |sql| &sql.text));
-    entity.key.iter().for_each(|key| add(key));
-    entity.group_by.iter().for_each(|sql| add(&sql.text));
+    add(&format!("{:?}", entity.key));
+    add(&format!("{:?}", entity.writing));
+    let folds: Vec<&str> = entity.group_by.iter().map(|sql| sql.text.as_str()).collect();
+    add(&format!("{folds:?}"));
     for field in entity.fields.iter().flatten() {
         add(&field.name);
         add(&field.from.text);
         add(&field.to.text);
-        add(&format!("{:?} {}", field.ty, field.rule.ignore));
+        let on_conflict = match &field.on_conflict {
+            OnConflict::Sql(sql) => sql.text.clone(),
+            word => format!("{word:?}"),
+        };
+        add(&on_conflict);
+        let rule = &field.rule;
+        add(&format!("{:?} {} {} {} {:?}", field.ty, rule.ignore, rule.json, rule.set, rule.precision));
     }
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

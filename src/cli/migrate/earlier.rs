@@ -13,6 +13,7 @@ use crate::error::{Context, Error, Result};
 use crate::ledger::Ledger;
 use crate::ledger::migration::Migration;
 use crate::migrate::plan::Plan;
+use crate::spec::{Entity, OnConflict, Spec};
 
 /// The migrations that are not at their end. They are of one run: no other is begun before.
 pub(super) fn open_migrations(ledger: &Ledger) -> Result<Vec<Migration>> {
@@ -21,12 +22,32 @@ pub(super) fn open_migrations(ledger: &Ledger) -> Result<Vec<Migration>> {
     Ok(all)
 }
 
-/// Removes the plans of runs that were killed right after their end.
+/// Removes the plans of runs that are over.
 pub(super) fn remove_left_plans(ledger: &Ledger) -> Result<()> {
-    for ended in ledger.migrations()?.iter().filter(|m| m.state == "done") {
+    for ended in ledger.migrations()?.iter().filter(|m| m.state == "done" || m.state == "abandoned") {
         let plan = folder_of(ledger.home(), &ended.run_id, &ended.entity).join("plan");
         if plan.exists() {
             fs::remove_dir_all(&plan).or_failed(|| format!("cannot remove {}", plan.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether nothing is written twice when an unfinished run is left as it is. A record that is found to be there is left alone, but not
+/// where the spec's SQL merges both: that could do so again.
+pub(super) fn check_abandonable(spec: &Spec, ledger: &Ledger, open: &[Migration]) -> Result<()> {
+    let merges = |entity: &Entity| {
+        entity.fields.iter().flatten().any(|field| matches!(field.on_conflict, OnConflict::Sql(_)))
+    };
+    for migration in open.iter().filter(|m| spec.entity(&m.entity).is_none_or(merges)) {
+        let rows = ledger.batches(&migration.run_id, &migration.entity)?;
+        if rows.iter().any(|row| !row.applied) {
+            return Err(Error::usage(format!(
+                "run {}: of a batch of entity `{}` only the target knows whether it was written, and its `on_conflict_sql` \
+                 must not be applied twice",
+                migration.run_id, migration.entity
+            ))
+            .help(format!("go on with it first, without --new-run: {}", migration.kind)));
         }
     }
     Ok(())
@@ -40,10 +61,10 @@ pub(super) fn abandon(ledger: &Ledger, open: &[Migration]) -> Result<()> {
         if migration.state == "running" {
             let rows = ledger.batches(&migration.run_id, &migration.entity)?;
             let applied: HashSet<u64> = rows.iter().filter(|row| row.applied).map(|row| row.batch).collect();
-            // A plan that is gone leaves everything pending, which costs time and no record.
-            if let Ok(plan) = Plan::open(&folder.join("plan")) {
+            // A plan that is gone or damaged leaves everything pending, which costs time and no record.
+            let plan = Plan::open(&folder.join("plan")).and_then(|plan| plan.verify().map(|()| plan));
+            if let Ok(plan) = plan {
                 keep_positions(&plan, Some(&applied), &folder)?;
-                plan.remove()?;
             }
         }
         ledger.end_migration(&migration.run_id, &migration.entity, "abandoned")?;
@@ -70,7 +91,8 @@ pub(super) fn keep_positions(plan: &Plan, applied: Option<&HashSet<u64>>, folder
     }
     out.close().or_failed(fail)?;
     synced.sync_all().or_failed(fail)?;
-    fs::rename(&temporary, &path).or_failed(fail)
+    fs::rename(&temporary, &path).or_failed(fail)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).or_failed(fail)
 }
 
 /// Where earlier runs say which of these records they wrote.

@@ -47,10 +47,17 @@ pub(super) struct Choice {
     /// Keep no old images: what this run writes cannot be rolled back
     #[arg(long)]
     no_undo: bool,
+    /// The entities that were named, if any were.
+    #[arg(skip)]
+    entities: Vec<String>,
+    /// What a replay was asked for.
+    #[arg(skip)]
+    replay: Option<ReplayChoice>,
 }
 
-#[derive(Args, Debug)]
-pub(super) struct ReplayArgs {
+/// Which records a replay writes.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct ReplayChoice {
     /// Only what did not go through in this run (`last`: the newest that wrote)
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
@@ -63,6 +70,12 @@ pub(super) struct ReplayArgs {
     /// These records: keys of one field separated by commas, or @FILE, a CSV of keys
     #[arg(long, value_name = "KEYS", conflicts_with_all = ["run", "class", "from"])]
     ids: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ReplayArgs {
+    #[command(flatten)]
+    choice: ReplayChoice,
     /// Write nothing anywhere: say what would be written and what would be rejected
     #[arg(long)]
     dry_run: bool,
@@ -104,6 +117,14 @@ pub(super) struct How {
     watch: WatchArgs,
 }
 
+impl Choice {
+    /// Whether nothing in particular was asked for.
+    fn is_plain(&self) -> bool {
+        let plain = Self { replay: self.replay.as_ref().map(|_| ReplayChoice::default()), ..Self::default() };
+        *self == plain
+    }
+}
+
 impl How {
     fn options(&self, concurrency: usize) -> Options {
         Options {
@@ -117,28 +138,34 @@ impl How {
 
 /// What a command is asked to write.
 #[derive(Clone, Copy)]
-enum Task<'a> {
+enum Task {
     Migrate,
-    Replay(&'a ReplayArgs),
+    Replay,
 }
 
-impl Task<'_> {
+impl Task {
     fn word(self) -> &'static str {
         match self {
             Self::Migrate => "migrate",
-            Self::Replay(_) => "replay",
+            Self::Replay => "replay",
         }
     }
 }
 
 pub(super) fn migrate(global: &Global, args: &MigrateArgs) -> Result<u8> {
-    let campaign = Campaign { global, how: &args.how, task: Task::Migrate, choice: args.choice.clone() };
+    let choice = Choice { entities: global.entity.clone(), ..args.choice.clone() };
+    let campaign = Campaign { global, how: &args.how, task: Task::Migrate, choice };
     if args.dry_run { campaign.rehearse() } else { campaign.run(args.new_run) }
 }
 
 pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<u8> {
-    let choice = Choice { no_undo: args.no_undo, ..Choice::default() };
-    let campaign = Campaign { global, how: &args.how, task: Task::Replay(args), choice };
+    let choice = Choice {
+        no_undo: args.no_undo,
+        entities: global.entity.clone(),
+        replay: Some(args.choice.clone()),
+        ..Choice::default()
+    };
+    let campaign = Campaign { global, how: &args.how, task: Task::Replay, choice };
     if args.dry_run { campaign.rehearse() } else { campaign.run(args.new_run) }
 }
 

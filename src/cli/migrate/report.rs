@@ -42,7 +42,7 @@ pub(super) struct Told {
 impl Told {
     #[expect(clippy::too_many_arguments, reason = "all that is told of a run")]
     pub(super) fn gather(
-        task: Task<'_>,
+        task: Task,
         ledger: &Ledger,
         run_id: &str,
         folder: &Path,
@@ -59,8 +59,8 @@ impl Told {
                 key,
                 records: own.records,
                 counts: own.counts,
-                left_over: own.left_over + own.records - own.counts.records,
-                open: ledger.open_exceptions(&name)?,
+                left_over: (own.left_over + own.records).saturating_sub(own.counts.records),
+                open: ledger.open_exceptions(&name, &own.target)?,
                 unparsed: unparsed.iter().find(|(of, _)| *of == name).map_or(0, |(_, rows)| *rows),
                 target: own.target.clone(),
                 name,
@@ -211,7 +211,7 @@ pub(super) struct Rehearsed {
 }
 
 /// Shows what a run would do.
-pub(super) fn show_rehearsal(global: &Global, task: Task<'_>, found: &[Rehearsed]) -> Result<u8> {
+pub(super) fn show_rehearsal(global: &Global, task: Task, found: &[Rehearsed]) -> Result<u8> {
     let rejected: u64 = found.iter().map(|f| f.rehearsal.rejected).sum();
     let unparsed: u64 = found.iter().map(|f| f.unparsed).sum();
     let code = if unparsed > 0 { 3 } else { u8::from(rejected > 0) };

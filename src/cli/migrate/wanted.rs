@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::campaign::Field;
-use super::{ReplayArgs, Task};
+use super::{Choice, ReplayChoice};
 use crate::cli::Global;
 use crate::error::{Context, Error, Result};
 use crate::ledger::Ledger;
@@ -37,8 +37,8 @@ impl Wanted {
     ///
     /// # Errors
     /// A file that cannot be read or has no keys in it; a run that there is not.
-    pub(super) fn gather(task: Task<'_>, global: &Global, field: &Field<'_>) -> Result<Self> {
-        let Task::Replay(args) = task else { return Ok(Self::default()) };
+    pub(super) fn gather(choice: &Choice, global: &Global, field: &Field<'_>) -> Result<Self> {
+        let Some(args) = &choice.replay else { return Ok(Self::default()) };
         let mut wanted = Self { is_replay: true, ..Self::default() };
         let entities = global.entities(field.spec);
         match (&args.from, args.ids.as_deref()) {
@@ -94,7 +94,7 @@ impl Wanted {
         of.iter().filter(|(staging, _)| *staging == generation).map(|(_, pos)| *pos).collect()
     }
 
-    fn add_failed(&mut self, args: &ReplayArgs, ledger: &Ledger, entities: &[&Entity]) -> Result<()> {
+    fn add_failed(&mut self, args: &ReplayChoice, ledger: &Ledger, entities: &[&Entity]) -> Result<()> {
         let run = args.run.as_deref().map(|run| named(ledger, run)).transpose()?;
         for entity in entities {
             let mut found = Records::default();
@@ -211,11 +211,11 @@ fn named(ledger: &Ledger, run: &str) -> Result<String> {
 
 /// The reports of the newest diff, where it came after everything that was written.
 fn reports_after_writing(ledger: &Ledger) -> Result<Option<PathBuf>> {
+    let wrote = ledger.migrations()?.into_iter().filter(|m| m.counts.applied > 0).map(|m| m.run_id);
+    // Ids begin with the time.
+    let wrote = wrote.max().unwrap_or_default();
     let runs = ledger.runs(u32::MAX)?;
-    // This run is one of them, and running.
-    let mut ended = runs.iter().filter(|run| run.state != "running");
-    let newest = ended.find(|run| matches!(run.command.as_str(), "diff" | "migrate" | "replay"));
-    let folder =
-        newest.filter(|run| run.command == "diff" && run.state == "done").and_then(|run| run.folder.clone());
-    Ok(folder.map(PathBuf::from).filter(|folder| folder.join("mismatches.csv").exists()))
+    let diff = runs.iter().find(|run| run.command == "diff" && run.state == "done" && run.run_id > wrote);
+    let folder = diff.and_then(|run| run.folder.clone()).map(PathBuf::from);
+    Ok(folder.filter(|folder| folder.join("mismatches.csv").exists()))
 }

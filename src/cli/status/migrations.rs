@@ -57,7 +57,7 @@ impl Writing {
         let mut entities = Vec::new();
         for migration in ledger.migrations_of(&run.run_id)? {
             if global.entity.is_empty() || global.entity.contains(&migration.entity) {
-                let open = ledger.open_exceptions(&migration.entity)?;
+                let open = ledger.open_exceptions(&migration.entity, &migration.target)?;
                 entities.push(Entity { migration, open });
             }
         }

@@ -23,6 +23,8 @@ pub(super) struct Limits {
     pub(super) chars: Option<usize>,
     /// The digits of a second.
     pub(super) digits: Option<u32>,
+    /// Whether spaces at the end are no part of a value.
+    pub(super) padded: bool,
 }
 
 /// Appends a record as a line of COPY's text format: its place, then its values.
@@ -112,7 +114,9 @@ fn typed(
         (ColumnType::List(element), Value::List(elements) | Value::Set(elements)) => {
             array(column, limits, element, elements, out)?;
         }
-        (ColumnType::Timestamp { zoned }, Value::Timestamp { at, zoned: has }) if zoned == has => {
+        (ColumnType::Timestamp { zoned }, Value::Timestamp { at, zoned: has })
+            if zoned == has || column.class().is_none() =>
+        {
             timestamp(cut(column, limits, *at)?, *zoned, out);
         }
         (ColumnType::Timestamp { zoned }, Value::Timestamp { .. }) => {
@@ -162,6 +166,9 @@ fn plain(limits: &Limits, value: &Value<'_>, out: &mut String) -> Result<(), Ref
             return Err(("too_long", format!("{length} characters, where the column holds {most}")));
         }
     }
+    if limits.padded && text.ends_with(' ') {
+        return Err(("padding", "spaces at the end, which a column of type char does not keep".to_owned()));
+    }
     out.push_str(&text);
     Ok(())
 }
@@ -170,8 +177,9 @@ fn cut(column: &Column, limits: &Limits, at: Moment) -> Result<Moment, Refusal> 
     let Moment::At(nanos) = at else { return Ok(at) };
     let unit = 10_i128.pow(9 - limits.digits.unwrap_or(DIGITS));
     let rest = nanos.rem_euclid(unit);
-    // The spec says that less will do.
-    if rest == 0 || column.precision.is_some_and(|precision| precision.unit_ns >= unit) {
+    // The spec says that less will do; but two keys must not become one. What recon itself writes is cut.
+    let may_cut = column.precision.is_some_and(|precision| precision.unit_ns >= unit) && !column.is_key;
+    if rest == 0 || may_cut || column.class().is_none() {
         return Ok(Moment::At(nanos - rest));
     }
     Err((

@@ -28,6 +28,7 @@ use crate::value::Value;
 
 const COLUMNS: &str = include_str!("../../../queries/migrate/postgres/columns.sql");
 const HAS_UNIQUE_INDEX: &str = include_str!("../../../queries/migrate/postgres/has_unique_index.sql");
+const MARKERS_EXIST: &str = include_str!("../../../queries/migrate/postgres/markers_exist.sql");
 const FORGET: &str = include_str!("../../../queries/migrate/postgres/forget.sql");
 
 /// A table of a PostgreSQL database.
@@ -120,9 +121,11 @@ fn limits(ty: &str, modifier: i32) -> Limits {
     let given = (modifier >= 0).then_some(modifier);
     match ty {
         // The length has the size of the header in it.
-        "varchar" | "bpchar" => Limits { chars: given.map(|n| (n - 4).max(0) as usize), digits: None },
+        "varchar" | "bpchar" => {
+            Limits { chars: given.map(|n| (n - 4).max(0) as usize), digits: None, padded: ty == "bpchar" }
+        }
         "timestamp" | "timestamptz" | "time" | "timetz" => {
-            Limits { chars: None, digits: given.map(|n| n.clamp(0, 6) as u32) }
+            Limits { digits: given.map(|n| n.clamp(0, 6) as u32), ..Limits::default() }
         }
         _ => Limits::default(),
     }
@@ -151,6 +154,11 @@ impl Target for PostgresTarget<'_> {
         block_on(async {
             let mut connection = self.server.connect().await?;
             let fail = |e| self.server.failed("cannot remove the markers of the run", e);
+            // Where no batch was sent, nobody made it.
+            let exist = sqlx::query(MARKERS_EXIST).fetch_one(&mut connection).await;
+            if !exist.and_then(|row| row.try_get::<bool, _>("found")).map_err(fail)? {
+                return Ok(());
+            }
             let forget = sqlx::query(FORGET).bind(run_id).bind(entity);
             (&mut connection).execute(forget).await.map_err(fail).map(|_| ())
         })

@@ -10,14 +10,13 @@ use sqlx::{AssertSqlSafe, Row};
 use tokio::time::timeout;
 
 use super::encode::line;
-use super::{PostgresTarget, run};
+use super::{MARKERS_EXIST, PostgresTarget, run};
 use crate::error::{Context, Error};
 use crate::fault;
 use crate::ledger::manifest::{Change, Image, Op};
 use crate::migrate::{Batch, Fault, FaultClass, Images, Receipt, Session, Trouble};
 use crate::store::net::block_on;
 
-const MARKERS_EXIST: &str = include_str!("../../../queries/migrate/postgres/markers_exist.sql");
 const CREATE_MARKERS: &str = include_str!("../../../queries/migrate/postgres/create_markers.sql");
 const TAKE_MARKER: &str = include_str!("../../../queries/migrate/postgres/take_marker.sql");
 const READ_MARKER: &str = include_str!("../../../queries/migrate/postgres/read_marker.sql");
@@ -308,7 +307,7 @@ impl<'a> PostgresSession<'a> {
             let query = sqlx::query(AssertSqlSafe(insert)).bind(low as i32).bind(high as i32);
             let rows = query.fetch_all(&mut self.connection).await.map_err(|e| self.refused(e))?;
             if rows.len() != expected {
-                let message = "a row of this key came in while the batch was written; it is left as it is";
+                let message = "the row did not go in: one of its key came in meanwhile, or a trigger of the table left it out";
                 let fault = Fault { class: FaultClass::Conflict, ..Fault::permanent("taken", None, message) };
                 return Err(Refused::Record { fault, line: None });
             }
@@ -405,9 +404,12 @@ fn image(row: &PgRow, first: usize, columns: &[String]) -> sqlx::Result<Image> {
 fn fault_of(said: &dyn DatabaseError, code: String) -> (Fault, Option<usize>) {
     let own = said.try_downcast_ref::<PgDatabaseError>();
     let context = own.and_then(PgDatabaseError::r#where).unwrap_or_default();
-    // What a type's own reader says may come first.
-    let copied = context.lines().find_map(|line| line.strip_prefix("COPY recon_batch, line "));
-    let line = copied.and_then(|rest| rest.split([',', ':']).next()?.trim().parse().ok());
+    // What a type's own reader says may come first. The server's language decides which word is before the number.
+    let copied = context.lines().find_map(|line| line.strip_prefix("COPY recon_batch, "));
+    let digits = |text: &str| -> String {
+        text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect()
+    };
+    let line = copied.and_then(|rest| digits(rest).parse().ok());
     let named = copied.and_then(|rest| rest.split(", column ").nth(1)?.split(':').next());
     let column = own.and_then(PgDatabaseError::column).or(named);
     let detail =
