@@ -2,11 +2,15 @@
 
 use std::process::Command;
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Server, data_folder, free_port, place, start};
+
+/// How long a server may take from listening to answering.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 static SERVER: LazyLock<Server> = LazyLock::new(|| serve(data_folder(None), free_port(), &["-inMemory"]));
 
@@ -23,7 +27,19 @@ fn serve(folder: TempDir, port: u16, more: &[&str]) -> Server {
         .args(["-sharedDb", "-disableTelemetry", "-port", &port.to_string()])
         .args(more)
         .current_dir(place("RECON_TEST_DYNAMODB"));
-    start(command, folder, port)
+    let server = start(command, folder, port);
+    // It listens before it answers.
+    let answers = || {
+        let mut ask = Command::new("curl");
+        ask.args(["-s", "-o", "/dev/null", "--max-time", "5", &format!("http://127.0.0.1:{port}")]);
+        ask.status().is_ok_and(|status| status.success())
+    };
+    let began = Instant::now();
+    while !answers() {
+        assert!(began.elapsed() < PATIENCE, "DynamoDB Local listens on port {port}, but does not answer");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server
 }
 
 /// `http://127.0.0.1:PORT`.
