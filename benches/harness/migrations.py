@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import time
 
-from .contests import Contest, Contestant, Goal
+from .contests import Contest, Contestant, Goal, moved_spec
 from .measure import Failed, Reading, run
 
 MEGA = 1_000_000
@@ -19,28 +19,6 @@ COLUMNS = {
     "colour": "text", "weight": "bigint",
 }
 POLL_SECONDS = 0.02
-
-
-def spec(export, url):
-    """The spec by which the export goes into the table."""
-    plain = ["pk", "sk", "id", "code", "name", "email", "status", "note"]
-    typed = {
-        "quantity": '{ from = "quantity", type = "int" }',
-        "price": '{ from = "price", type = "decimal(12,2)" }',
-        "created_at": '{ from = "createdAt", type = "timestamp" }',
-        "is_active": '"isActive"',
-        "tags": '{ from = "tags", type = "set<string>" }',
-        "colour": '"attributes.colour"',
-        "weight": '{ from = "attributes.weight", type = "int" }',
-    }
-    lines = [
-        f'[datasets.export]\nkind = "dynamodb-export"\nuri = "{export}"\n',
-        f'[datasets.table]\nkind = "postgres"\nurl = "{url}"\ntable = "moved"\n',
-        '[entities.row]\nsource = "export"\ntarget = "table"\nkey = ["pk", "sk"]\n\n[entities.row.fields]',
-        *(f'{name} = "{name}"' for name in plain),
-        *(f"{name} = {value}" for name, value in typed.items()),
-    ]
-    return "\n".join(lines) + "\n"
 
 
 class Migration:
@@ -55,7 +33,8 @@ class Migration:
         export, _ = self.bench.export(self.items)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        (self.folder / "recon.toml").write_text(spec(export, self.bench.postgres.url))
+        table = f'kind = "postgres"\nurl = "{self.bench.postgres.url}"\ntable = "moved"'
+        (self.folder / "recon.toml").write_text(moved_spec(export, table))
         columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
         self.sql(f"drop table if exists moved; create table moved ({columns}, primary key (pk, sk))")
         if self.bench.recon is None:
