@@ -107,6 +107,14 @@ pub struct Change {
     pub post: Option<Image>,
 }
 
+impl Change {
+    /// A change of one row; its images, where there are some, are to be added. `post_hash` is the digest of what it became.
+    pub fn without_images(table: &str, batch: u64, op: Op, key: Image, post_hash: String) -> Self {
+        let (table, post_hash) = (table.to_owned(), Some(post_hash));
+        Self { seq: 0, batch, op, table, key, columns: Vec::new(), post_hash, pre: None, post: None }
+    }
+}
+
 /// Writes a run's manifest.
 pub struct Writer {
     folder: PathBuf,

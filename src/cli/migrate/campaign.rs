@@ -9,8 +9,8 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use super::earlier::{
-    abandon, check_abandonable, done_files, folder_of, keep_positions, make_anew, open_migrations,
-    remove_left_plans,
+    abandon, check_abandonable, done_files, folder_of, keep_positions, make_anew, open_elsewhere,
+    open_migrations, remove_left_plans,
 };
 use super::report::{self, Told};
 use super::wanted::Wanted;
@@ -157,7 +157,7 @@ impl Campaign<'_> {
         for entity in &entities {
             let sides = self.sides(&field, entity)?;
             unparsed.push((entity.name.clone(), sides.source.failures.iter().map(|f| f.rows).sum()));
-            worked = self.write(&field, &sides, run_id, wanted.of(&entity.name));
+            worked = self.write(&field, &sides, run_id, wanted.of_replay());
             if worked.is_err() {
                 break;
             }
@@ -165,7 +165,7 @@ impl Campaign<'_> {
         drop(bar);
         // Also where it was stopped: what did not go through until then says why.
         let keys = entities.iter().map(|e| (e.name.clone(), e.key.clone())).collect();
-        let told = Told::gather(
+        let mut told = Told::gather(
             self.task,
             ledger,
             run_id,
@@ -175,6 +175,8 @@ impl Campaign<'_> {
             began.elapsed(),
             self.choice.no_undo,
         )?;
+        let asked: Vec<&str> = self.global.entities(spec).iter().map(|e| e.name.as_str()).collect();
+        told.open_elsewhere = open_elsewhere(ledger, run_id, &asked)?;
         report::write(&told, ledger, &folder)?;
         worked?;
         Ok(Ended { code: told.exit_code(), folder: Some(folder), result: told })
@@ -189,8 +191,8 @@ impl Campaign<'_> {
         wanted: &Wanted,
     ) -> Result<Vec<&'s Entity>> {
         if resumed {
-            let all = field.ledger.migrations()?;
-            let own = all.iter().filter(|m| m.run_id == run_id && m.state != "abandoned");
+            let all = field.ledger.migrations_of(run_id)?;
+            let own = all.iter().filter(|m| m.state != "abandoned");
             return Ok(own.filter_map(|m| field.spec.entity(&m.entity)).collect());
         }
         let mut entities = referred_first(self.global.entities(field.spec));
@@ -335,11 +337,15 @@ impl Campaign<'_> {
         let seed = field.ledger.hash_seed()?;
         let keys_folder = path.join("keys");
         make_anew(&keys_folder)?;
-        // A key that occurs twice does so also where just one of its records is asked for.
-        let whole = self.prepared(field, sides, None)?;
-        let whole = whole.plan(field.spec, field.warehouse)?;
-        let threads = self.global.threads();
-        let keys = Keys::gather(&whole, field.warehouse, seed, threads, &keys_folder, field.progress)?;
+        let gather = |of: &target::mapped::Mapped<'_>| {
+            let threads = self.global.threads();
+            Keys::gather(of, field.warehouse, seed, threads, &keys_folder, field.progress)
+        };
+        let keys = match &self.choice.filter {
+            None => gather(mapped)?,
+            // A key that occurs twice does so also where just one of its records is asked for.
+            Some(_) => gather(&self.prepared(field, sides, None)?.plan(field.spec, field.warehouse)?)?,
+        };
         let selection = match wanted {
             None => Selection {
                 done,
@@ -425,8 +431,7 @@ impl Campaign<'_> {
             let (path, done) = (scratch.path().join(i.to_string()), done_files(&ledger, &state)?);
             make_anew(&path)?;
             let records = target.defaults().batch_records;
-            let of = wanted.of(&entity.name);
-            let plan = self.plan_into(&field, &sides, &mapped, &path, done, records, of)?;
+            let plan = self.plan_into(&field, &sides, &mapped, &path, done, records, wanted.of_replay())?;
             let stamp = Stamp { run_id: "dry-run".to_owned(), at_ns: 0 };
             let rehearsal = dry_run::rehearse(&mapped, &plan, target.as_ref(), &stamp, &progress)?;
             let unparsed = sides.source.failures.iter().map(|f| f.rows).sum();
@@ -465,7 +470,7 @@ fn shape(dataset: &Dataset) -> Result<Shape> {
 }
 
 fn own(ledger: &Ledger, run_id: &str, entity: &str) -> Result<Migration> {
-    let found = ledger.migrations()?.into_iter().find(|m| m.run_id == run_id && m.entity == entity);
+    let found = ledger.migrations_of(run_id)?.into_iter().find(|m| m.entity == entity);
     found.ok_or_else(|| Error::failed(format!("the ledger does not know entity `{entity}` of run {run_id}")))
 }
 

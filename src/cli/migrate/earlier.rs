@@ -22,6 +22,20 @@ pub(super) fn open_migrations(ledger: &Ledger) -> Result<Vec<Migration>> {
     Ok(all)
 }
 
+/// How many records of these entities did not go through, each in the target that it went to last, where this run does not write them.
+pub(super) fn open_elsewhere(ledger: &Ledger, run_id: &str, entities: &[&str]) -> Result<u64> {
+    let all = ledger.migrations()?;
+    let mut open = 0;
+    for entity in entities {
+        // The newest comes last.
+        let newest = all.iter().rev().find(|m| m.entity == *entity);
+        if let Some(newest) = newest.filter(|m| m.run_id != run_id) {
+            open += ledger.open_exceptions(entity, &newest.target)?;
+        }
+    }
+    Ok(open)
+}
+
 /// Removes the plans of runs that are over.
 pub(super) fn remove_left_plans(ledger: &Ledger) -> Result<()> {
     for ended in ledger.migrations()?.iter().filter(|m| m.state == "done" || m.state == "abandoned") {

@@ -36,6 +36,8 @@ pub(super) struct Told {
     folder: PathBuf,
     took: Duration,
     no_undo: bool,
+    /// Records of entities that the run does not write and that did not go through earlier.
+    pub(super) open_elsewhere: u64,
     entities: Vec<Entity>,
 }
 
@@ -72,6 +74,7 @@ impl Told {
             folder: folder.to_path_buf(),
             took,
             no_undo,
+            open_elsewhere: 0,
             entities,
         })
     }
@@ -82,7 +85,7 @@ impl Told {
         if self.entities.iter().any(|e| e.unparsed > 0) {
             3
         } else {
-            u8::from(self.entities.iter().any(|e| e.counts.failed + e.open > 0))
+            u8::from(self.open_elsewhere > 0 || self.entities.iter().any(|e| e.counts.failed + e.open > 0))
         }
     }
 
@@ -103,7 +106,7 @@ impl Told {
             .collect();
         json!({
             "schema_version": 1, "run_id": self.run_id, "command": self.task, "exit_code": exit_code,
-            "undo": !self.no_undo, "duration_seconds": (seconds * 1000.0).round() / 1000.0,
+            "undo": !self.no_undo, "failed_elsewhere": self.open_elsewhere, "duration_seconds": (seconds * 1000.0).round() / 1000.0,
             "records_per_second": self.rate(), "entities": entities,
         })
     }
@@ -176,6 +179,10 @@ pub(super) fn show(global: &Global, told: &Told, exit_code: u8) -> Result<()> {
     if told.entities.is_empty() {
         out.push_str("nothing to write\n");
     }
+    if told.open_elsewhere > 0 {
+        let open = thousands(told.open_elsewhere);
+        out.push_str(&format!("{open} records that were not asked for did not go through in earlier runs\n"));
+    }
     let seconds = told.took.as_secs_f64();
     out.push_str(&format!(
         "{seconds:.1} s, {} records a second; run {}\n",
@@ -192,7 +199,7 @@ pub(super) fn show(global: &Global, told: &Told, exit_code: u8) -> Result<()> {
     if !global.quiet {
         let command = global.command();
         let pending: u64 = told.entities.iter().map(|e| e.left_over).sum();
-        let open: u64 = told.entities.iter().map(|e| e.open).sum();
+        let open: u64 = told.open_elsewhere + told.entities.iter().map(|e| e.open).sum::<u64>();
         out.push_str(&match (open, pending) {
             (0, 0) => format!("next: {command} stage target && {command} diff\n"),
             (0, _) => format!("next: {command} migrate        (the records that are pending)\n"),

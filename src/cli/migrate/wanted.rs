@@ -52,8 +52,8 @@ impl Wanted {
         Ok(wanted)
     }
 
-    /// What is wanted of an entity; `None` where the command is none that asks for single records.
-    pub(super) fn of(&self, _entity: &str) -> Option<&Self> {
+    /// What a replay asks for; `None` of a command that asks for no single records.
+    pub(super) fn of_replay(&self) -> Option<&Self> {
         self.is_replay.then_some(self)
     }
 

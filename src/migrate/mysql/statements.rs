@@ -260,17 +260,7 @@ impl Statements {
 
     /// A change of one row, without its images.
     pub(super) fn change(&self, batch: u64, op: Op, key: Image, digest: String) -> Change {
-        Change {
-            seq: 0,
-            batch,
-            op,
-            table: self.table.clone(),
-            key,
-            columns: Vec::new(),
-            post_hash: Some(digest),
-            pre: None,
-            post: None,
-        }
+        Change::without_images(&self.table, batch, op, key, digest)
     }
 }
 

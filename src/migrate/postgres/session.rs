@@ -14,7 +14,9 @@ use super::{MARKERS_EXIST, PostgresTarget, run};
 use crate::error::{Context, Error};
 use crate::fault;
 use crate::ledger::manifest::{Change, Image, Op};
-use crate::migrate::{Batch, Fault, FaultClass, Images, Receipt, Session, Trouble};
+use crate::migrate::{
+    Batch, Fault, FaultClass, Images, Receipt, SAME_TO_TARGET, Session, Trouble, barred, not_there,
+};
 use crate::store::net::block_on;
 
 const CREATE_MARKERS: &str = include_str!("../../../queries/migrate/postgres/create_markers.sql");
@@ -234,8 +236,7 @@ impl<'a> PostgresSession<'a> {
         }
         for place in twice {
             work.new.remove(&place);
-            let message = "to the target this key is the same as another record's, which is another one here";
-            work.fail(batch, place, Fault::permanent("duplicate_key", None, message));
+            work.fail(batch, place, Fault::permanent("duplicate_key", None, SAME_TO_TARGET));
             work.gone.push(place as i32);
         }
         if !work.images.is_empty() {
@@ -254,14 +255,13 @@ impl<'a> PostgresSession<'a> {
             let rows = sqlx::query(AssertSqlSafe(differing)).fetch_all(&mut self.connection).await;
             for row in rows.map_err(|e| self.trouble("", e))? {
                 let place = row.try_get::<i32, _>(0).map_err(|e| self.trouble("", e))? as usize;
-                work.fail(batch, place, self.target.statements.barred());
+                work.fail(batch, place, barred(self.target.mapped, self.target.statements.update.is_some()));
                 work.gone.push(place as i32);
             }
         }
         if self.target.statements.insert.is_none() {
             for place in std::mem::take(&mut work.new) {
-                let message = "there is no record of this key, and the policy is update-only";
-                work.fail(batch, place, Fault::permanent("missing", None, message));
+                work.fail(batch, place, not_there());
             }
         }
         if !work.gone.is_empty() {

@@ -2,7 +2,6 @@
 
 use crate::ledger::manifest::{Change, Image, Op};
 use crate::migrate::mapped::{Column, Mapped};
-use crate::migrate::{Fault, FaultClass};
 use crate::query::{identifier, render};
 use crate::spec::{OnConflict, Policy};
 use crate::value::column::ColumnType;
@@ -28,8 +27,6 @@ pub(super) struct Statements {
     pub(super) written: Vec<String>,
     /// The key's columns.
     pub(super) key: Vec<String>,
-    /// The version's column.
-    version: Option<String>,
     /// The table, for the manifest.
     pub(super) table: String,
 }
@@ -102,37 +99,13 @@ impl Statements {
             image_columns: images.iter().map(|name| (*name).to_owned()).collect(),
             written: mapped.columns.iter().map(|c| c.name.clone()).collect(),
             key: mapped.key().iter().map(|c| c.name.clone()).collect(),
-            version: mapped.version.map(|at| mapped.columns[at].name.clone()),
             table: table.to_owned(),
         }
     }
-}
 
-impl Statements {
     /// A change of one row, without its images.
     pub(super) fn change(&self, batch: u64, op: Op, key: Image, digest: String) -> Change {
-        Change {
-            seq: 0,
-            batch,
-            op,
-            table: self.table.clone(),
-            key,
-            columns: Vec::new(),
-            post_hash: Some(digest),
-            pre: None,
-            post: None,
-        }
-    }
-
-    /// Why a record that is there is left as it is.
-    pub(super) fn barred(&self) -> Fault {
-        let (code, message) = match &self.version {
-            Some(version) if self.update.is_some() => {
-                ("version", format!("what is there differs and has the same or a higher {version}"))
-            }
-            _ => ("exists", "what is there differs, and the policy is insert-only".to_owned()),
-        };
-        Fault { class: FaultClass::Conflict, ..Fault::permanent(code, None, message) }
+        Change::without_images(&self.table, batch, op, key, digest)
     }
 }
 

@@ -168,6 +168,9 @@ fn a_replay_writes_what_failed_and_no_more() {
     let database = Database::new(TABLE);
     let project = staged(&text, &database);
     assert_eq!(recon(&project, &database, &["migrate"]).code, 1);
+    // Nothing of that class failed, but something did.
+    let ran = recon(&project, &database, &["replay", "--class", "retryable"]);
+    assert!(ran.code == 1 && ran.stdout.contains("1 records that were not asked for"), "{ran:?}");
     // The cause is still there.
     let ran = recon(&project, &database, &["replay", "--format", "json"]);
     assert_eq!(
