@@ -16,6 +16,8 @@ const SHOWN: usize = 5;
 pub struct Rehearsal {
     /// Records that would be written.
     pub records: u64,
+    /// Records that are there and as they should be, where that was looked up.
+    pub unchanged: u64,
     /// Records that recon would not even send.
     pub rejected: u64,
     /// The first records, each as the target's columns would have it.
@@ -28,6 +30,16 @@ pub struct Rehearsal {
     pub units: Option<u64>,
     /// Write units that the store takes in a second, where it says so.
     pub units_a_second: Option<u64>,
+}
+
+impl Rehearsal {
+    /// Counts a record that would be rejected, and keeps the first.
+    pub(super) fn reject(&mut self, key: String, fault: Fault) {
+        self.rejected += 1;
+        if self.faults.len() < SHOWN {
+            self.faults.push((key, fault));
+        }
+    }
 }
 
 /// Goes through a plan.
@@ -65,12 +77,9 @@ pub fn rehearse(
                 Err(fault) => faults.push((record.row, fault)),
             }
         }
-        found.rejected += faults.len() as u64;
         faults.sort_by_key(|(row, _)| *row);
         for (row, fault) in faults {
-            if found.faults.len() < SHOWN {
-                found.faults.push((loaded.key_text(mapped, row), fault));
-            }
+            found.reject(loaded.key_text(mapped, row), fault);
         }
         event::add(&progress.units_done, 1);
         event::add(&progress.rows_done, loaded.rows() as u64);

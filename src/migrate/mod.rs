@@ -1,7 +1,8 @@
 //! Writing an entity's records to its target: planned, in batches, resumable at any point, with every old image on disk first.
 //!
 //! In reading order: `mapped` (what of a record is written where), `keys` and `plan` (which records, in which batches), `batch` (a
-//! batch's records as values), `run` (the batches' states, tries, failures) and one file for each kind of [`Target`].
+//! batch's records as values), `run` (the batches' states, tries, failures), `dry_run` and `script` (what would be written) and one file
+//! for each kind of [`Target`].
 //!
 //! # Order of writes
 //! The ledger says that a batch is about to be written; the target's transaction takes the batch's marker in a table of recon's own,
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod postgres;
 pub mod retry;
 pub mod run;
+pub mod script;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
@@ -32,6 +34,7 @@ use crate::spec::{Dataset, DatasetKind};
 use crate::value::Value;
 use mapped::Mapped;
 use retry::Retries;
+use script::{Frame, Scripted};
 
 /// A kind of store that records can be written to.
 pub trait Target: Send + Sync {
@@ -65,6 +68,18 @@ pub trait Target: Send + Sync {
     fn writes_in_parts(&self) -> bool {
         false
     }
+
+    /// What stands around a script of this target.
+    ///
+    /// # Errors
+    /// A target or a spec for which there is none (exit 2).
+    fn script_frame(&self) -> Result<Frame>;
+
+    /// Appends what a person would run to write a batch; nothing is written.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    fn script(&self, batch: &Batch<'_>, out: &mut String) -> Result<Scripted, Trouble>;
 
     /// A session of a worker.
     ///

@@ -4,4 +4,5 @@ mod dynamodb;
 mod migration;
 mod mysql;
 mod postgres;
+mod script;
 mod sqlite;

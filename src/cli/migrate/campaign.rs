@@ -13,6 +13,7 @@ use super::earlier::{
     open_migrations, remove_left_plans,
 };
 use super::report::{self, Told};
+use super::script::Script;
 use super::wanted::Wanted;
 use super::{Choice, How, Task, unfinished};
 use crate::cli::diff::staged;
@@ -31,7 +32,7 @@ use crate::migrate::keys::Keys;
 use crate::migrate::mapped::{Prepared, Shape};
 use crate::migrate::plan::{Plan, Planning, Selection};
 use crate::migrate::run::Job;
-use crate::migrate::{self as target, dry_run};
+use crate::migrate::{self as target, dry_run, script};
 use crate::spec::{Dataset, DatasetKind, Entity, OnConflict, Spec};
 use crate::stage;
 use crate::stage::document::Names;
@@ -399,8 +400,8 @@ impl Campaign<'_> {
         Writer::create(folder, head).map(Some)
     }
 
-    /// Says what would be written, and writes nothing.
-    pub(super) fn rehearse(&self) -> Result<u8> {
+    /// Says what would be written, or puts it into a file; the target stays as it is.
+    pub(super) fn rehearse(&self, script: Option<&Path>) -> Result<u8> {
         let spec = self.global.load_spec()?;
         let home = self.global.home();
         let Some(ledger) = Ledger::open_reader(&home)? else { return Err(self.global.nothing_staged()) };
@@ -411,6 +412,7 @@ impl Campaign<'_> {
         warehouse.stop_with(&progress)?;
         let field = Field { spec: &spec, ledger: &ledger, warehouse: &warehouse, progress: &progress };
         let wanted = Wanted::gather(&self.choice, self.global, &field)?;
+        let mut script_file = script.map(Script::create).transpose()?;
         let bar = Bar::start(self.global, "planning", &progress);
         let mut found = Vec::new();
         for (i, entity) in referred_first(self.global.entities(&spec)).into_iter().enumerate() {
@@ -432,8 +434,16 @@ impl Campaign<'_> {
             make_anew(&path)?;
             let records = target.defaults().batch_records;
             let plan = self.plan_into(&field, &sides, &mapped, &path, done, records, wanted.of_replay())?;
-            let stamp = Stamp { run_id: "dry-run".to_owned(), at_ns: 0 };
-            let rehearsal = dry_run::rehearse(&mapped, &plan, target.as_ref(), &stamp, &progress)?;
+            let stamp =
+                Stamp { run_id: self.task.word().to_owned(), at_ns: jiff::Timestamp::now().as_nanosecond() };
+            let (to, retries) = (target.as_ref(), self.how.options(1).retries);
+            let rehearsal = match &mut script_file {
+                None => dry_run::rehearse(&mapped, &plan, to, &stamp, &progress)?,
+                Some(file) => {
+                    let out = file.of_entity(sides.target, to).map_err(|e| e.of(&of_entity(entity)))?;
+                    script::write(&mapped, &plan, to, (&stamp, retries), &progress, out)?
+                }
+            };
             let unparsed = sides.source.failures.iter().map(|f| f.rows).sum();
             found.push(report::Rehearsed {
                 entity: entity.name.clone(),
@@ -444,7 +454,10 @@ impl Campaign<'_> {
             plan.remove()?;
         }
         drop(bar);
-        report::show_rehearsal(self.global, self.task, &found)
+        if let Some(file) = script_file.filter(|_| !found.is_empty()) {
+            file.finish()?;
+        }
+        report::show_rehearsal(self.global, self.task, script, &found)
     }
 }
 

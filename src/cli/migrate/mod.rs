@@ -3,6 +3,7 @@
 mod campaign;
 mod earlier;
 mod report;
+mod script;
 mod wanted;
 
 use std::path::PathBuf;
@@ -79,6 +80,9 @@ pub(super) struct ReplayArgs {
     /// Write nothing anywhere: say what would be written and what would be rejected
     #[arg(long)]
     dry_run: bool,
+    /// Instead of writing to the target, write a file with what would do so, to read and to run: SQL, or requests to DynamoDB in JSON
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "no_undo", "new_run"])]
+    sql: Option<PathBuf>,
     /// Keep no old images: what this run writes cannot be rolled back
     #[arg(long)]
     no_undo: bool,
@@ -155,7 +159,7 @@ impl Task {
 pub(super) fn migrate(global: &Global, args: &MigrateArgs) -> Result<u8> {
     let choice = Choice { entities: global.entity.clone(), ..args.choice.clone() };
     let campaign = Campaign { global, how: &args.how, task: Task::Migrate, choice };
-    if args.dry_run { campaign.rehearse() } else { campaign.run(args.new_run) }
+    if args.dry_run { campaign.rehearse(None) } else { campaign.run(args.new_run) }
 }
 
 pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<u8> {
@@ -166,7 +170,10 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<u8> {
         ..Choice::default()
     };
     let campaign = Campaign { global, how: &args.how, task: Task::Replay, choice };
-    if args.dry_run { campaign.rehearse() } else { campaign.run(args.new_run) }
+    match args.dry_run || args.sql.is_some() {
+        true => campaign.rehearse(args.sql.as_deref()),
+        false => campaign.run(args.new_run),
+    }
 }
 
 /// A whole number from 1 on.

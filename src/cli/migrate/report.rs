@@ -217,8 +217,13 @@ pub(super) struct Rehearsed {
     pub(super) rehearsal: Rehearsal,
 }
 
-/// Shows what a run would do.
-pub(super) fn show_rehearsal(global: &Global, task: Task, found: &[Rehearsed]) -> Result<u8> {
+/// Shows what a run would do, or what a script does.
+pub(super) fn show_rehearsal(
+    global: &Global,
+    task: Task,
+    script: Option<&Path>,
+    found: &[Rehearsed],
+) -> Result<u8> {
     let rejected: u64 = found.iter().map(|f| f.rehearsal.rejected).sum();
     let unparsed: u64 = found.iter().map(|f| f.unparsed).sum();
     let code = if unparsed > 0 { 3 } else { u8::from(rejected > 0) };
@@ -239,21 +244,31 @@ pub(super) fn show_rehearsal(global: &Global, task: Task, found: &[Rehearsed]) -
                 (f.entity.clone(), facts)
             })
             .collect();
-        let text =
-            json!({ "command": task.word(), "dry_run": true, "exit_code": code, "entities": entities });
+        let text = json!({ "command": task.word(), "dry_run": true, "script": script, "exit_code": code, "entities": entities });
         return print(&serde_json::to_string_pretty(&text).expect("counts are always JSON")).map(|_| code);
     }
-    let mut out = String::from("dry run: nothing is written\n");
+    let mut out = match script.filter(|_| !found.is_empty()) {
+        None if script.is_some() => String::new(),
+        None => String::from("dry run: nothing is written\n"),
+        Some(path) => format!("the target stays as it is; the repair is in {}\n", path.display()),
+    };
+    if found.is_empty() {
+        out.push_str("nothing to write\n");
+    }
     for f in found {
         let r = &f.rehearsal;
-        out.push_str(&format!(
-            "{}: {} records would be written ({}), {} would be rejected, {} would be left\n",
-            plain(&f.entity),
-            thousands(r.records),
-            indicatif::HumanBytes(r.bytes),
-            thousands(r.rejected),
-            thousands(f.left_over)
-        ));
+        let (name, records, rejected) = (plain(&f.entity), thousands(r.records), thousands(r.rejected));
+        out.push_str(&match script {
+            None => format!(
+                "{name}: {records} records would be written ({}), {rejected} would be rejected, {} would be left\n",
+                indicatif::HumanBytes(r.bytes),
+                thousands(f.left_over)
+            ),
+            Some(_) => format!(
+                "{name}: {records} records are in it, {rejected} are left out, {} are there and need nothing\n",
+                thousands(r.unchanged)
+            ),
+        });
         if let Some(units) = r.units {
             out.push_str(&cost(units, r.units_a_second));
         }
@@ -284,7 +299,13 @@ pub(super) fn show_rehearsal(global: &Global, task: Task, found: &[Rehearsed]) -
         }
     }
     if !global.quiet {
-        out.push_str(&format!("next: {} {}\n", global.command(), task.word()));
+        out.push_str(&match script {
+            None => format!("next: {} {}\n", global.command(), task.word()),
+            Some(_) => {
+                let command = global.command();
+                format!("next: read it and run it, then {command} stage target && {command} diff\n")
+            }
+        });
     }
     print(&out).map(|_| code)
 }

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value as Json, json};
 
+use crate::error::Result;
 use crate::migrate::mapped::{Column, Mapped};
 use crate::migrate::{Fault, FaultClass};
 use crate::spec::OnConflict;
 use crate::store::dynamodb::Item;
-use crate::store::dynamodb::item::is_same;
+use crate::store::dynamodb::item::{is_same, to_image};
 use crate::value::Number;
 
 /// Attributes in one condition: an expression holds 300 operators and 4 KB
@@ -206,6 +208,39 @@ impl Update {
         }
         update.condition = conditions.join(" AND ");
         update
+    }
+
+    /// What makes an item where there is none.
+    pub(super) fn creating(partition_key: &str, key: &Item, new: &Item) -> Self {
+        let mut update = Self::default();
+        let attributes: BTreeMap<&String, &AttributeValue> =
+            new.iter().filter(|(name, _)| !key.contains_key(*name)).collect();
+        let sets: Vec<String> = attributes
+            .into_iter()
+            .map(|(name, value)| format!("{}={}", update.name(name), update.value(value.clone())))
+            .collect();
+        if !sets.is_empty() {
+            update.update = format!("SET {}", sets.join(","));
+        }
+        update.condition = format!("attribute_not_exists({})", update.name(partition_key));
+        update
+    }
+
+    /// It as a request in JSON
+    /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html>).
+    pub(super) fn request(&self, table: &str, key: &Item) -> Result<Json> {
+        let mut request = json!({
+            "TableName": table, "Key": to_image(key)?, "ConditionExpression": self.condition,
+            "ExpressionAttributeNames": self.names,
+        });
+        // An empty one is refused.
+        if !self.update.is_empty() {
+            request["UpdateExpression"] = json!(self.update);
+        }
+        if !self.values.is_empty() {
+            request["ExpressionAttributeValues"] = Json::Object(to_image(&self.values)?);
+        }
+        Ok(request)
     }
 
     fn path(&mut self, path: &[String]) -> String {

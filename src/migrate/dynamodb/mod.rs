@@ -20,7 +20,8 @@ use self::link::Link;
 use self::merge::{Wanted, path_of};
 use self::session::DynamodbSession;
 use super::mapped::Mapped;
-use super::{Defaults, Fault, Session, Target, Trouble};
+use super::script::{Frame, Scripted};
+use super::{Batch, Defaults, Fault, Session, Target, Trouble};
 use crate::error::{Error, Result};
 use crate::spec::{DynamodbOptions, OnConflict};
 use crate::store::dynamodb::{self, Item, item, key_names, key_type};
@@ -228,6 +229,14 @@ impl Target for DynamodbTarget<'_> {
 
     fn writes_in_parts(&self) -> bool {
         true
+    }
+
+    fn script_frame(&self) -> Result<Frame> {
+        Ok(Frame { comment: None, head: "", foot: "" })
+    }
+
+    fn script(&self, batch: &Batch<'_>, out: &mut String) -> Result<Scripted, Trouble> {
+        DynamodbSession::new(self).script(batch, out)
     }
 
     fn session(&self) -> Result<Box<dyn Session + '_>, Trouble> {

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::link::{How, Stop};
-use super::merge::{Wanted, barred_by_version, differs, merge};
+use super::merge::{Update, Wanted, barred_by_version, differs, merge};
 use super::write::{Done, Work, side_by_side};
 use super::{DynamodbTarget, REQUESTS, check_size};
 use crate::error::Result;
 use crate::fault;
 use crate::ledger::manifest::{Change, Op};
+use crate::migrate::script::Scripted;
 use crate::migrate::{Batch, Fault, FaultClass, Images, Receipt, Session, Trouble};
 use crate::spec::Policy;
 use crate::store::dynamodb::Item;
@@ -77,6 +78,38 @@ impl<'a> DynamodbSession<'a> {
             }
         }
         Ok(receipt)
+    }
+
+    /// The requests that would write a batch, as `aws dynamodb update-item --cli-input-json` takes them, one a line. What is there is
+    /// read, so each holds only where that is still so.
+    async fn try_script(&self, batch: &Batch<'_>, out: &mut String) -> Result<Scripted, Trouble> {
+        let how = How { retries: batch.retries, progress: batch.progress };
+        let (mut receipt, mut scripted) = (Receipt::default(), Scripted::default());
+        let wanted = self.wanted(batch, &mut receipt);
+        for (wanted, there) in self.find(how, wanted, &mut receipt).await? {
+            match self.decide(&wanted, there, None) {
+                Ok(Decision::Unchanged | Decision::Applied(_)) => scripted.unchanged += 1,
+                Ok(Decision::Write(work)) => {
+                    let link = &self.target.link;
+                    let update = match &work.old {
+                        Some(old) => Update::new(self.target.mapped, link.partition_key(), old, &work.new),
+                        None => Update::creating(link.partition_key(), &work.key, &work.new),
+                    };
+                    let request = update.request(link.table(), &work.key)?;
+                    out.push_str(&serde_json::to_string(&request).expect("a request is always JSON"));
+                    out.push('\n');
+                    scripted.written += 1;
+                }
+                Err(fault) => receipt.faults.push((wanted.row, fault)),
+            }
+        }
+        scripted.faults = receipt.faults;
+        Ok(scripted)
+    }
+
+    /// As [`Session::apply`], but nothing is written.
+    pub(super) fn script(&self, batch: &Batch<'_>, out: &mut String) -> Result<Scripted, Trouble> {
+        block_on(self.try_script(batch, out))
     }
 
     /// The records as attributes, but for those that DynamoDB cannot hold.

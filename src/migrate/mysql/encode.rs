@@ -54,6 +54,13 @@ impl Literal {
         }
     }
 
+    /// It as SQL.
+    pub(super) fn sql(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out);
+        out
+    }
+
     /// For people.
     pub(super) fn shown(&self) -> Option<String> {
         match self {

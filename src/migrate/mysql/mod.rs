@@ -20,7 +20,8 @@ use self::encode::literal;
 use self::session::MysqlSession;
 use self::statements::Statements;
 use super::mapped::Mapped;
-use super::{Defaults, Fault, Session, Target, Trouble};
+use super::script::{self, Dialect, Frame, Scripted};
+use super::{Batch, Defaults, Fault, Session, Target, Trouble};
 use crate::error::{Error, Result};
 use crate::query::render;
 use crate::spec::{SqlOptions, TableName, What};
@@ -127,6 +128,42 @@ impl Target for MysqlTarget<'_> {
     fn preview(&self, values: &[Value<'_>]) -> Result<Vec<Option<String>>, Fault> {
         let cells = self.mapped.columns.iter().zip(&self.limits).zip(values);
         cells.map(|((column, limits), value)| literal(column, limits, value).map(|l| l.shown())).collect()
+    }
+
+    fn script_frame(&self) -> Result<Frame> {
+        script::check(self.mapped)?;
+        let head = "set names utf8mb4; set time_zone = '+00:00';\n\
+                    set session sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_AUTO_VALUE_ON_ZERO';\nstart transaction;\n";
+        Ok(Frame { comment: Some("--"), head, foot: "commit;\n" })
+    }
+
+    fn script(&self, batch: &Batch<'_>, out: &mut String) -> Result<Scripted, Trouble> {
+        let dialect = Dialect {
+            table: &self.statements.table,
+            quoted,
+            greatest: |new, old| format!("coalesce(greatest({new}, {old}), {new}, {old})"),
+            overriding: "",
+            from: "from dual",
+        };
+        let literals = |values: &[Value<'_>]| {
+            let columns = self.mapped.columns.iter().zip(&self.limits).zip(values);
+            columns.map(|((column, limits), value)| Ok(literal(column, limits, value)?.sql())).collect()
+        };
+        let keys = |literals: &[String]| {
+            let (mut same, mut exact) = (Vec::new(), Vec::new());
+            for ((column, literal), limits) in self.mapped.key().iter().zip(literals).zip(&self.limits) {
+                let old = format!("old.{}", quoted(&column.name));
+                same.push(format!("{old} = {literal}"));
+                if matches!(limits.kind, Kind::Text { .. } | Kind::Enum(_) | Kind::Set(_)) {
+                    // A collation may take another text for the same.
+                    exact.push(format!(
+                        "cast(convert({old} using utf8mb4) as binary) = cast({literal} as binary)"
+                    ));
+                }
+            }
+            (same, exact)
+        };
+        Ok(dialect.batch(self.mapped, batch, out, literals, keys))
     }
 
     fn session(&self) -> Result<Box<dyn Session + '_>, Trouble> {

@@ -17,7 +17,8 @@ use self::encode::{Limits, shown};
 use self::session::PostgresSession;
 use self::statements::Statements;
 use super::mapped::Mapped;
-use super::{Defaults, Fault, Session, Target, Trouble};
+use super::script::{self, Dialect, Frame, Scripted};
+use super::{Batch, Defaults, Fault, Session, Target, Trouble};
 use crate::error::{Error, Result};
 use crate::query::identifier;
 use crate::spec::{SqlOptions, TableName, What};
@@ -25,6 +26,7 @@ use crate::store::Purpose;
 use crate::store::net::block_on;
 use crate::store::postgres::Server;
 use crate::value::Value;
+use crate::value::column::ColumnType;
 
 const COLUMNS: &str = include_str!("../../../queries/migrate/postgres/columns.sql");
 const HAS_UNIQUE_INDEX: &str = include_str!("../../../queries/migrate/postgres/has_unique_index.sql");
@@ -38,6 +40,8 @@ pub struct PostgresTarget<'a> {
     fingerprint: String,
     limits: Vec<Limits>,
     statements: Statements,
+    /// What an insert needs to write a column that the server numbers.
+    overriding: &'static str,
     /// Held while a session begins: only one of them makes recon's own table.
     beginning: Mutex<()>,
 }
@@ -80,7 +84,8 @@ impl<'a> PostgresTarget<'a> {
             .map(|c| of(&c.name).map(|c| c.limits.clone()).unwrap_or_default())
             .collect();
         let images: Vec<&str> = columns.iter().filter(|c| !c.generated).map(|c| c.name.as_str()).collect();
-        let overriding = mapped.columns.iter().any(|c| of(&c.name).is_some_and(|c| c.always_identity));
+        let numbered = mapped.columns.iter().any(|c| of(&c.name).is_some_and(|c| c.always_identity));
+        let overriding = if numbered { "overriding system value" } else { "" };
         let statements = Statements::new(&name.to_string(), mapped, &images, overriding);
         Ok(Self {
             fingerprint: format!("postgres {at}"),
@@ -88,6 +93,7 @@ impl<'a> PostgresTarget<'a> {
             mapped,
             limits,
             statements,
+            overriding,
             beginning: Mutex::new(()),
         })
     }
@@ -145,6 +151,39 @@ impl Target for PostgresTarget<'_> {
         cells.map(|((column, limits), value)| shown(column, limits, value)).collect()
     }
 
+    fn script_frame(&self) -> Result<Frame> {
+        script::check(self.mapped)?;
+        let head = "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set standard_conforming_strings = on;\nbegin;\n";
+        Ok(Frame { comment: Some("--"), head, foot: "commit;\n" })
+    }
+
+    fn script(&self, batch: &Batch<'_>, out: &mut String) -> Result<Scripted, Trouble> {
+        let dialect = Dialect {
+            table: &self.statements.table,
+            quoted: identifier,
+            greatest: |new, old| format!("greatest({new}, {old})"),
+            overriding: self.overriding,
+            from: "",
+        };
+        let literals = |values: &[Value<'_>]| {
+            let sql = |cell: &Option<String>| cell.as_deref().map_or_else(|| "null".to_owned(), quoted);
+            Ok(self.preview(values)?.iter().map(sql).collect())
+        };
+        let keys = |literals: &[String]| {
+            let (mut same, mut exact) = (Vec::new(), Vec::new());
+            for (column, literal) in self.mapped.key().iter().zip(literals) {
+                let old = format!("old.{}", identifier(&column.name));
+                same.push(format!("{old} = {literal}"));
+                if column.ty == Some(ColumnType::Text) {
+                    // A collation or a type may take another text for the same.
+                    exact.push(format!("{old}::text = {literal} collate \"C\""));
+                }
+            }
+            (same, exact)
+        };
+        Ok(dialect.batch(self.mapped, batch, out, literals, keys))
+    }
+
     fn session(&self) -> Result<Box<dyn Session + '_>, Trouble> {
         let _alone = self.beginning.lock().expect("nobody panics while a session begins");
         Ok(Box::new(block_on(PostgresSession::open(self))?))
@@ -162,6 +201,14 @@ impl Target for PostgresTarget<'_> {
             let forget = sqlx::query(FORGET).bind(run_id).bind(entity);
             (&mut connection).execute(forget).await.map_err(fail).map(|_| ())
         })
+    }
+}
+
+/// A text as SQL, whatever the server takes a backslash for.
+fn quoted(text: &str) -> String {
+    match text.contains('\\') {
+        true => format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''")),
+        false => format!("'{}'", text.replace('\'', "''")),
     }
 }
 

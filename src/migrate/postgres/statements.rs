@@ -32,7 +32,7 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new(table: &str, mapped: &Mapped<'_>, images: &[&str], overriding: bool) -> Self {
+    pub(super) fn new(table: &str, mapped: &Mapped<'_>, images: &[&str], overriding: &str) -> Self {
         let names = |columns: &[Column]| columns.iter().map(|c| identifier(&c.name)).collect::<Vec<_>>();
         let (written, key) = (names(&mapped.columns), names(mapped.key()));
         let same = key.iter().map(|k| format!("old.{k} = new.{k}")).collect::<Vec<_>>().join(" and ");
@@ -76,7 +76,7 @@ impl Statements {
             insert: (mapped.policy() != Policy::UpdateOnly).then(|| {
                 let more = [
                     ("columns", written.join(", ")),
-                    ("overriding", if overriding { "overriding system value" } else { "" }.to_owned()),
+                    ("overriding", overriding.to_owned()),
                     ("values", values.join(", ")),
                     ("key", key_list.clone()),
                     ("returning", format!("{digest}, {}", key_texts.join(", "))),

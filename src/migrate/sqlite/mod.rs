@@ -10,13 +10,14 @@ mod statements;
 
 use rusqlite::Connection;
 
-use self::encode::{Kept, cell, shown};
+use self::encode::{Kept, cell, literal, shown};
 pub use self::look_up::declare;
 use self::look_up::{Table, look_up};
 use self::session::SqliteSession;
 use self::statements::Statements;
 use super::mapped::Mapped;
-use super::{Defaults, Fault, Session, Target, Trouble};
+use super::script::{self, Dialect, Frame, Scripted};
+use super::{Batch, Defaults, Fault, Session, Target, Trouble};
 use crate::error::{Error, Result};
 use crate::query::{identifier, render};
 use crate::spec::What;
@@ -37,6 +38,8 @@ pub struct SqliteTarget<'a> {
     statements: Statements,
     /// The schema in quotes.
     schema: String,
+    /// The collations of the key's unique index.
+    collations: Vec<Option<String>>,
 }
 
 impl<'a> SqliteTarget<'a> {
@@ -79,6 +82,7 @@ impl<'a> SqliteTarget<'a> {
             kept: kept.collect(),
             statements: Statements::new((schema, quoted), mapped, &images, &collations),
             schema: schema.clone(),
+            collations,
             mapped,
         })
     }
@@ -106,6 +110,39 @@ impl Target for SqliteTarget<'_> {
     fn preview(&self, values: &[Value<'_>]) -> Result<Vec<Option<String>>, Fault> {
         let cells = self.mapped.columns.iter().zip(&self.kept).zip(values);
         cells.map(|((column, kept), value)| cell(column, *kept, value).map(|cell| shown(&cell))).collect()
+    }
+
+    fn script_frame(&self) -> Result<Frame> {
+        script::check(self.mapped)?;
+        Ok(Frame { comment: Some("--"), head: "begin immediate;\n", foot: "commit;\n" })
+    }
+
+    fn script(&self, batch: &Batch<'_>, out: &mut String) -> Result<Scripted, Trouble> {
+        let dialect = Dialect {
+            table: &self.statements.table,
+            quoted: identifier,
+            greatest: |new, old| format!("coalesce(max({new}, {old}), {new}, {old})"),
+            overriding: "",
+            from: "",
+        };
+        let literals = |values: &[Value<'_>]| {
+            let columns = self.mapped.columns.iter().zip(&self.kept).zip(values);
+            columns.map(|((column, kept), value)| Ok(literal(&cell(column, *kept, value)?))).collect()
+        };
+        let keys = |literals: &[String]| {
+            let (mut same, mut exact) = (Vec::new(), Vec::new());
+            for ((column, literal), collation) in self.mapped.key().iter().zip(literals).zip(&self.collations)
+            {
+                let equal = format!("old.{} = {literal}", identifier(&column.name));
+                exact.push(format!("{equal} collate binary"));
+                same.push(match collation {
+                    Some(name) => format!("{equal} collate {}", identifier(name)),
+                    None => equal,
+                });
+            }
+            (same, exact)
+        };
+        Ok(dialect.batch(self.mapped, batch, out, literals, keys))
     }
 
     fn session(&self) -> Result<Box<dyn Session + '_>, Trouble> {
