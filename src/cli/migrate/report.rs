@@ -228,24 +228,8 @@ pub(super) fn show_rehearsal(
     let unparsed: u64 = found.iter().map(|f| f.unparsed).sum();
     let code = if unparsed > 0 { 3 } else { u8::from(rejected > 0) };
     if global.format == Format::Json {
-        let entities: serde_json::Map<String, Json> = found
-            .iter()
-            .map(|f| {
-                let first: Vec<Json> = f.rehearsal.first.iter().map(|record| record.iter().cloned().map(|(name, text)| (name, json!(text))).collect()).collect();
-                let faults: Vec<Json> = f.rehearsal.faults.iter().map(|(key, fault)| {
-                    let key: Json = serde_json::from_str(key).unwrap_or_default();
-                    json!({ "key": key, "class": fault.class.word(), "code": fault.code, "column": fault.column, "message": fault.message })
-                }).collect();
-                let facts = json!({
-                    "records": f.rehearsal.records, "rejected": f.rehearsal.rejected, "left_over": f.left_over,
-                    "not_staged": f.unparsed, "bytes": f.rehearsal.bytes,
-                    "write_units": f.rehearsal.units, "write_units_a_second": f.rehearsal.units_a_second, "first": first, "first_rejected": faults,
-                });
-                (f.entity.clone(), facts)
-            })
-            .collect();
-        let text = json!({ "command": task.word(), "dry_run": true, "script": script, "exit_code": code, "entities": entities });
-        return print(&serde_json::to_string_pretty(&text).expect("counts are always JSON")).map(|_| code);
+        let told = rehearsal_json(task, script, found, code);
+        return print(&serde_json::to_string_pretty(&told).expect("counts are always JSON")).map(|_| code);
     }
     let mut out = match script.filter(|_| !found.is_empty()) {
         None if script.is_some() => String::new(),
@@ -308,6 +292,26 @@ pub(super) fn show_rehearsal(
         });
     }
     print(&out).map(|_| code)
+}
+
+fn rehearsal_json(task: Task, script: Option<&Path>, found: &[Rehearsed], code: u8) -> Json {
+    let entities: serde_json::Map<String, Json> = found
+        .iter()
+        .map(|f| {
+            let first: Vec<Json> = f.rehearsal.first.iter().map(|record| record.iter().cloned().map(|(name, text)| (name, json!(text))).collect()).collect();
+            let faults: Vec<Json> = f.rehearsal.faults.iter().map(|(key, fault)| {
+                let key: Json = serde_json::from_str(key).unwrap_or_default();
+                json!({ "key": key, "class": fault.class.word(), "code": fault.code, "column": fault.column, "message": fault.message })
+            }).collect();
+            let facts = json!({
+                "records": f.rehearsal.records, "rejected": f.rehearsal.rejected, "left_over": f.left_over,
+                "not_staged": f.unparsed, "bytes": f.rehearsal.bytes,
+                "write_units": f.rehearsal.units, "write_units_a_second": f.rehearsal.units_a_second, "first": first, "first_rejected": faults,
+            });
+            (f.entity.clone(), facts)
+        })
+        .collect();
+    json!({ "command": task.word(), "dry_run": true, "script": script, "exit_code": code, "entities": entities })
 }
 
 /// What writing costs, and how long the store takes for it.
