@@ -7,6 +7,7 @@ mod changed_only;
 mod cli;
 mod credentials;
 mod demo;
+mod directions;
 mod duplicates;
 mod dynamodb;
 mod expressions;

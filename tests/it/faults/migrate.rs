@@ -1,27 +1,22 @@
-//! Runs into a target that are killed, at every fail point and at any time, and run again: every record is written exactly once, by the
+//! Runs into a target that are killed at every fail point and run again: every record is written exactly once, by the
 //! target's own count, and what did not go through is what did not in an undisturbed run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use rand_seed::Random;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use super::disk::Disk;
 use super::points::points_of_writing;
-use super::process::{Ended, Held, Running, recon};
+use super::process::{Ended, Held, recon};
 use super::project::copy_home;
 use crate::servers::postgres::Database;
 use crate::servers::proxy::{Fault, Proxy};
 
 /// The passes at which a point kills; the later ones only where it is passed so often.
 const PASSES: [u32; 3] = [1, 2, 5];
-
-/// Kills that the random test makes, where `RECON_TEST_KILLS` says no other number.
-const KILLS: u32 = 8;
 
 const SPEC: &str = r#"
 [datasets.old]
@@ -192,44 +187,6 @@ fn told_of_first(home: &Path) -> Json {
     } } })
 }
 
-#[test]
-fn killed_at_any_time_every_record_is_written_once() {
-    let wanted =
-        std::env::var("RECON_TEST_KILLS").map_or(KILLS, |text| text.parse().expect("a number of kills"));
-    let seed = std::env::var("RECON_TEST_SEED").map_or_else(
-        |_| {
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos()
-                as u64
-        },
-        |text| text.parse().expect("a seed"),
-    );
-    println!("RECON_TEST_SEED={seed}");
-    let mut random = Random::new(seed);
-    let case = Case::new(6_000);
-    // How long an undisturbed run takes here, so that the kills fall into it.
-    let (home, began) = (case.begin("undisturbed"), Instant::now());
-    case.run(&home, MIGRATE, None).exits(1);
-    let whole = began.elapsed();
-    let (mut kills, mut round) = (0, 0);
-    while kills < wanted {
-        round += 1;
-        let home = case.begin(&format!("round-{round}"));
-        loop {
-            let running = Running::start(&mut case.command(&home, MIGRATE));
-            std::thread::sleep(whole.mul_f64(random.share()));
-            running.signal("KILL");
-            let ended = running.ends_within(Duration::from_secs(60));
-            if !ended.was_killed() {
-                break;
-            }
-            kills += 1;
-        }
-        case.is_whole(&told_of_first(&home), &format!("seed {seed}, round {round}, {kills} kills"));
-        fs::remove_dir_all(&home).expect("the home goes");
-    }
-    println!("{kills} kills in {round} rounds");
-}
-
 const ALONE: &[&str] = &["migrate", "--batch-size", "60", "--concurrency", "1", "--format", "json"];
 
 #[test]
@@ -307,27 +264,6 @@ fn a_disk_that_is_full_stops_the_run_and_room_lets_it_go_on() {
         case.is_whole(&ended.json(), &format!("{free} bytes were free"));
         for home in [home, case.home("to-copy")] {
             fs::remove_dir_all(home).expect("the home goes");
-        }
-    }
-}
-
-/// Random numbers that can be had again by their seed.
-mod rand_seed {
-    /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-    pub(super) struct Random(u64);
-
-    impl Random {
-        pub(super) fn new(seed: u64) -> Self {
-            Self(seed)
-        }
-
-        /// From 0 to 1.
-        pub(super) fn share(&mut self) -> f64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut mixed = self.0;
-            mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((mixed ^ mixed >> 31) >> 11) as f64 / (1_u64 << 53) as f64
         }
     }
 }

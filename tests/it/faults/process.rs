@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A process that ended.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     pub(super) code: Option<i32>,
     pub(super) signal: Option<i32>,
     pub(super) stdout: String,
@@ -30,13 +30,13 @@ impl Ended {
     }
 
     /// Runs a command to its end.
-    pub(super) fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         Self::new(command.output().expect("recon starts"))
     }
 
     /// Asserts the exit code, with what the process said.
     #[track_caller]
-    pub(super) fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "signal {:?}\n{}\n{}", self.signal, self.stdout, self.stderr);
         self
     }
@@ -52,12 +52,12 @@ impl Ended {
 
     /// Whether `kill -9` ended it; anything else than that or a regular end is a failure.
     #[track_caller]
-    pub(super) fn was_killed(&self) -> bool {
+    pub(crate) fn was_killed(&self) -> bool {
         assert!(self.signal.is_none_or(|s| s == 9), "ended by signal {:?}: {}", self.signal, self.stderr);
         self.signal.is_some()
     }
 
-    pub(super) fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {}", self.stdout))
     }
 
@@ -75,7 +75,7 @@ impl Ended {
 }
 
 /// The binary in a project's folder, with a home and without any fault.
-pub(super) fn recon(project: &Path, home: &Path, args: &[&str]) -> Command {
+pub(crate) fn recon(project: &Path, home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_recon"));
     command.current_dir(project).args(args).arg("--home").arg(home).arg("--no-progress");
     if !args.contains(&"--threads") {
@@ -99,21 +99,21 @@ pub(super) fn run_with_fault(project: &Path, home: &Path, args: &[&str], fault: 
 }
 
 /// A process that runs beside the test; it is ended with it.
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Option<Child>,
 }
 
 impl Running {
-    pub(super) fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         Self { child: Some(command.spawn().expect("recon starts")) }
     }
 
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         signal(self.child.as_ref().expect("it was not waited for"), name);
     }
 
     /// What became of it; fails where it does not end in time.
-    pub(super) fn ends_within(mut self, patience: Duration) -> Ended {
+    pub(crate) fn ends_within(mut self, patience: Duration) -> Ended {
         let mut child = self.child.take().expect("it was not waited for");
         let deadline = Instant::now() + patience;
         while child.try_wait().expect("a process").is_none() {

@@ -250,7 +250,7 @@ pub(super) fn recorded(home: &Path) -> BTreeSet<(String, String)> {
 }
 
 /// Copies a home with all its state.
-pub(super) fn copy_home(from: &Path, to: &Path) {
+pub(crate) fn copy_home(from: &Path, to: &Path) {
     fs::create_dir_all(to.parent().expect("a parent")).expect("a folder");
     let status = Command::new("cp").arg("-a").args([from, to]).status().expect("cp starts");
     assert!(status.success(), "cp");

@@ -63,6 +63,13 @@ pub(crate) fn ask(operation: &str, body: &Value) -> Value {
     ask_at(&endpoint(), operation, body)
 }
 
+/// Asks the table's streams.
+pub(crate) fn ask_streams(operation: &str, body: &Value) -> Value {
+    let operation = format!("DynamoDBStreams_20120810.{operation}");
+    let answer = post(&endpoint(), &operation, body);
+    answer.unwrap_or_else(|answer| panic!("{operation} {body}: {answer}"))
+}
+
 /// The same of another server.
 pub(crate) fn ask_at(endpoint: &str, operation: &str, body: &Value) -> Value {
     try_ask(endpoint, operation, body).unwrap_or_else(|answer| panic!("{operation} {body}: {answer}"))
@@ -70,12 +77,16 @@ pub(crate) fn ask_at(endpoint: &str, operation: &str, body: &Value) -> Value {
 
 /// The same; an error is what the server says.
 pub(crate) fn try_ask(endpoint: &str, operation: &str, body: &Value) -> Result<Value, Value> {
+    post(endpoint, &format!("DynamoDB_20120810.{operation}"), body)
+}
+
+fn post(endpoint: &str, operation: &str, body: &Value) -> Result<Value, Value> {
     // An item may be longer than an argument.
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), body.to_string()).expect("a file");
     let output = Command::new("curl")
         .args(["-sS", "-X", "POST", endpoint])
-        .args(["-H", &format!("X-Amz-Target: DynamoDB_20120810.{operation}")])
+        .args(["-H", &format!("X-Amz-Target: {operation}")])
         .args(["-H", "Content-Type: application/x-amz-json-1.0"])
         .args(["-H", "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/eu-central-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0"])
         .args(["--data-binary", &format!("@{}", file.path().display())])
