@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from . import places
+from .dynamodb import Dynamodb
 from .measure import Failed, Reading, run
 from .postgres import Postgres
 
@@ -84,6 +85,10 @@ class Bench:
     @cached_property
     def postgres(self):
         return Postgres()
+
+    @cached_property
+    def dynamodb(self):
+        return Dynamodb()
 
     @cached_property
     def recon(self):

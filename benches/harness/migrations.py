@@ -1,5 +1,7 @@
-"""The contests about writing: a staged export into PostgreSQL, and the same killed at half and gone on with."""
+"""The contests about writing: a staged export into PostgreSQL, the same killed at half and gone on with, a table into DynamoDB, and
+`status` beside a large run."""
 
+import atexit
 import contextlib
 import json
 import os
@@ -9,7 +11,9 @@ import sqlite3
 import subprocess
 import time
 
-from .contests import Contest, Contestant, Goal, moved_spec
+from . import places
+from .contests import NARROW, Contest, Contestant, Goal, Shape, moved_spec
+from .dynamodb import ENVIRONMENT
 from .measure import Failed, Reading, run
 
 MEGA = 1_000_000
@@ -94,8 +98,104 @@ class Migration:
         return json.loads(found)
 
 
+class IntoDynamodb:
+    """A table of PostgreSQL, staged, and the table of DynamoDB that it goes into."""
+
+    def __init__(self, bench, rows):
+        self.bench, self.rows = bench, rows
+        self.folder = bench.work / "dynamodb"
+
+    def prepare(self):
+        source, _, _ = self.bench.tables(self.rows, Shape())
+        self.csv = source
+        self.bench.postgres.load("small", source, Shape())
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name, more in (("exclusive", "exclusive = true\n"), ("careful", "")):
+            (self.folder / name).mkdir(parents=True)
+            (self.folder / name / "recon.toml").write_text(self.spec(more))
+            run(self.command(name, "stage", "source"), environment=ENVIRONMENT)
+        total = run(self.bench.postgres.psql("select coalesce(sum(integer_1), 0) from small")).output
+        return {"rows": self.rows, "sum": int(total)}
+
+    def spec(self, more):
+        shape = Shape()
+        columns = [f"text_{k + 1}" for k in range(shape.texts)] + [f"integer_{k + 1}" for k in range(shape.integers)]
+        fields = ["PK = \"'IMAGE#' || id\"", "SK = \"'METADATA'\"", 'version = "1"', *(f'{c} = "{c}"' for c in columns), 'time_1 = "time_1"']
+        return (
+            f'[datasets.small]\nkind = "postgres"\nurl = "{self.bench.postgres.url}"\ntable = "small"\n\n'
+            f'[datasets.items]\nkind = "dynamodb"\ntable = "items"\nendpoint = "{self.bench.dynamodb.url}"\n\n'
+            f'[entities.row]\nsource = "small"\ntarget = "items"\nkey = ["PK", "SK"]\n{more}\n[entities.row.fields]\n' + "\n".join(fields) + "\n"
+        )
+
+    def command(self, name, *words):
+        start = [self.bench.recon, "--spec", self.folder / name / "recon.toml", "--home", self.folder / name / "home", "--no-progress"]
+        return [*start, "--threads", self.bench.options.threads, *words]
+
+    def peer(self, word, *words):
+        script = [self.bench.python, places.PEERS / "boto3_writer.py", word, self.bench.dynamodb.url, "items", *words]
+        return run(script, environment=ENVIRONMENT)
+
+    def migrate(self, name):
+        self.peer("empty")
+        home = self.folder / name / "home"
+        # A home that knows of no run before.
+        shutil.rmtree(home)
+        run(self.command(name, "stage", "source"), environment=ENVIRONMENT)
+        return run(self.command(name, "migrate"), environment=ENVIRONMENT)
+
+    def fill(self):
+        self.peer("empty")
+        return self.peer("fill", self.csv)
+
+    def answer(self, _):
+        return json.loads(self.peer("sum").output)
+
+
+class Beside:
+    """`status` while a run writes many records into PostgreSQL."""
+
+    def __init__(self, bench, rows):
+        self.bench, self.rows = bench, rows
+        self.folder = bench.work / "status"
+
+    def prepare(self):
+        source, _, _ = self.bench.tables(self.rows, NARROW)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        columns = "id text primary key, text_1 text, integer_1 bigint, time_1 timestamptz"
+        run(self.bench.postgres.psql(f"drop table if exists many; create table many ({columns})"))
+        fields = ['id = "id"', 'text_1 = "text_1"', 'integer_1 = { from = "integer_1", type = "int" }', 'time_1 = { from = "time_1", type = "timestamp" }']
+        (self.folder / "recon.toml").write_text(
+            f'[datasets.source]\nkind = "csv"\nuri = "{source}"\n[datasets.many]\nkind = "postgres"\nurl = "{self.bench.postgres.url}"\n'
+            'table = "many"\n[entities.row]\nsource = "source"\ntarget = "many"\nkey = ["id"]\n[entities.row.fields]\n' + "\n".join(fields) + "\n"
+        )
+        run(self.command("stage", "source"))
+        self.writing = subprocess.Popen([str(word) for word in self.command("migrate")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        atexit.register(self.writing.kill)
+        while self.told()["written"] * 10 < self.rows:
+            if self.writing.poll() is not None:
+                raise Failed("the run ended before it was looked at")
+            time.sleep(1)
+        return {"planned": self.rows, "goes on": True}
+
+    def command(self, *words):
+        start = [self.bench.recon, "--spec", self.folder / "recon.toml", "--home", self.folder / "home", "--no-progress"]
+        return [*start, "--threads", self.bench.options.threads, *words]
+
+    def told(self):
+        told = json.loads(run(self.command("status", "--format", "json")).output)["written"]
+        entity = told["entities"]["row"] if told else {"records": 0, "migrated": 0}
+        return {"planned": entity["records"], "written": entity["migrated"]}
+
+    def status(self):
+        return run(self.command("status"))
+
+    def answer(self, _):
+        return {"planned": self.told()["planned"], "goes on": self.writing.poll() is None}
+
+
 def contests(bench, disk_bytes):
-    """Both contests, over two fifths of the usual rows."""
+    """All of them; the exports have two fifths of the usual rows."""
     items = bench.options.rows * 2 // 5
     title = f"migrate a staged export into PostgreSQL, {items / MEGA:g} M items"
 
@@ -115,7 +215,28 @@ def contests(bench, disk_bytes):
             Contestant("recon undisturbed", migration.migrate, migration.answer),
         ]
 
+    few = bench.options.rows // 25
+
+    def dynamodb():
+        migration = IntoDynamodb(bench, few)
+        expected = migration.prepare()
+        return expected, [
+            Contestant("recon", lambda: migration.migrate("exclusive"), migration.answer),
+            Contestant("boto3 batch_writer, 10 threads", migration.fill, migration.answer),
+            Contestant("recon with a condition on every item", lambda: migration.migrate("careful"), migration.answer),
+        ]
+
+    many = bench.options.rows * 2
+
+    def status():
+        beside = Beside(bench, many)
+        expected = beside.prepare()
+        return expected, [Contestant("recon", beside.status, beside.answer)]
+
     return [
         Contest("migrate", title, disk_bytes, migrate, [Goal("psql \\copy", time=2.0)]),
         Contest("resume", f"{title}: killed at half, and gone on with", disk_bytes, resume, [Goal("recon undisturbed", time=1.05)]),
+        Contest("migrate-dynamodb", f"migrate a PostgreSQL table into DynamoDB Local, {few / MEGA:g} M rows", disk_bytes, dynamodb,
+                [Goal("boto3 batch_writer, 10 threads", time=1 / 0.9)]),
+        Contest("status", f"status beside a run of {many / MEGA:g} M records", many * 400, status),
     ]

@@ -12,7 +12,8 @@ CACHE = pathlib.Path(
     os.environ.get("RECON_CACHE") or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "recon"
 ) / "bench"
 # Everything is pinned: another version of DuckDB may make other data from the same seed.
-PACKAGES = ["duckdb==1.5.6", "datacompy==1.1.0", "polars==1.44.2", "reladiff==0.6.0", "psycopg2-binary==2.9.13"]
+PACKAGES = ["duckdb==1.5.6", "datacompy==1.1.0", "polars==1.44.2", "reladiff==0.6.0", "psycopg2-binary==2.9.13",
+            "boto3==1.44.5"]
 # What the command that is being carried out prints goes to the terminal, as notes.
 NOTES = sys.stderr
 

@@ -11,6 +11,7 @@ import subprocess
 NOTES_HEADING = "## Notes"
 MEMORY_GOAL_BYTES = 1_200_000_000
 GROWTH_GOAL = 1.2
+STATUS_GOAL_SECONDS = 0.1
 # The word for who was not asked to take part.
 LEFT_OUT = "left out"
 
@@ -77,6 +78,12 @@ def goal_cells(goal, time, memory):
 def memory_line(contest, mine):
     reached = ("yes" if mine.rss_bytes <= MEMORY_GOAL_BYTES else "**no**") if mine.ok else "not measured"
     return [contest.title, mine.words(), "–", "–", "peak ≤ 1.2 GB", reached]
+
+
+def status_line(contest, mine):
+    reached = ("yes" if mine.seconds < STATUS_GOAL_SECONDS else "**no**") if mine.ok else "not measured"
+    words = f"{mine.seconds * 1000:.0f} ms" if mine.ok else mine.words()
+    return [contest.title, words, "–", "–", "< 100 ms", reached]
 
 
 def growth_line(sized):
