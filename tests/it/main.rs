@@ -8,6 +8,7 @@ mod cli;
 mod credentials;
 mod demo;
 mod directions;
+mod docs;
 mod duplicates;
 mod dynamodb;
 mod expressions;
