@@ -144,6 +144,9 @@ fn fields(result: &EntityResult, out: &mut String) {
             let _ = writeln!(out, "  {entity}.{name}  {}", plain(note));
         }
     }
+    if let Some(rows) = result.folded_rows {
+        let _ = writeln!(out, "  {entity}  its source's records are folded from {} rows", thousands(rows));
+    }
     if let Some(proof) = &result.proof {
         let _ = writeln!(
             out,
