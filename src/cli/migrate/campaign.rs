@@ -158,11 +158,13 @@ impl Campaign<'_> {
         let entities = self.entities(&field, run_id, resumed, &wanted)?;
         let bar = Bar::of_writing(self.global, self.task.word(), progress, self.how.log_every);
         let began = Instant::now();
-        let mut unparsed = Vec::new();
+        let mut staged = Vec::new();
         let mut worked = Ok(());
         for entity in &entities {
             let sides = self.sides(&field, entity)?;
-            unparsed.push((entity.name.clone(), sides.source.failures.iter().map(|f| f.rows).sum()));
+            let folded = sides.source.folded.as_ref().map(|folded| folded.rows);
+            let unparsed = sides.source.failures.iter().map(|f| f.rows).sum();
+            staged.push((entity.name.clone(), unparsed, folded));
             worked = self.write(&field, &sides, run_id, wanted.of_replay());
             if worked.is_err() {
                 break;
@@ -177,7 +179,7 @@ impl Campaign<'_> {
             run_id,
             &folder,
             keys,
-            unparsed,
+            staged,
             began.elapsed(),
             self.choice.no_undo,
         )?;

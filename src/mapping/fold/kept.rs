@@ -161,7 +161,13 @@ pub(super) fn nothing<'f>(source: &Staged, fields: impl Iterator<Item = &'f Fiel
         store: StoreType::Document { dynamodb: source.dataset.kind.is_dynamodb(), tags: Vec::new() },
         physical: Vec::new(),
     };
+    let mut failures = source.failures.clone();
+    for failed in &mut failures {
+        // They lie where the dataset is staged.
+        failed.written.file = failed.path.display().to_string();
+    }
     Staged {
+        failures,
         parts: Vec::new(),
         columns: fields.map(column).collect(),
         has_lines: false,

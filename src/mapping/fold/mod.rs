@@ -187,7 +187,10 @@ impl Query {
         names.check(sql, Sees::Group)?;
         let text = match ordered::ordered(warehouse, &names.expression(sql))? {
             Ok(text) => format!("({text}\n)"),
-            Err(problem) => return Err(names.at(sql, problem.offset, &problem.message, None)),
+            Err(problem) => {
+                let help = "rows come to an aggregate in any order, so it has to say which one it wants";
+                return Err(names.at(sql, problem.offset, &problem.message, Some(help.to_owned())));
+            }
         };
         let alone = self.select(&format!("{text} as __recon_value"), &self.filter);
         let ty = match warehouse.describe(&alone)? {
@@ -331,7 +334,7 @@ impl Blame {
                     field.name
                 );
                 folding.spec.error_at(field.from.line, field.from.column, 1, &words).help(
-                    "write it so that every group has one: `try_cast` in place of `cast`, `::decimal(38, 2)` or `::double` in a sum",
+                    "write it so that every group has one: `try_cast` in place of `cast`; of a sum with more than 38 digits `sum(x::double)`",
                 )
             }
             None => error,

@@ -54,7 +54,7 @@ pub(super) fn ordered(warehouse: &Warehouse, text: &str) -> Result<Result<String
     }
     let aggregates = expression::aggregates(warehouse, &names)?;
     let mut found = Vec::new();
-    if let Err(name) = add_order(&mut tree, &aggregates, &mut found) {
+    if let Err(name) = add_order(&mut tree, &aggregates, false, &mut found) {
         let message =
             format!("`{name}` of DISTINCT values needs their order, as in `{name}(distinct x order by x)`");
         return Ok(Err(Problem { offset: 0, message }));
@@ -91,34 +91,39 @@ fn functions(tree: &Json, names: &mut Vec<String>) {
 }
 
 /// Adds the position to the order of each aggregate that needs one. `found` gets where each is, and whether it has an order of
-/// its own.
+/// its own; `is_sorted`: what it gives is sorted afterwards, which is what the parser makes of `list(distinct x order by x)`.
 ///
 /// # Errors
 /// The name of one that needs an order and can have none.
-fn add_order(tree: &mut Json, aggregates: &[String], found: &mut Vec<(usize, bool)>) -> Result<(), String> {
-    match tree {
-        Json::Object(members) => {
-            let name = members.get("function_name").and_then(Json::as_str).unwrap_or_default().to_lowercase();
-            if aggregates.contains(&name) && !WITHOUT_ORDER.contains(&name.as_str()) {
-                let at = members["query_location"].as_u64().unwrap_or_default() as usize;
-                let is_distinct = members["distinct"] == Json::Bool(true);
-                let orders = members["order_bys"]["orders"].as_array_mut();
-                match orders {
-                    Some(orders) if is_distinct && orders.is_empty() => return Err(name),
-                    Some(orders) if !is_distinct => {
-                        found.push((at.saturating_sub("select ".len()), !orders.is_empty()));
-                        orders.push(position());
-                    }
-                    _ => {}
-                }
-            }
-            members.values_mut().try_for_each(|inner| add_order(inner, aggregates, found))
-        }
+fn add_order(
+    tree: &mut Json,
+    aggregates: &[String],
+    is_sorted: bool,
+    found: &mut Vec<(usize, bool)>,
+) -> Result<(), String> {
+    let members = match tree {
+        Json::Object(members) => members,
         Json::Array(elements) => {
-            elements.iter_mut().try_for_each(|inner| add_order(inner, aggregates, found))
+            return elements.iter_mut().try_for_each(|inner| add_order(inner, aggregates, is_sorted, found));
         }
-        _ => Ok(()),
+        _ => return Ok(()),
+    };
+    let name = members.get("function_name").and_then(Json::as_str).unwrap_or_default().to_lowercase();
+    if aggregates.contains(&name) && !WITHOUT_ORDER.contains(&name.as_str()) {
+        let at = members["query_location"].as_u64().unwrap_or_default() as usize;
+        let is_distinct = members["distinct"] == Json::Bool(true);
+        match members["order_bys"]["orders"].as_array_mut() {
+            Some(orders) if is_distinct && orders.is_empty() && !is_sorted => return Err(name),
+            Some(orders) if !is_distinct => {
+                found.push((at.saturating_sub("select ".len()), !orders.is_empty()));
+                orders.push(position());
+            }
+            _ => {}
+        }
     }
+    members.iter_mut().try_for_each(|(key, inner)| {
+        add_order(inner, aggregates, name == "list_sort" && key == "children", found)
+    })
 }
 
 /// As the engine's parser shows it.
