@@ -132,7 +132,7 @@ pub fn ways(
     }
     if !both && sides[0].folded.is_some() && sides_ways[0] == Way::Nowhere {
         remarks = vec![
-            "nothing is looked at again: the source's records are folded from rows (`group_by`), so no store finds them".to_owned(),
+            "nothing is looked at again: the source's records are folded from rows (`group_by`), and no store finds those by them".to_owned(),
         ];
     } else if !both {
         remarks = vec![

@@ -515,7 +515,7 @@ fn began_at(ledger: &Ledger, run_id: &str) -> Result<i128> {
 }
 
 /// Digest of what decides what of an entity is written.
-fn digest(spec: &Spec, entity: &Entity) -> String {
+pub(super) fn digest(spec: &Spec, entity: &Entity) -> String {
     let mut digest = Sha256::new();
     let mut add = |text: &str| {
         digest.update((text.len() as u64).to_le_bytes());
