@@ -85,14 +85,12 @@ pub(super) fn write(
     let fail = || format!("cannot write {}", folder.display());
     remove_older(folder).or_failed(fail)?;
     fs::create_dir_all(folder).or_failed(fail)?;
-    let (path, temporary) = (folder.join(RECORDS), folder.join("records.tmp"));
-    let file = query::literal(&temporary.display().to_string());
+    let path = folder.join(RECORDS);
+    let file = query::literal(&path.display().to_string());
     let pieces = [("records", records), ("file", &file)];
     warehouse.execute(&render(include_str!("../../../queries/mapping/fold_file.sql"), &pieces))?;
     fault::point("fold.written");
-    File::open(&temporary).and_then(|file| file.sync_all()).or_failed(fail)?;
-    fs::rename(&temporary, &path).or_failed(fail)?;
-    fault::point("fold.renamed");
+    File::open(&path).and_then(|file| file.sync_all()).or_failed(fail)?;
     let counted = include_str!("../../../queries/mapping/folded_rows.sql");
     let counted = warehouse.integers(&render(counted, &[("file", &query::file(&path))]))?;
     let damaged = |damage| Error::failed(format!("{} {damage}", path.display()));
