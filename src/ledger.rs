@@ -207,7 +207,7 @@ impl Ledger {
     /// A file that cannot be deleted.
     pub fn delete(self) -> Result<()> {
         let Self { conn, home, epoch: _, _lock } = self;
-        for name in ["stage", "runs", "tmp", "logs"] {
+        for name in ["stage", "folds", "runs", "tmp", "logs"] {
             let path = home.join(name);
             if path.exists() {
                 fs::remove_dir_all(&path).or_failed(|| format!("cannot delete {}", path.display()))?;

@@ -132,6 +132,24 @@ pub fn paths(expression: &str) -> Option<Vec<Path>> {
     Some(found)
 }
 
+/// All `name(…)` in an expression: from where the name begins to the closing parenthesis; `None` where it is not even made of SQL
+/// tokens.
+pub fn calls(expression: &str) -> Option<Vec<std::ops::Range<usize>>> {
+    let tokens = Tokenizer::new(&DuckDbDialect {}, expression).tokenize_with_location().ok()?;
+    let (mut found, mut open, mut name) = (Vec::new(), Vec::new(), None);
+    for token in &tokens {
+        let at = || offset(expression, token.span.start.line, token.span.start.column);
+        match &token.token {
+            Token::Whitespace(_) => continue,
+            Token::LParen => open.push(name),
+            Token::RParen => found.extend(open.pop().flatten().map(|start| start..at())),
+            _ => {}
+        }
+        name = matches!(token.token, Token::Word(_)).then(at);
+    }
+    Some(found)
+}
+
 /// The path that an expression consists of, where it is nothing else.
 pub fn single_path(expression: &str) -> Option<Vec<String>> {
     let trimmed = expression.trim();

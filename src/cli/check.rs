@@ -8,8 +8,10 @@ use serde_json::json;
 
 use self::beside::{Beside, Known, of_columns, of_plan};
 use super::{Format, Global, print};
-use crate::error::Result;
+use crate::error::{Context, Result};
+use crate::event::Progress;
 use crate::ledger::Ledger;
+use crate::mapping::fold::{Folding, Make};
 use crate::mapping::plan::{EntityPlan, FieldPlan, Status};
 use crate::mapping::resolve::StoreType;
 use crate::mapping::side::Staged;
@@ -70,7 +72,8 @@ pub(super) fn run(global: &Global) -> Result<u8> {
         seen.push(Seen { dataset, units: units.len(), bytes, warnings, columns, facts });
         all_staged.extend(staged);
     }
-    let meant = bind(global, &spec, &warehouse, &all_staged, &seen)?;
+    let seed = ledger.as_ref().map_or(Ok(0), Ledger::hash_seed)?;
+    let meant = bind(global, &spec, &warehouse, seed, &all_staged, &seen)?;
     match global.format {
         Format::Json => print(&as_json(global, &spec, &seen, &meant)),
         Format::Text => print(&as_text(global, &spec, &seen, &meant, is_current)),
@@ -86,12 +89,14 @@ fn bind(
     global: &Global,
     spec: &Spec,
     warehouse: &Warehouse,
+    seed: u64,
     staged: &[Staged],
     seen: &[Seen<'_>],
 ) -> Result<Vec<Meant>> {
     let side = |name: &str| staged.iter().find(|s| s.dataset.name == name);
     let columns =
         |name: &str| seen.iter().find(|s| s.dataset.name == name).and_then(|s| s.columns.as_deref());
+    let scratch = tempfile::tempdir().or_failed(|| "cannot make a temporary folder".to_owned())?;
     let mut all = Vec::new();
     for entity in global.entities(spec) {
         let name = entity.name.clone();
@@ -100,7 +105,17 @@ fn bind(
             all.push(Meant { entity: name, fields, remarks: None });
             continue;
         };
-        let plan = EntityPlan::new(spec, warehouse, entity, source, target, &[])?;
+        let folding = Folding {
+            spec,
+            warehouse,
+            home: &global.home(),
+            seed,
+            threads: global.threads(),
+            progress: &Progress::default(),
+            make: Make::Columns(scratch.path()),
+        };
+        let (read, source) = folding.fold(entity, source.clone())?;
+        let plan = EntityPlan::new(spec, warehouse, &read, &source, target, &[])?;
         plan.check_predicates(spec, warehouse)?;
         let of_field = |field: &FieldPlan| match &field.status {
             Status::NotCompared(reason) => Some(format!("{}: not compared: {reason}", field.name)),
@@ -175,6 +190,10 @@ fn entity_text(e: &Entity, meant: &Meant) -> String {
     let mut out = format!("\nentity {}  {} → {}, key: {key}\n", e.name, e.source, e.target);
     if let Some(filter) = &e.source_filter {
         out.push_str(&format!("  where {}\n", filter.text));
+    }
+    if !e.group_by.is_empty() {
+        let groups: Vec<&str> = e.group_by.iter().map(|sql| sql.text.as_str()).collect();
+        out.push_str(&format!("  grouped by {}\n", groups.join(", ")));
     }
     if let Some(filter) = &e.target_filter {
         out.push_str(&format!("  target_where {}\n", filter.text));

@@ -160,7 +160,9 @@ fn compare(global: &Global, bench: &Bench<'_>, ledger: &Ledger) -> Result<Vec<En
             staged.warnings.extend(stale[dataset.name.as_str()].clone());
             Ok::<_, Error>(staged)
         };
-        results.push(diff_entity(bench, entity, &side(&entity.source)?, &side(&entity.target)?)?);
+        let (source, target) = (side(&entity.source)?, side(&entity.target)?);
+        let (entity, source) = bench.fold(entity, source)?;
+        results.push(diff_entity(bench, &entity, &source, &target)?);
         event::add(&progress.units_done, 1);
     }
     // What was read where it lies may have changed under our eyes.

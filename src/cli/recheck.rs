@@ -8,6 +8,7 @@ use super::Global;
 use super::afresh::{Afresh, has_live_side};
 use crate::error::{ErrorKind, Result};
 use crate::event::Progress;
+use crate::mapping::fold::as_read;
 use crate::mapping::side::Staged;
 use crate::reconcile::again::{RECORDS_MAX, records};
 use crate::reconcile::diff::{Bench, EntityResult, diff_entity};
@@ -57,6 +58,7 @@ pub(super) fn recheck(
 fn look_again(afresh: &mut Afresh<'_>, round: u32, result: &mut EntityResult) -> Result<bool> {
     let bench = afresh.bench;
     let entity = bench.spec.entity(&result.name).expect("results are of the spec's entities");
+    let entity = &*as_read(entity);
     let differing = result.counts.mismatched + result.counts.missing + result.counts.extra;
     if differing == 0 {
         return Ok(false);

@@ -119,7 +119,8 @@ fn find(
         let side = |name: &str| super::diff::staged(ledger, warehouse, spec.dataset(name).expect("checked"));
         let (source, target) = (side(&entity.source)?, side(&entity.target)?);
         proven += source.proof.as_ref().map_or(0, Proof::rows);
-        let shown = show(&bench, entity, &source, &target, &key)?;
+        let (entity, source) = bench.fold(entity, source)?;
+        let shown = show(&bench, &entity, &source, &target, &key)?;
         if shown.verdict != "unknown" {
             found.push((entity.name.clone(), key, shown));
         }

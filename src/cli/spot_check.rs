@@ -103,8 +103,9 @@ fn check(
         let dataset = bench.spec.dataset(name).expect("the spec was checked");
         super::diff::staged(ledger, bench.warehouse, dataset)
     };
-    let sides = [side(&entity.source)?, side(&entity.target)?];
-    let sides = [&sides[0], &sides[1]];
+    let (entity, source) = bench.fold(entity, side(&entity.source)?)?;
+    let (entity, target) = (&*entity, side(&entity.target)?);
+    let sides = [&source, &target];
     let ways = afresh.ways(entity, sides)?;
     let mut remark = |words: &str| remarks.push(format!("entity `{}`: {words}", entity.name));
     if !ways.reach[1] {

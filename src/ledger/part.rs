@@ -36,6 +36,17 @@ pub struct Seal {
     pub modified_ns: i128,
 }
 
+impl Seal {
+    /// Of a file as it is now.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn of(path: &Path) -> std::io::Result<Self> {
+        let facts = fs::metadata(path)?;
+        Ok(Self { bytes: facts.len(), xxh3: digest_of(path)?, modified_ns: modified_ns(&facts) })
+    }
+}
+
 /// How the name of a file ends that was found damaged and put aside, so that staging takes it for gone.
 pub const DAMAGED: &str = ".damaged";
 

@@ -27,6 +27,17 @@ pub(super) struct Problem {
     pub(super) message: String,
 }
 
+/// What a piece of SQL looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sees {
+    /// One row.
+    Row,
+    /// One row, to say by it to which others the row belongs.
+    RowToGroup,
+    /// The rows of a group.
+    Group,
+}
+
 /// Looks at a piece of SQL; `is_column` says whether a name is one of the columns it can use.
 ///
 /// # Errors
@@ -34,6 +45,7 @@ pub(super) struct Problem {
 pub(super) fn problem(
     warehouse: &Warehouse,
     text: &str,
+    sees: Sees,
     is_column: &dyn Fn(&str) -> bool,
 ) -> Result<Option<Problem>> {
     let problem =
@@ -61,6 +73,9 @@ pub(super) fn problem(
         "WINDOW" => Some("a window function cannot be used here: only one row is seen".to_owned()),
         "STAR" => Some("`*` and COLUMNS cannot be used here: name one column".to_owned()),
         "PARAMETER" => Some("a parameter has no value here".to_owned()),
+        "COLLATE" if sees == Sees::RowToGroup => {
+            Some("COLLATE cannot be used here: it leaves open which spelling a group has".to_owned())
+        }
         "COLUMN_REF" if CLOCKS.contains(&part.name.as_str()) && !is_column(&part.name) => {
             Some(clock(&part.name))
         }
@@ -71,7 +86,8 @@ pub(super) fn problem(
         return problem(part.offset, message);
     }
     let functions: Vec<&Part> = parts.iter().filter(|part| part.kind == "FUNCTION").collect();
-    if let Some((name, is_aggregate)) = unfit(warehouse, &functions)?.into_iter().next() {
+    let mut unfit = unfit(warehouse, &functions)?.into_iter();
+    if let Some((name, is_aggregate)) = unfit.find(|(_, is_aggregate)| !is_aggregate || sees != Sees::Group) {
         let offset = functions.iter().find(|part| part.name == name).map_or(0, |part| part.offset);
         return match is_aggregate {
             true => {
@@ -96,7 +112,7 @@ struct Part {
     offset: usize,
 }
 
-fn parsed(warehouse: &Warehouse, query: &str) -> Result<Json> {
+pub(super) fn parsed(warehouse: &Warehouse, query: &str) -> Result<Json> {
     let answer = warehouse.texts(&format!("select json_serialize_sql({})", literal(query)))?;
     let json = answer.first().and_then(|row| row[0].clone()).unwrap_or_default();
     Ok(serde_json::from_str(&json).unwrap_or_default())
@@ -128,7 +144,7 @@ fn collect(json: &Json, parts: &mut Vec<Part>) {
     }
 }
 
-fn forget_places(json: &mut Json) {
+pub(super) fn forget_places(json: &mut Json) {
     match json {
         Json::Object(members) => {
             members.remove("query_location");
@@ -139,10 +155,22 @@ fn forget_places(json: &mut Json) {
     }
 }
 
+/// Which of these functions (names in lower case) are aggregates.
+///
+/// # Errors
+/// What the engine says where it cannot even be asked.
+pub(super) fn aggregates(warehouse: &Warehouse, names: &[String]) -> Result<Vec<String>> {
+    let found = unfit_of(warehouse, names.iter().map(|name| literal(name)).collect())?;
+    Ok(found.into_iter().filter(|(_, is_aggregate)| *is_aggregate).map(|(name, _)| name).collect())
+}
+
 /// The functions that look at more than one row, and those whose value changes from call to call or from query to query.
 fn unfit(warehouse: &Warehouse, functions: &[&Part]) -> Result<Vec<(String, bool)>> {
-    let mut names: Vec<String> =
-        functions.iter().filter(|part| !part.name.is_empty()).map(|part| literal(&part.name)).collect();
+    let names = functions.iter().filter(|part| !part.name.is_empty());
+    unfit_of(warehouse, names.map(|part| literal(&part.name)).collect())
+}
+
+fn unfit_of(warehouse: &Warehouse, mut names: Vec<String>) -> Result<Vec<(String, bool)>> {
     names.sort();
     names.dedup();
     if names.is_empty() {

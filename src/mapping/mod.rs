@@ -1,6 +1,6 @@
 //! An entity over its two sides: what of them its fields are, in which types they meet, and how their values are read.
 //!
-//! In reading order: `side` (a staged dataset), `resolve` (types), `names`, `expression`, `facts` and `access` (the spec's
+//! In reading order: `side` (a staged dataset), `fold` (several of its rows as one record), `resolve` (types), `names`, `expression`, `facts` and `access` (the spec's
 //! SQL and how values are read), `rules` (when two values are equal), `plan` and `projection` (an entity, and its sides as SQL),
 //! `direct` (parts that are read without the engine).
 
@@ -8,6 +8,7 @@ pub mod access;
 pub mod direct;
 mod expression;
 mod facts;
+pub mod fold;
 pub mod names;
 pub mod pipeline;
 pub mod plan;

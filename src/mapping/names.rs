@@ -4,7 +4,7 @@
 //! column of its own, of the type that is found there.
 
 use super::access::{Access, path_sql, pointer};
-use super::expression;
+use super::expression::{self, Sees};
 use super::facts::{Facts, Place};
 use super::resolve::StoreType;
 use super::side::{Column, Staged, document_sql};
@@ -168,6 +168,19 @@ impl<'a> Names<'a> {
         text
     }
 
+    /// The column that an expression plainly is, where it is one.
+    pub(super) fn plain_column(&self, sql: &Sql) -> Option<&'a Column> {
+        self.plain(sql).filter(|(_, path)| path.is_empty()).map(|(column, _)| column)
+    }
+
+    /// An expression over the names, also where it is no more than one of them.
+    pub(super) fn expression(&self, sql: &Sql) -> String {
+        match self.plain_column(sql) {
+            Some(column) => identifier(&column.sql_name),
+            None => self.rewrite(sql),
+        }
+    }
+
     /// The select list that gives the names their columns, as a continuation of a list.
     pub fn logical_sql(&self) -> String {
         self.select(|logical| &logical.sql)
@@ -197,7 +210,7 @@ impl<'a> Names<'a> {
     /// # Errors
     /// SQL that does not parse or bind, with its place in the spec.
     pub fn bind(&self, sql: &Sql) -> Result<StoreType> {
-        self.check(sql)?;
+        self.check(sql, Sees::Row)?;
         let expression = self.rewrite(sql);
         let query = format!(
             "select ({expression}\n) as __recon_value, try({{'v': ({expression}\n)}}) as __recon_tried from (select __recon_pos {} from ({}) as staged) as __recon_rows",
@@ -210,20 +223,28 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Whether it is one expression of one row.
-    fn check(&self, sql: &Sql) -> Result<()> {
+    /// Whether it is one expression, of no more than it may see.
+    ///
+    /// # Errors
+    /// SQL that is not, with its place in the spec.
+    pub(super) fn check(&self, sql: &Sql, sees: Sees) -> Result<()> {
         let is_column = |name: &str| self.staged.column(name).is_some();
-        match expression::problem(self.warehouse, &sql.text, &is_column)? {
+        match expression::problem(self.warehouse, &sql.text, sees, &is_column)? {
             Some(problem) => Err(self.at(sql, problem.offset, &problem.message, None)),
             None => Ok(()),
         }
     }
 
-    fn binding_error(&self, sql: &Sql, message: &str) -> Error {
+    /// What the engine says against a piece of SQL, with its place in the spec.
+    pub(super) fn binding_error(&self, sql: &Sql, message: &str) -> Error {
         let unknown = message.split("column \"").nth(1).and_then(|rest| rest.split('"').next());
         let Some(name) = unknown.filter(|_| message.contains("not found")) else {
             let first = message.lines().next().unwrap_or(message);
-            return self.at(sql, 0, &format!("SQL that cannot be used here: {first}"), None);
+            let is_open = message.contains("must appear in the GROUP BY clause");
+            let help =
+                "say how the rows of a group become one value, as in `max(x)`, or add it to `group_by`";
+            let help = is_open.then(|| help.to_owned());
+            return self.at(sql, 0, &format!("SQL that cannot be used here: {first}"), help);
         };
         let place = query::paths(&sql.text)
             .unwrap_or_default()
@@ -250,7 +271,7 @@ impl<'a> Names<'a> {
     }
 
     /// An error at a byte offset inside a piece of the spec's SQL.
-    fn at(&self, sql: &Sql, offset: usize, message: &str, help: Option<String>) -> Error {
+    pub(super) fn at(&self, sql: &Sql, offset: usize, message: &str, help: Option<String>) -> Error {
         let (line, column) = sql.place(offset);
         let error = self.spec.error_at(line, column, 1, message);
         error.help(help.unwrap_or_else(|| "`recon check` shows the columns that SQL can use".to_owned()))

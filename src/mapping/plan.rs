@@ -7,7 +7,7 @@ use self::columns::{check_key, same_names, unmapped};
 use self::proven::proven;
 use super::access::Access;
 use super::direct;
-use super::expression;
+use super::expression::{self, Sees};
 use super::names::Names;
 use super::projection::{self, Query, UnparsedSql};
 use super::resolve::{StoreType, resolve};
@@ -115,7 +115,8 @@ pub struct EntityPlan<'a> {
     pub source_unparsed: UnparsedSql,
     /// The same for the target's.
     pub target_unparsed: UnparsedSql,
-    /// Whether another entity reads the source's dataset too, so that a row that does not parse belongs to none.
+    /// Whether another entity reads the source's dataset too, or its rows are folded, so that a row that does not parse belongs
+    /// to none.
     pub source_is_shared: bool,
     /// The same for the target's dataset.
     pub target_is_shared: bool,
@@ -190,14 +191,9 @@ impl<'a> EntityPlan<'a> {
             None => same_names(entity, source, target),
         };
         check_key(spec, entity, &fields, source, target)?;
-        let group_error = "`group_by` is read, but folding rows is not part of this version";
-        if let Some(first) = entity.group_by.first() {
-            return Err(Error::usage(format!(
-                "{}:{}:{}: {group_error}",
-                spec.path.display(),
-                first.line,
-                first.column
-            )));
+        if !entity.group_by.is_empty() {
+            let what = format!("the rows of entity `{}` were not folded", entity.name);
+            return Err(Error::failed(what).help("this is a defect of recon; please report it with the spec"));
         }
         let used = |pick: fn(&Field) -> &Sql, filter: &'a Option<Sql>| -> Vec<Sql> {
             let live = fields.iter().filter(|f| !f.rule.ignore);
@@ -244,7 +240,7 @@ impl<'a> EntityPlan<'a> {
             target_unparsed: projection::unparsed(&target_names, of_target),
             source_direct: projection::direct(&plans, Side::Source, source, of_source),
             target_direct: projection::direct(&plans, Side::Target, target, of_target),
-            source_is_shared: shared(&entity.source),
+            source_is_shared: shared(&entity.source) || source.folded.is_some(),
             target_is_shared: shared(&entity.target),
             source_needs_key: projection::needs_key(source),
             target_needs_key: projection::needs_key(target),
@@ -342,7 +338,7 @@ impl<'a> EntityPlan<'a> {
     pub fn check_predicates(&self, spec: &Spec, warehouse: &Warehouse) -> Result<()> {
         for (i, field) in self.fields.iter().enumerate().filter(|(_, f)| f.is_compared()) {
             let (Some(sql), Some(predicate)) = (&field.rule.sql, field.own_predicate(i)) else { continue };
-            if let Some(problem) = expression::problem(warehouse, &sql.text, &|_| false)? {
+            if let Some(problem) = expression::problem(warehouse, &sql.text, Sees::Row, &|_| false)? {
                 let (line, column) = sql.place(problem.offset);
                 let error = spec.error_at(line, column, 1, &problem.message);
                 return Err(error.help("the predicate sees the two values as `source` and `target`"));
@@ -548,7 +544,8 @@ fn remarks(entity: &Entity, source: &Names<'_>, target: &Names<'_>) -> Result<Ve
     let mut remarks = Vec::new();
     let filters = [&entity.source_filter, &entity.target_filter];
     let [of_source, of_target] = filters.map(|filter| filter.as_ref().map(|sql| &sql.text));
-    if entity.source == entity.target && of_source == of_target {
+    let is_folded = source.staged.folded.is_some();
+    if entity.source == entity.target && of_source == of_target && !is_folded {
         remarks.push(format!("source and target are the same rows, those of dataset `{}`", entity.source));
     }
     for ((filter, names), word) in filters.into_iter().zip([source, target]).zip(["where", "target_where"]) {

@@ -48,6 +48,17 @@ pub struct Staged {
     pub has_lines: bool,
     /// Whether rows of later windows take the place of earlier ones.
     pub is_chain: bool,
+    /// What its records were folded from, where each is made of several rows; see [`super::fold`].
+    pub folded: Option<Folded>,
+}
+
+/// What folded records were made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folded {
+    /// Staged rows that are in them.
+    pub rows: u64,
+    /// Columns of the dataset that nothing uses.
+    pub unused: Vec<String>,
 }
 
 /// A part and the file that it was read from.
@@ -176,6 +187,7 @@ impl Staged {
             failures,
             has_lines,
             is_chain,
+            folded: None,
         };
         staged.columns = staged.find_columns(warehouse, physical)?;
         Ok(staged)
@@ -195,6 +207,7 @@ impl Staged {
             failures: Vec::new(),
             has_lines: false,
             is_chain: false,
+            folded: None,
         }
     }
 
@@ -310,9 +323,9 @@ impl Staged {
         }
     }
 
-    /// Whether the parts are ours, rather than a user's Parquet files.
+    /// Whether the parts are ours as staging writes them, rather than the engine's or a user's Parquet files.
     pub fn has_own_parts(&self) -> bool {
-        !matches!(self.dataset.kind, DatasetKind::Parquet { .. })
+        self.folded.is_none() && !matches!(self.dataset.kind, DatasetKind::Parquet { .. })
     }
 
     /// The column of this exact name, or the only one that differs from it in case alone (as in SQL).
@@ -395,10 +408,10 @@ impl Staged {
 
     /// Whether absent and NULL are two things in this dataset.
     pub fn is_schemaless(&self) -> bool {
-        self.dataset.kind.is_schemaless()
+        self.folded.is_none() && self.dataset.kind.is_schemaless()
     }
 
-    fn find_columns(&self, warehouse: &Warehouse, physical: Vec<Physical>) -> Result<Vec<Column>> {
+    pub(super) fn find_columns(&self, warehouse: &Warehouse, physical: Vec<Physical>) -> Result<Vec<Column>> {
         let mut columns: Vec<Column> = Vec::new();
         for p in physical {
             let entry = match columns.iter_mut().find(|c| c.name == p.attribute) {
@@ -442,6 +455,8 @@ impl Staged {
 
     fn type_columns(&self, warehouse: &Warehouse, columns: &mut [Column]) -> Result<()> {
         match &self.dataset.kind {
+            // They were typed when they were folded.
+            _ if self.folded.is_some() => {}
             DatasetKind::Csv(_) => {}
             DatasetKind::Parquet { .. } => {
                 let described = warehouse.describe(&self.rows_sql())?.map_err(|e| {

@@ -89,6 +89,9 @@ pub fn ways(
     let way = |side: Side| {
         let staged = sides[side as usize];
         let Some(primary) = primary[side as usize] else { return Way::Staged };
+        if staged.folded.is_some() {
+            return Way::Nowhere;
+        }
         let key: Option<Vec<String>> =
             plan.key().iter().map(|field| staged.column_of(field.access(side)?).map(str::to_owned)).collect();
         // Only by a primary key can it be told whether a row came twice.
@@ -127,7 +130,11 @@ pub fn ways(
             ));
         }
     }
-    if !both {
+    if !both && sides[0].folded.is_some() && sides_ways[0] == Way::Nowhere {
+        remarks = vec![
+            "nothing is looked at again: the source's records are folded from rows (`group_by`), and no store finds those by them".to_owned(),
+        ];
+    } else if !both {
         remarks = vec![
             "nothing is looked at again: the entity has no key, or a table no primary key, by which a store finds a record".to_owned(),
         ];

@@ -1,5 +1,6 @@
 //! `recon diff` of one entity: plan, hash both sides, classify, judge what differs.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::event::Progress;
 use crate::fault;
 use crate::ledger::proof::Proof;
 use crate::ledger::{self, Ledger};
+use crate::mapping::fold::{Folding, Make};
 use crate::mapping::plan::{EntityPlan, FieldPlan, Override, Side, Status};
 use crate::mapping::rules;
 use crate::mapping::side::Staged;
@@ -72,20 +74,34 @@ impl<'a> Bench<'a> {
         })
     }
 
+    /// An entity as it is read, with the rows of its staged source folded where the spec says so.
+    ///
+    /// # Errors
+    /// As [`Folding::fold`].
+    pub fn fold<'e>(&self, entity: &'e Entity, source: Staged) -> Result<(Cow<'e, Entity>, Staged)> {
+        let make = if self.may_hash { Make::AtHome } else { Make::Nowhere };
+        self.folding(make).fold(entity, source)
+    }
+
+    fn folding(&self, make: Make<'a>) -> Folding<'a> {
+        let Bench { spec, warehouse, home, seed, threads, progress, .. } = *self;
+        Folding { spec, warehouse, home, seed, threads, progress, make }
+    }
+
     /// The same work on other staged rows, in a home and an engine of their own.
     pub fn at<'b>(&'b self, home: &'b Path, warehouse: &'b Warehouse) -> Bench<'b> {
         Bench { home, warehouse, verified: Verified::default(), may_hash: true, ..*self }
     }
 }
 
-/// The datasets, with their generations, of which every staged file was read and found to be what was written.
+/// The folders of staged rows, with their generations, of which every staged file was read and found to be what was written.
 #[derive(Debug, Default)]
-pub struct Verified(Mutex<BTreeSet<(String, i64)>>);
+pub struct Verified(Mutex<BTreeSet<(PathBuf, i64)>>);
 
 impl Verified {
     fn once(&self, staged: &Staged, bench: &Bench<'_>) -> Result<()> {
         let mut known = self.0.lock().expect("nobody panics while files are verified");
-        let name = (staged.dataset.name.clone(), staged.generation);
+        let name = (staged.folder.clone(), staged.generation);
         if !known.contains(&name) {
             staged.verify(bench.threads, bench.progress)?;
             known.insert(name);
@@ -154,6 +170,8 @@ pub struct EntityResult {
     pub fields: Vec<FieldResult>,
     /// What of the matched rows was not staged, since the stores proved it equal.
     pub proof: Option<Proof>,
+    /// Staged rows that the source's records are folded from.
+    pub folded_rows: Option<u64>,
     /// Columns that no field uses.
     pub unmapped: Vec<String>,
     /// Names and numbers of what should be looked at.
@@ -279,6 +297,7 @@ pub fn diff_entity(
         key: entity.key.clone(),
         fields: field_results(&plan, &counts, &classified.beside, &judged.findings.fields),
         proof: plan.proof.cloned(),
+        folded_rows: source.folded.as_ref().map(|folded| folded.rows),
         unmapped: plan.unmapped.clone(),
         warnings: warnings(&hashed),
         failed: hashed.iter().map(|side| side.learned.failed).sum(),

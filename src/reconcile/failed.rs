@@ -94,21 +94,26 @@ pub(crate) fn unparsed(
     mut each: impl FnMut(Unparsed) -> Result<()>,
 ) -> Result<()> {
     let staged = plan.staged(side);
+    // Of which record a row is that did not parse is not known where records are made of many.
+    let is_folded = staged.folded.is_some();
+    let key = if is_folded { &[] } else { plan.key() };
     let keys: Vec<(&FieldPlan, &Access)> =
-        plan.key().iter().filter_map(|f| f.access(side).map(|a| (f, a))).collect();
+        key.iter().filter_map(|f| f.access(side).map(|a| (f, a))).collect();
     let selects: String = keys.iter().flat_map(|(_, a)| a.select()).map(|sql| format!(", {sql}")).collect();
-    let cells = cells_sql(staged);
+    let cells = if is_folded { String::new() } else { cells_sql(staged) };
     let current = staged.latest_changes_sql().map_or_else(String::new, |latest| {
         let same = "latest.k1 = f.__recon_k1 and latest.k2 = f.__recon_k2";
         format!("anti join ({latest}) as latest on {same} and latest.last_window > f.__recon_window")
     });
     let names = plan.unparsed(side);
+    let (filter, logical) =
+        if is_folded { ("false", "") } else { (names.filter.as_str(), names.logical.as_str()) };
     for failures in &staged.failures {
         let file = query::file(&failures.path);
         let pieces = [
             ("keys", selects.as_str()),
-            ("filter", &names.filter),
-            ("logical", &names.logical),
+            ("filter", filter),
+            ("logical", logical),
             ("cells", &cells),
             ("file", &file),
             ("current", &current),

@@ -15,6 +15,7 @@ mod expressions;
 #[cfg(feature = "faults")]
 mod faults;
 mod golden;
+mod group_by;
 mod hidden;
 mod init;
 mod layering;

@@ -1,5 +1,6 @@
 //! A run that writes, entity by entity: what it sets out to do, going on with what was interrupted, and its end.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use crate::fault;
 use crate::ledger::manifest::{FORMAT, Head, Writer};
 use crate::ledger::migration::Migration;
 use crate::ledger::{Ledger, now};
+use crate::mapping::fold::{Folding, Make};
 use crate::mapping::side::Staged;
 use crate::migrate::batch::Stamp;
 use crate::migrate::keys::Keys;
@@ -52,11 +54,15 @@ pub(super) struct Field<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) warehouse: &'a Warehouse,
     pub(super) progress: &'a Progress,
+    /// Where rows are folded that were not folded in the home.
+    make: Make<'a>,
 }
 
 /// An entity's sides before anything is planned.
 pub(super) struct Sides<'a> {
     pub(super) entity: &'a Entity,
+    /// The entity as it is read from the source, whose rows are folded where the spec says so.
+    read: Cow<'a, Entity>,
     pub(super) source: Staged,
     target: &'a Dataset,
     shape: Shape,
@@ -146,18 +152,20 @@ impl Campaign<'_> {
     ) -> Result<Ended<Told>> {
         let warehouse = Warehouse::open(ledger.home(), self.global.threads(), self.global.engine_memory())?;
         warehouse.stop_with(progress)?;
-        let field = Field { spec, ledger, warehouse: &warehouse, progress };
+        let field = Field { spec, ledger, warehouse: &warehouse, progress, make: Make::AtHome };
         let folder = ledger.home().join("runs").join(run_id);
         fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
         let wanted = Wanted::gather(&self.choice, self.global, &field)?;
         let entities = self.entities(&field, run_id, resumed, &wanted)?;
         let bar = Bar::of_writing(self.global, self.task.word(), progress, self.how.log_every);
         let began = Instant::now();
-        let mut unparsed = Vec::new();
+        let mut staged = Vec::new();
         let mut worked = Ok(());
         for entity in &entities {
             let sides = self.sides(&field, entity)?;
-            unparsed.push((entity.name.clone(), sides.source.failures.iter().map(|f| f.rows).sum()));
+            let folded = sides.source.folded.as_ref().map(|folded| folded.rows);
+            let unparsed = sides.source.failures.iter().map(|f| f.rows).sum();
+            staged.push((entity.name.clone(), unparsed, folded));
             worked = self.write(&field, &sides, run_id, wanted.of_replay());
             if worked.is_err() {
                 break;
@@ -172,7 +180,7 @@ impl Campaign<'_> {
             run_id,
             &folder,
             keys,
-            unparsed,
+            staged,
             began.elapsed(),
             self.choice.no_undo,
         )?;
@@ -232,14 +240,15 @@ impl Campaign<'_> {
             ))
             .help(format!("run `{} stage source` first", self.global.command())));
         }
+        let (read, source) = fold(field, self.global.threads(), entity, source)?;
         let target = dataset(&entity.target);
         let shape = shape(target).map_err(|e| e.of(&of_entity(entity)))?;
-        Ok(Sides { entity, source, target, shape })
+        Ok(Sides { entity, read, source, target, shape })
     }
 
     fn prepared(&self, field: &Field<'_>, sides: &Sides<'_>, more: Option<&str>) -> Result<Prepared> {
         let (source, shape) = (sides.source.clone(), sides.shape.clone());
-        Prepared::new(field.spec, sides.entity, source, sides.target, shape, more)
+        Prepared::new(field.spec, &sides.read, source, sides.target, shape, more)
     }
 
     /// Writes one entity, from where it stands.
@@ -410,7 +419,8 @@ impl Campaign<'_> {
         let warehouse = Warehouse::in_memory(self.global.threads(), self.global.engine_memory())?;
         warehouse.spill_to(scratch.path())?;
         warehouse.stop_with(&progress)?;
-        let field = Field { spec: &spec, ledger: &ledger, warehouse: &warehouse, progress: &progress };
+        let make = Make::At(scratch.path());
+        let field = Field { spec: &spec, ledger: &ledger, warehouse: &warehouse, progress: &progress, make };
         let wanted = Wanted::gather(&self.choice, self.global, &field)?;
         let mut script_file = script.map(Script::create).transpose()?;
         let bar = Bar::start(self.global, "planning", &progress);
@@ -461,6 +471,27 @@ impl Campaign<'_> {
     }
 }
 
+/// Folds the rows of an entity's source, where the spec says so. A record of which a row may be missing is not to be written.
+fn fold<'e>(
+    field: &Field<'_>,
+    threads: usize,
+    entity: &'e Entity,
+    source: Staged,
+) -> Result<(Cow<'e, Entity>, Staged)> {
+    let unparsed: u64 = source.failures.iter().map(|failures| failures.rows).sum();
+    if unparsed > 0 && !entity.group_by.is_empty() {
+        return Err(Error::incomplete(format!(
+            "entity `{}`: {unparsed} rows of dataset `{}` did not parse when they were staged, and any record that is folded from \
+             several rows may lack one of them",
+            entity.name, entity.source
+        ))
+        .help("mend them and stage the source again; the failures.csv of that run names them"));
+    }
+    let Field { spec, warehouse, progress, make, .. } = *field;
+    let (home, seed) = (field.ledger.home(), field.ledger.hash_seed()?);
+    Folding { spec, warehouse, home, seed, threads, progress, make }.fold(entity, source)
+}
+
 fn of_entity(entity: &Entity) -> String {
     format!("entity `{}`", entity.name)
 }
@@ -497,7 +528,7 @@ fn began_at(ledger: &Ledger, run_id: &str) -> Result<i128> {
 }
 
 /// Digest of what decides what of an entity is written.
-fn digest(spec: &Spec, entity: &Entity) -> String {
+pub(super) fn digest(spec: &Spec, entity: &Entity) -> String {
     let mut digest = Sha256::new();
     let mut add = |text: &str| {
         digest.update((text.len() as u64).to_le_bytes());

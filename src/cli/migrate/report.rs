@@ -26,6 +26,8 @@ pub(super) struct Entity {
     open: u64,
     /// Rows of its source that did not parse when they were staged.
     unparsed: u64,
+    /// Rows of its source that its records are folded from.
+    folded: Option<u64>,
     target: String,
 }
 
@@ -49,13 +51,15 @@ impl Told {
         run_id: &str,
         folder: &Path,
         keys: Vec<(String, Vec<String>)>,
-        unparsed: Vec<(String, u64)>,
+        staged: Vec<(String, u64, Option<u64>)>,
         took: Duration,
         no_undo: bool,
     ) -> Result<Self> {
         let all = ledger.migrations()?;
         let mut entities = Vec::new();
         for (name, key) in keys {
+            let known = staged.iter().find(|(of, ..)| *of == name);
+            let (unparsed, folded) = known.map_or((0, None), |(_, unparsed, folded)| (*unparsed, *folded));
             let Some(own) = all.iter().find(|m| m.run_id == run_id && m.entity == name) else { continue };
             entities.push(Entity {
                 key,
@@ -63,7 +67,8 @@ impl Told {
                 counts: own.counts,
                 left_over: (own.left_over + own.records).saturating_sub(own.counts.records),
                 open: ledger.open_exceptions(&name, &own.target)?,
-                unparsed: unparsed.iter().find(|(of, _)| *of == name).map_or(0, |(_, rows)| *rows),
+                unparsed,
+                folded,
                 target: own.target.clone(),
                 name,
             });
@@ -96,11 +101,14 @@ impl Told {
             .iter()
             .map(|e| {
                 let c = &e.counts;
-                let facts = json!({
+                let mut facts = json!({
                     "target": e.target, "records": e.records, "migrated": c.inserted + c.updated + c.unchanged,
                     "inserted": c.inserted, "updated": c.updated, "unchanged": c.unchanged, "failed": c.failed,
                     "failed_in_all_runs": e.open, "pending": e.left_over, "not_staged": e.unparsed,
                 });
+                if let Some(rows) = e.folded {
+                    facts["folded_rows"] = json!(rows);
+                }
                 (e.name.clone(), facts)
             })
             .collect();
@@ -164,6 +172,10 @@ pub(super) fn show(global: &Global, told: &Told, exit_code: u8) -> Result<()> {
             thousands(c.failed),
             thousands(e.left_over)
         ));
+        if let Some(rows) = e.folded {
+            let rows = thousands(rows);
+            out.push_str(&format!("{}: its source's records are folded from {rows} rows\n", plain(&e.name)));
+        }
         if e.unparsed > 0 {
             out.push_str(&format!(
                 "{}: {} rows of its source did not parse when they were staged, so they were not written\n",

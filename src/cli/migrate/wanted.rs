@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::campaign::Field;
+use super::campaign::{Field, digest};
 use super::{Choice, ReplayChoice};
 use crate::cli::Global;
 use crate::error::{Context, Error, Result};
@@ -47,7 +47,7 @@ impl Wanted {
                 Some(path) => wanted.add_file(Path::new(path), &entities)?,
                 None => wanted.add_ids(ids, &entities)?,
             },
-            (None, None) => wanted.add_failed(args, field.ledger, &entities)?,
+            (None, None) => wanted.add_failed(args, field, &entities)?,
         }
         Ok(wanted)
     }
@@ -94,10 +94,18 @@ impl Wanted {
         of.iter().filter(|(staging, _)| *staging == generation).map(|(_, pos)| *pos).collect()
     }
 
-    fn add_failed(&mut self, args: &ReplayChoice, ledger: &Ledger, entities: &[&Entity]) -> Result<()> {
+    fn add_failed(&mut self, args: &ReplayChoice, field: &Field<'_>, entities: &[&Entity]) -> Result<()> {
+        let ledger = field.ledger;
+        let migrations = ledger.migrations()?;
         let run = args.run.as_deref().map(|run| named(ledger, run)).transpose()?;
         for entity in entities {
             let mut found = Records::default();
+            // A position among folded records says nothing of those that another mapping makes.
+            let mapping = digest(field.spec, entity);
+            let is_of_now = |run: &str| {
+                let of_run = migrations.iter().find(|m| m.run_id == run && m.entity == entity.name);
+                entity.group_by.is_empty() || of_run.is_some_and(|m| m.mapping == mapping)
+            };
             ledger.exceptions(run.as_deref(), Some(&entity.name), true, |e| {
                 if args.class.as_ref().is_some_and(|class| *class != e.class) {
                     return Ok(());
@@ -106,7 +114,8 @@ impl Wanted {
                     Some(hash) => found
                         .hashes
                         .push(hash.or_failed(|| "the ledger's exceptions are damaged".to_owned())?),
-                    None => found.positions.push((e.generation, e.pos)),
+                    None if is_of_now(&e.run_id) => found.positions.push((e.generation, e.pos)),
+                    None => {}
                 }
                 Ok(())
             })?;

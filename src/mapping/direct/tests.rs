@@ -45,6 +45,7 @@ fn staged(files: &[PathBuf]) -> Staged {
         failures: Vec::new(),
         has_lines: false,
         is_chain: false,
+        folded: None,
     }
 }
 

@@ -95,6 +95,7 @@ pub(super) fn unmapped(entity: &Entity, fields: &[Field], source: &Staged, targe
             .collect();
         names.extend(staged.columns.iter().map(|c| c.name.clone()).filter(|name| !used.contains(name)));
     }
+    names.extend(source.folded.iter().flat_map(|folded| folded.unused.clone()));
     names.sort();
     names.dedup();
     names

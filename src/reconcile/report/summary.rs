@@ -54,7 +54,7 @@ fn entity(result: &EntityResult) -> Json {
     if !result.spec_remarks.is_empty() {
         warnings.insert("spec".to_owned(), json!(result.spec_remarks));
     }
-    json!({
+    let mut facts = json!({
         "source_rows": c.source_rows,
         "target_rows": c.target_rows,
         "matched": c.matched,
@@ -75,7 +75,11 @@ fn entity(result: &EntityResult) -> Json {
         "datasets": result.looks[0].sides.iter().map(|s| json!({
             "dataset": s.dataset.name, "generation": s.generation, "staged_at": s.staged_at,
         })).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(rows) = result.folded_rows {
+        facts["folded_rows"] = json!(rows);
+    }
+    facts
 }
 
 /// What the stores themselves proved equal; which ranges these are is in `proven.csv`.

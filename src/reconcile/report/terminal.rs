@@ -144,6 +144,9 @@ fn fields(result: &EntityResult, out: &mut String) {
             let _ = writeln!(out, "  {entity}.{name}  {}", plain(note));
         }
     }
+    if let Some(rows) = result.folded_rows {
+        let _ = writeln!(out, "  {entity}  its source's records are folded from {} rows", thousands(rows));
+    }
     if let Some(proof) = &result.proof {
         let _ = writeln!(
             out,
@@ -164,6 +167,12 @@ fn fields(result: &EntityResult, out: &mut String) {
             );
         }
     }
+    remarks(result, out);
+}
+
+/// What else there is to say of an entity.
+fn remarks(result: &EntityResult, out: &mut String) {
+    let entity = plain(&result.name);
     for (name, n) in &result.warnings {
         let words = name.replace('_', " ");
         let words = if *n == 1 { words.trim_end_matches('s') } else { &words };

@@ -49,6 +49,19 @@ impl Situation {
         Self { project, before, command: DIFF, undisturbed }
     }
 
+    /// A diff of what is staged, with an entity whose records are folded.
+    fn folded() -> Self {
+        let project = Project::new(200, true);
+        let spec = project.path().join("recon.toml");
+        let more = "[entities.folded]\nsource = \"orders_old\"\ntarget = \"items_new\"\nkey = [\"pk\"]\ngroup_by = [\"pk\"]\n\
+                    [entities.folded.fields]\npk = \"id[1:1]\"\nsize = { from = \"count(*)\", type = \"int\" }\n";
+        fs::write(&spec, fs::read_to_string(&spec).expect("a spec") + more).expect("a file");
+        let before = project.home("before");
+        project.stage(&before).exits(3);
+        let undisturbed = project.results(&project.home("undisturbed"));
+        Self { project, before, command: DIFF, undisturbed }
+    }
+
     /// Kills at every point and returns the points that were passed.
     fn kill_everywhere(&self, points: &BTreeSet<String>) -> BTreeSet<String> {
         points.iter().filter(|point| self.kill_at(point)).cloned().collect()
@@ -120,11 +133,12 @@ pub(super) fn points_of_writing(target: &str) -> BTreeSet<String> {
 fn killed_at_every_fail_point_nothing_is_lost() {
     let is_of_writing = |point: &String| OF_WRITING.iter().any(|prefix| point.starts_with(prefix));
     let points: BTreeSet<String> = points().into_iter().filter(|point| !is_of_writing(point)).collect();
-    let makers: [fn() -> Situation; 4] = [
+    let makers: [fn() -> Situation; 5] = [
         || Situation::first_stage(false),
         || Situation::first_stage(true),
         Situation::grown,
         Situation::diff,
+        Situation::folded,
     ];
     let passed: BTreeSet<String> = std::thread::scope(|scope| {
         let points = &points;
