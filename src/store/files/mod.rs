@@ -23,7 +23,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use crate::error::{Context, Error, Result};
 use crate::spec::Storage;
 use crate::store::aws::Refused;
-pub(crate) use local::has_extension;
+pub(crate) use local::{has_extension, temporary};
 use object::Object;
 use s3::S3;
 pub use unit::{Expected, Stamp, Unit};
