@@ -26,6 +26,7 @@ use crate::error::{Context, Result};
 use crate::mapping::resolve::StoreType;
 use crate::migrate::Fault;
 use crate::migrate::mapped::{Column, Mapped, Origin};
+use crate::query::single_path;
 use crate::spec::{Compression, Provenance};
 use crate::value::cast::{Class, Zone};
 use crate::value::kind::DecimalSize;
@@ -138,13 +139,13 @@ impl Kind {
     }
 }
 
-/// Whether the source's column holds integers that need all 64 bits.
+/// Whether the source says that its column holds integers which need all 64 bits.
 fn is_unsigned(mapped: &Mapped<'_>, column: &Column) -> bool {
     let field = mapped.plan.entity.fields.iter().flatten().find(|field| field.name == column.field);
-    let name = field.and_then(|field| field.from.plain_name.as_ref());
-    let of = name.and_then(|name| mapped.plan.source.columns.iter().find(|c| c.name == *name));
+    let path = field.and_then(|field| single_path(&field.from.text)).unwrap_or_default();
+    let of = mapped.plan.source.columns.iter().find(|c| path == [c.name.as_str()]);
     let ty = of.and_then(|c| c.physical.first()).map_or("", |(ty, _)| ty.as_str());
-    matches!(ty, "unsigned int" | "UBIGINT")
+    ty == "unsigned int"
 }
 
 pub(super) struct ParquetFormat<'a> {

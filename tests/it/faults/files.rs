@@ -148,7 +148,7 @@ fn a_full_disk_leaves_no_half_file_and_room_lets_it_go_on() {
         disk.fill_up_to(free);
         let ended = case.run(&home, MIGRATE, None).exits(4);
         assert!(ended.stderr.contains("run the same command again"), "{}", ended.stderr);
-        let half = glob::glob(&format!("{}/.*", place.display())).expect("a glob").count();
+        let half = glob::glob(&format!("{}/.part*", place.display())).expect("a glob").count();
         assert_eq!(half, 0, "with {free} bytes free");
         disk.make_room();
         case.run(&home, MIGRATE, None).exits(1);

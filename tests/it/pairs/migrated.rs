@@ -19,7 +19,7 @@ fn entity(from: Store, to: Store, all_declared: bool) -> String {
     for (name, kind, ..) in COLUMNS.iter().filter(|column| from.holds(column) && to.holds(column)) {
         if all_declared
             || Store::need_a_type(from, to, *kind)
-            || (to == Store::Parquet && matches!(kind, Kind::List | Kind::Decimal))
+            || (to == Store::Parquet && takes_a_type(from, *kind))
         {
             text.push_str(&format!("{name} = {{ type = \"{}\" }}\n", declared(from, to, *kind)));
         } else {
@@ -38,6 +38,11 @@ fn declared(from: Store, to: Store, kind: Kind) -> &'static str {
         (Store::Parquet, Kind::Moment) if !is_typed => "string",
         _ => kind.declared(),
     }
+}
+
+/// Whether a column of Parquet takes a type that the source does not tell.
+fn takes_a_type(from: Store, kind: Kind) -> bool {
+    matches!(kind, Kind::List | Kind::Decimal) || (from == Store::Parquet && kind == Kind::Unsigned)
 }
 
 fn every_store_goes_into(to: Store, sources: &[Store]) {
