@@ -66,7 +66,8 @@ impl Kept {
     /// Another value, or none.
     pub(super) fn check(&self, column: &Column, back: Value<'_>, meant: &Value<'_>) -> Result<(), Fault> {
         let Some((class, reading)) = &self.compared else { return Ok(()) };
-        let free = Reading { free: true, ..reading.clone() };
+        // The zone of the target's dataset is none of the source's.
+        let free = Reading { free: true, ..Reading::default() };
         let same = cast(back, *class, reading)
             .is_ok_and(|back| cast(meant.clone(), *class, &free).is_ok_and(|meant| back.same(&meant)));
         if same {

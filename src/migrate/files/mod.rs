@@ -196,6 +196,22 @@ impl<'a> FilesTarget<'a> {
     }
 }
 
+/// Whether a dataset is a folder of files in which nothing lies yet, so that it may be one that is going to be written.
+///
+/// # Errors
+/// A store that cannot be reached or does not let us look.
+pub fn is_to_come(dataset: &Dataset) -> Result<bool> {
+    let is_files = dataset.kind.is_schemaless() && !dataset.kind.is_live()
+        || matches!(dataset.kind, DatasetKind::Csv(_) | DatasetKind::Parquet { .. });
+    match Folder::new(&dataset.kind.place(), false) {
+        Ok(folder) if is_files => {
+            let there = Files::new(&dataset.storage).folder(&folder.path(""))?;
+            Ok(there.is_none_or(|there| there.files.is_empty() && there.folders.is_empty()))
+        }
+        _ => Ok(false),
+    }
+}
+
 /// A file is written once: nothing that is there is looked at or changed.
 fn check_policies(mapped: &Mapped<'_>, uri: &str) -> Result<()> {
     let refuse = |what: &str, help: &str| {

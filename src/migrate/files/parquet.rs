@@ -259,6 +259,9 @@ fn cell(column: &Column, kind: Kind, kept: &Kept, value: &Value<'_>) -> Result<C
             "beyond what Parquet's type holds; `type = \"string\"` would write it as text".to_owned(),
         ),
     };
+    if matches!(value, Value::Timestamp { .. }) {
+        kept.check(column, value.clone(), value)?;
+    }
     Ok(match (kind, value) {
         (_, Value::Null | Value::Absent) => Cell::Null,
         (Kind::Int, Value::Number(n)) => match n.to_scaled(0) {

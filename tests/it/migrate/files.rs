@@ -76,6 +76,7 @@ fn hostile_values_come_back_as_they_were() {
         let number = if number == decimal { "string" } else { number };
         let more = if dataset.contains("export") { "write_null = \"null\"" } else { "" };
         let migration = Migration::new(dataset, &fields(number, float), more, HOSTILE);
+        migration.runs(&["check"], 0);
         migration.runs(&["migrate", "--dry-run"], 0);
         assert!(!migration.project.path("out").exists(), "{dataset}");
         assert_eq!(migration.counts(0), [9, 0, 0, 0], "{dataset}");
@@ -214,6 +215,7 @@ fn what_a_format_does_not_hold_is_named() {
         assert_eq!(migration.faults(), [expected], "{dataset}");
         migration.runs(&["stage", "target"], 0);
     };
+    let zone = "kind = \"csv\"\ntimezone = \"+01:00\"";
     let (parquet, export) = ("kind = \"parquet\"", "kind = \"dynamodb-export\"");
     let one = |ty: &str| format!("k = \"k\"\na = {{ type = \"{ty}\" }}");
     of(parquet, &one("int"), r#"{"k":"1","a":9223372036854775808}"#, fault("1", "range", "a"));
@@ -224,6 +226,8 @@ fn what_a_format_does_not_hold_is_named() {
         fault("1", "precision", "a"),
     );
     of(parquet, &one("timestamp"), r#"{"k":"1","a":"2024-01-01T00:00:00"}"#, fault("1", "zone", "a"));
+    // Of the target's dataset it is said that such a time has an offset.
+    of(zone, &one("timestamp"), r#"{"k":"1","a":"2024-01-01T00:00:00"}"#, fault("1", "changed", "a"));
     of(parquet, &one("float"), r#"{"k":"1","a":0.1000000000000000000001}"#, fault("1", "range", "a"));
     of(export, &one("decimal"), r#"{"k":"1","a":1e126}"#, fault("1", "range", "a"));
     of(export, "k = \"k\"", r#"{"k":""}"#, fault("", "empty_key", "k"));
