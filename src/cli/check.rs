@@ -15,6 +15,7 @@ use crate::mapping::fold::{Folding, Make};
 use crate::mapping::plan::{EntityPlan, FieldPlan, Status};
 use crate::mapping::resolve::StoreType;
 use crate::mapping::side::Staged;
+use crate::migrate;
 use crate::reconcile::report::terminal::{plain, thousands};
 use crate::spec::{Dataset, Entity, Spec};
 use crate::stage::{self, document::Names};
@@ -49,9 +50,14 @@ pub(super) fn run(global: &Global) -> Result<u8> {
     let mut is_current = ledger.is_some();
     for dataset in &spec.datasets {
         let names = Arc::new(Names::new(&dataset.name));
-        let looked = stage::open(dataset, &names, false)
-            .and_then(|source| Ok((source.units()?, source.facts()?)))
-            .map_err(|e| e.of(&format!("dataset `{}`", dataset.name)))?;
+        let is_to_come = spec.entities.iter().all(|entity| entity.source != dataset.name)
+            && migrate::files::is_to_come(dataset).unwrap_or(false);
+        let looked = match is_to_come {
+            true => Ok(Default::default()),
+            false => stage::open(dataset, &names, false)
+                .and_then(|source| Ok((source.units()?, source.facts()?)))
+                .map_err(|e| e.of(&format!("dataset `{}`", dataset.name))),
+        }?;
         let ((units, warnings), facts) = looked;
         let bytes = units.iter().map(|u| u.bytes).sum();
         // Not staged, or not as the spec says now: then there is nothing to show, which is no error here.

@@ -7,8 +7,8 @@ use crate::error::{Context, Error, Result};
 use crate::reconcile::report::FILES;
 use crate::spec::Spec;
 use crate::stage::document::Names;
-use crate::stage::files::{Files, is_remote};
 use crate::stage::would_take;
+use crate::store::files::{Files, is_remote};
 
 /// Tells a place to which `--out` wrote before from any other.
 const MARK: &str = ".recon-reports";
@@ -62,7 +62,7 @@ impl Out {
                 std::fs::write(&mark, MARK_TEXT).or_failed(|| format!("cannot write {}", mark.display()))
             }
             Self::Objects(place, files) => {
-                files.write(&place.join(MARK), MARK_TEXT.as_bytes().to_vec())?;
+                files.put(&place.join(MARK), MARK_TEXT.as_bytes()).map_err(|unsent| unsent.error)?;
                 files.remove(&place.join("summary.json"))
             }
         }

@@ -66,6 +66,8 @@ pub struct BatchRow {
     pub hash: String,
     /// Whether the target has it; else only a look there can tell.
     pub applied: bool,
+    /// Its records that were not in the target before.
+    pub inserted: u64,
 }
 
 /// A record that did not go through.
@@ -196,6 +198,7 @@ impl Ledger {
                         records: count(row, 1)?,
                         hash: row.get(2)?,
                         applied: row.get::<_, String>(3)? == "APPLIED",
+                        inserted: count(row, 4)?,
                     })
                 })?
                 .collect()

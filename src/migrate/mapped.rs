@@ -3,6 +3,8 @@
 //! The fields mean here what they mean in a comparison: they are read by the same accesses and cast to the same classes, so that
 //! what is written is what `diff` expects to find.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Result};
 use crate::mapping::access::Access;
 use crate::mapping::plan::{EntityPlan, Side, Status};
@@ -271,6 +273,32 @@ impl Mapped<'_> {
     pub fn policy(&self) -> Policy {
         self.writing.policy
     }
+}
+
+/// No two columns may be one attribute, or lie one in the other.
+///
+/// # Errors
+/// Two that are or do (exit 2).
+pub fn check_places(mapped: &Mapped<'_>) -> Result<()> {
+    let mut seen: BTreeMap<Vec<&String>, &str> = BTreeMap::new();
+    for column in &mapped.columns {
+        let path: Vec<&String> = std::iter::once(&column.name).chain(&column.path).collect();
+        let overlaps =
+            |(other, _): &(&Vec<&String>, &&str)| other.starts_with(&path) || path.starts_with(other);
+        if let Some((other, field)) = seen.iter().find(overlaps) {
+            let shown =
+                |path: &[&String]| path.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(".");
+            return Err(Error::usage(format!(
+                "fields `{field}` and `{}` are written to one place: `{}` and `{}`",
+                column.field,
+                shown(other),
+                shown(&path)
+            ))
+            .help("map one of them to another attribute with `to`"));
+        }
+        seen.insert(path, &column.field);
+    }
+    Ok(())
 }
 
 /// A field for every column of the source.

@@ -13,6 +13,7 @@
 pub mod batch;
 pub mod dry_run;
 pub mod dynamodb;
+pub mod files;
 pub mod keys;
 pub mod mapped;
 pub mod mysql;
@@ -23,13 +24,14 @@ pub mod run;
 pub mod script;
 pub mod sqlite;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::ledger::manifest::Change;
+use crate::ledger::migration::BatchRow;
 use crate::spec::{Dataset, DatasetKind};
 use crate::value::Value;
 use mapped::Mapped;
@@ -69,17 +71,63 @@ pub trait Target: Send + Sync {
         false
     }
 
+    /// Whether what was written there is never changed, so that a record is written once at most.
+    fn is_written_once(&self) -> bool {
+        false
+    }
+
+    /// Of a target that is written once: holds what lies there against what earlier runs wrote.
+    ///
+    /// # Errors
+    /// What no run wrote, or wrote of other records (exit 2); what is gone.
+    fn settle(&self, earlier: &[Earlier]) -> Result<Settled> {
+        let _ = earlier;
+        Ok(Settled::default())
+    }
+
+    /// Removes what [`Target::settle`] found left over.
+    ///
+    /// # Errors
+    /// A store that cannot be reached or refuses.
+    fn clear(&self, left: &[String]) -> Result<()> {
+        let _ = left;
+        Ok(())
+    }
+
+    /// Makes ready for batches.
+    ///
+    /// # Errors
+    /// A store that cannot be reached or refuses.
+    fn begin(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Completes what is written, once all batches are. `at_ns` is when the run began.
+    ///
+    /// # Errors
+    /// A store that cannot be reached or refuses.
+    fn finish(&self, at_ns: i128) -> Result<()> {
+        let _ = at_ns;
+        Ok(())
+    }
+
     /// What stands around a script of this target.
     ///
     /// # Errors
     /// A target or a spec for which there is none (exit 2).
-    fn script_frame(&self) -> Result<Frame>;
+    fn script_frame(&self) -> Result<Frame> {
+        Err(Error::usage(format!("{}: there is no script that would write there", self.fingerprint()))
+            .help("replay without --sql"))
+    }
 
     /// Appends what a person would run to write a batch; nothing is written.
     ///
     /// # Errors
     /// A store that cannot be read.
-    fn script(&self, batch: &Batch<'_>, out: &mut String) -> Result<Scripted, Trouble>;
+    fn script(&self, batch: &Batch<'_>, out: &mut String) -> Result<Scripted, Trouble> {
+        let _ = (batch, out);
+        self.script_frame().map(|_| Scripted::default()).map_err(Trouble::from)
+    }
 
     /// A session of a worker.
     ///
@@ -92,6 +140,41 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// A store that cannot be reached.
     fn forget(&self, run_id: &str, entity: &str) -> Result<()>;
+}
+
+/// What the ledger knows of a run that wrote to a target that is written once.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    /// The run.
+    pub run_id: String,
+    /// The entity.
+    pub entity: String,
+    /// It is the run that is under way.
+    pub is_own: bool,
+    /// What it wrote goes with what is written now.
+    pub is_fit: bool,
+    /// The records of the batches that it wrote are not pending any more.
+    pub is_kept: bool,
+    /// The batches that it began.
+    pub batches: Vec<BatchRow>,
+}
+
+/// What a target that is written once has of earlier runs.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// Runs of which nothing is there any more, by run and entity: their records are pending again.
+    pub gone: BTreeSet<(String, String)>,
+    /// What is there of batches that no run will finish.
+    pub left: Vec<String>,
+}
+
+/// A name as part of a file's.
+pub fn escaped(name: &str) -> String {
+    let plain = |c: char| match c.is_ascii_alphanumeric() || matches!(c, '_' | '-') {
+        true => c.to_string(),
+        false => format!("%{:x}", c as u32),
+    };
+    name.chars().map(plain).collect()
 }
 
 /// How a target is written where nobody says otherwise.
@@ -266,10 +349,9 @@ pub fn open<'a>(dataset: &'a Dataset, mapped: &'a Mapped<'a>) -> Result<Box<dyn 
         DatasetKind::Dynamodb(options) => Ok(Box::new(dynamodb::DynamodbTarget::open(options, mapped)?)),
         DatasetKind::Mysql(options) => Ok(Box::new(mysql::MysqlTarget::open(options, mapped)?)),
         DatasetKind::Sqlite { path, what } => Ok(Box::new(sqlite::SqliteTarget::open(path, what, mapped)?)),
-        other => Err(Error::failed(format!(
-            "dataset `{}`: {} is not written to in this version",
-            dataset.name,
-            other.word()
-        ))),
+        DatasetKind::Csv(_)
+        | DatasetKind::Jsonl { .. }
+        | DatasetKind::Parquet { .. }
+        | DatasetKind::DynamodbExport(_) => Ok(Box::new(files::FilesTarget::open(dataset, mapped)?)),
     }
 }

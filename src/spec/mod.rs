@@ -81,6 +81,8 @@ pub struct Dataset {
     pub timezone: Option<String>,
     /// How its object storage is reached, where it lies in one.
     pub storage: Storage,
+    /// How its files are compressed where they are written; `None`: as their kind is wont to be.
+    pub compression: Option<Compression>,
     /// 1-based line of its table in the spec.
     pub line: usize,
 }
@@ -224,6 +226,17 @@ pub struct CsvOptions {
     pub null_tokens: Vec<String>,
     /// How bytes fields are written.
     pub encoding: BytesEncoding,
+}
+
+/// How files are compressed where they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
 }
 
 /// How bytes are written in a CSV.

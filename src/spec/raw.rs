@@ -268,7 +268,7 @@ impl JsonSchema for RawCommand {
     }
 }
 
-/// One physical thing that can be staged. In every string but `kind`, `encoding` and `query`, `${NAME}` stands for an
+/// One physical thing that can be staged. In every string but `kind`, `encoding`, `compression` and `query`, `${NAME}` stands for an
 /// environment variable and `$${` for a plain `${`.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -296,6 +296,9 @@ pub(super) struct RawDataset {
     /// csv: how bytes fields are written, `hex` (`\x…`) if not given.
     #[schemars(extend("enum" = words::ENCODINGS))]
     pub(super) encoding: Option<At<String>>,
+    /// csv, jsonl, parquet, where it is written: how its files are compressed; `none` if not given, for parquet `zstd`.
+    #[schemars(extend("enum" = words::COMPRESSIONS))]
+    pub(super) compression: Option<At<String>>,
     /// dynamodb-export: the incremental exports that follow the full one, in order.
     pub(super) increments: Option<Vec<At<String>>>,
     /// dynamodb-export: accept a gap or an overlap between the windows of the chain; every report then shows it.

@@ -12,6 +12,7 @@ pub const KINDS: [&str; 8] =
     ["csv", "jsonl", "parquet", "dynamodb-export", "sqlite", "postgres", "mysql", "dynamodb"];
 
 pub(super) const ENCODINGS: [&str; 2] = ["hex", "base64"];
+pub(super) const COMPRESSIONS: [&str; 3] = ["none", "gzip", "zstd"];
 pub(super) const ROUNDINGS: [&str; 2] = ["truncate", "round"];
 pub(super) const NULLS: [&str; 3] = ["strict", "empty-is-null", "absent-is-null"];
 pub(super) const POLICIES: [&str; 3] = ["upsert", "insert-only", "update-only"];
@@ -31,7 +32,7 @@ pub(super) const OBJECT_STORAGE: [&str; 5] =
     ["endpoint", "region", "path_style", "unsigned", "requester_pays"];
 
 /// Which kinds each option of a dataset belongs to; `kind` and `timezone` belong to all.
-pub(super) const OPTIONS: [(&str, &[&str]); 19] = [
+pub(super) const OPTIONS: [(&str, &[&str]); 20] = [
     ("uri", &KINDS_OF_FILES),
     ("delimiter", &["csv"]),
     ("quote", &["csv"]),
@@ -39,6 +40,7 @@ pub(super) const OPTIONS: [(&str, &[&str]); 19] = [
     ("columns", &["csv"]),
     ("null_tokens", &["csv"]),
     ("encoding", &["csv"]),
+    ("compression", &["csv", "jsonl", "parquet"]),
     ("increments", &["dynamodb-export"]),
     ("allow_gap", &["dynamodb-export"]),
     ("path", &["sqlite"]),

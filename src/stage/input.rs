@@ -1,8 +1,6 @@
 //! Opening an input file: decompression by content, digests of the bytes as they lie, progress.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
@@ -11,28 +9,11 @@ use md5::Digest;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Unit;
-use super::files::Files;
 use crate::error::{Context, Result};
 use crate::event::{self, Progress};
+use crate::store::files::Files;
 
 const READ_BUFFER_BYTES: usize = 1 << 20;
-
-/// What tells one state of a file from another without reading it. The change time cannot be set by hand, so a file
-/// rewritten with its old size and modification time is still noticed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp(pub String);
-
-impl Stamp {
-    /// Reads size, inode, modification time and change time.
-    ///
-    /// # Errors
-    /// A file that is not there or cannot be read.
-    pub fn of(path: &Path) -> Result<Self> {
-        let m = std::fs::metadata(path).or_failed(|| format!("cannot read {}", path.display()))?;
-        let times = (m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec());
-        Ok(Self(format!("{}:{}:{}.{:09}:{}.{:09}", m.size(), m.ino(), times.0, times.1, times.2, times.3)))
-    }
-}
 
 /// Digests of a file's bytes as they lie (compressed where they are).
 #[derive(Clone, Debug, PartialEq, Eq)]

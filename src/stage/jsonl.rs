@@ -11,11 +11,11 @@ use super::document::json_text::{Container, Cursor, Nesting, SyntaxFault};
 use super::document::lines::{LineReader, LinesJob};
 use super::document::typed::each_member;
 use super::document::{Change, Column, DocumentBuilder, Names, Stop, Tag, number};
-use super::files::Files;
-use super::input::{Digests, Stamp};
+use super::input::Digests;
 use super::sink::UnitSink;
-use super::{Source, Unit};
+use super::{Source, Stamp, Unit};
 use crate::error::Result;
+use crate::store::files::Files;
 
 pub(super) const EXTENSIONS: [&str; 3] = [".jsonl", ".ndjson", ".json"];
 

@@ -9,7 +9,6 @@ pub mod document;
 pub mod dynamodb;
 pub mod dynamodb_export;
 mod failures;
-pub mod files;
 pub mod input;
 pub mod jsonl;
 pub mod mysql;
@@ -23,46 +22,19 @@ pub mod sink;
 pub mod sqlite;
 pub mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Result;
 use crate::spec::{Dataset, DatasetKind};
+use crate::store::files::Files;
+pub use crate::store::files::{Expected, Stamp, Unit};
 use crate::store::table::TableFacts;
 use crate::value::Value;
 use changed::Summing;
 use document::Names;
-use files::Files;
-use input::{Digests, Stamp};
+use input::Digests;
 use sink::{PartColumn, UnitSink};
-
-/// Something that can be read, checked and resumed alone: a file, or a range of a live table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unit {
-    /// The file; for a live table a name of the range, which stays the same from one run to the next.
-    pub path: PathBuf,
-    /// Its state when it was listed; for a live table the moment as of which it is read.
-    pub stamp: Stamp,
-    /// Its size in bytes; for a live table an estimate.
-    pub bytes: u64,
-    /// What a manifest says of it, where there is one.
-    pub expected: Option<Expected>,
-    /// The store's file in which a range of places lies; what was read of another file does not go with it.
-    pub file: Option<i64>,
-    /// Which export of a chain it belongs to: 0 for the full one, then the increments in order.
-    pub window: u32,
-    /// Whether it is a range of a live table rather than a file.
-    pub is_live: bool,
-}
-
-/// What an export's manifest says of a data file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expected {
-    /// Base64 of the MD5 of the file's bytes.
-    pub md5: String,
-    /// Items in the file.
-    pub items: u64,
-}
 
 /// A kind of dataset that can be staged.
 ///

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::document::Names;
-use super::files::{Files, is_remote};
 use super::input::Input;
 use super::run::Options;
 use super::sink::{PartColumn, RowLimit};
@@ -21,6 +20,7 @@ use crate::fault;
 use crate::ledger::proof::Proof;
 use crate::ledger::{Generation, Ledger, UnitRow};
 use crate::spec::{Dataset, DatasetKind, Entity, Spec};
+use crate::store::files::{Files, is_remote};
 
 /// Digest of what decides how a dataset's rows are staged, for a home. The same from wherever recon is called, and however fast
 /// and in how many pieces a table is read. `copy` makes a difference to Parquet files only.

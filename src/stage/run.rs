@@ -11,12 +11,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::document::Names;
-use super::files::is_remote;
-use super::input::{Digests, Stamp};
+use super::input::Digests;
 pub use super::prepare::definition;
 use super::prepare::{Job, Opened, expected_text, prepare, prove, unit_key};
 use super::sink::{FailureLimit, PartColumn, UnitSink};
-use super::{Keys, Unit, open};
+use super::{Keys, Stamp, Unit, open};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::{self, Progress};
 use crate::fault;
@@ -24,6 +23,7 @@ use crate::ledger::part::DAMAGED;
 use crate::ledger::proof::Proof;
 use crate::ledger::{Ledger, UnitRow, moments};
 use crate::spec::{Dataset, Entity, Spec};
+use crate::store::files::is_remote;
 
 /// A documents' row is nested as deep as its text says.
 const STACK_BYTES: usize = 64 << 20;

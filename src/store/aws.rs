@@ -54,6 +54,8 @@ pub(crate) async fn config(region: Option<&str>, endpoint: Option<&str>, unsigne
 /// A request that did not go through.
 pub(crate) struct Refused {
     again: Again,
+    /// Nobody knows whether the store did what was asked.
+    is_unknown: bool,
     error: Error,
 }
 
@@ -89,7 +91,13 @@ impl Refused {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let again = if is_throttling(&error) { Again::Later } else { Again::Never };
-        Self { again, error: failed(place, error, is_signed) }
+        let is_unknown = match &error {
+            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+            SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+            SdkError::ServiceError(answer) => answer.raw().status().is_server_error(),
+            _ => false,
+        };
+        Self { again, is_unknown, error: failed(place, error, is_signed) }
     }
 
     /// An answer whose body broke off.
@@ -97,18 +105,29 @@ impl Refused {
         let error = Error::failed(format!("{place}: the connection broke")).caused_by(error);
         Self {
             again: Again::Soon,
+            is_unknown: true,
             error: error.help("what was staged stays staged: run the same command again"),
         }
     }
 
     /// An answer that is none, since the store wants fewer requests.
     pub(crate) fn throttled(place: &str, how: &str) -> Self {
-        Self { again: Again::Later, error: Error::failed(format!("{place}: {how}")) }
+        Self { again: Again::Later, is_unknown: false, error: Error::failed(format!("{place}: {how}")) }
     }
 
     /// What no repetition mends.
     pub(crate) fn for_good(error: Error) -> Self {
-        Self { again: Again::Never, error }
+        Self { again: Again::Never, is_unknown: false, error }
+    }
+
+    /// Whether nobody knows if the store did what was asked: its answer is missing, or it failed over it.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.is_unknown
+    }
+
+    /// What there is to say to the user.
+    pub(crate) fn into_error(self) -> Error {
+        self.error
     }
 }
 
@@ -179,6 +198,25 @@ pub(crate) async fn patiently<T>(place: &str, mut ask: impl AsyncFnMut() -> Resu
         match ask().await {
             Ok(answer) => return Ok(answer),
             Err(refused) => patience.wait(refused).await?,
+        }
+    }
+}
+
+/// Writes until there is an answer: only throttling is waited for, see [`Patience::wait`].
+///
+/// # Errors
+/// A request that does not get through, with whether its end is known.
+pub(crate) async fn insist<T>(
+    place: &str,
+    mut ask: impl AsyncFnMut() -> Result<T, Refused>,
+) -> Result<T, Refused> {
+    let mut patience = Patience::with_writing(place);
+    loop {
+        match ask().await {
+            Err(refused) if refused.again == Again::Later => {
+                patience.wait(refused).await.map_err(Refused::for_good)?;
+            }
+            answered => return answered,
         }
     }
 }

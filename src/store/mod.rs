@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod dynamodb;
+pub mod files;
 pub mod mysql;
 pub mod net;
 pub mod postgres;

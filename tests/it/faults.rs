@@ -5,6 +5,7 @@ mod changed_only;
 mod changes;
 mod damage;
 mod disk;
+mod files;
 mod folds;
 mod live_points;
 mod memory;

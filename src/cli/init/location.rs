@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::spec::{self, KINDS, Storage, Url};
 use crate::stage::Unit;
-use crate::stage::files::{Files, has_extension, is_remote, not_there};
 use crate::stage::input::Input;
+use crate::store::files::{Files, has_extension, is_remote, not_there};
 
 /// What SQLite's files begin with: <https://www.sqlite.org/fileformat.html>, 1.3.
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";

@@ -10,8 +10,8 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use super::earlier::{
-    abandon, check_abandonable, done_files, folder_of, keep_positions, make_anew, open_elsewhere,
-    open_migrations, remove_left_plans,
+    abandon, check_abandonable, check_failed, done_files, folder_of, keep_positions, make_anew,
+    open_elsewhere, open_migrations, remove_left_plans, settle,
 };
 use super::report::{self, Told};
 use super::script::Script;
@@ -34,7 +34,7 @@ use crate::migrate::keys::Keys;
 use crate::migrate::mapped::{Prepared, Shape};
 use crate::migrate::plan::{Plan, Planning, Selection};
 use crate::migrate::run::Job;
-use crate::migrate::{self as target, dry_run, script};
+use crate::migrate::{self as target, Settled, Target, dry_run, script};
 use crate::spec::{Dataset, DatasetKind, Entity, OnConflict, Spec};
 use crate::stage;
 use crate::stage::document::Names;
@@ -215,6 +215,7 @@ impl Campaign<'_> {
             let prepared = self.prepared(field, &sides, self.choice.filter.as_deref())?;
             let mapped = prepared.plan(field.spec, field.warehouse)?;
             let target = target::open(sides.target, &mapped).map_err(|e| e.of(&of_entity(entity)))?;
+            self.settled(field, entity, target.as_ref(), None)?;
             migrations.push(Migration {
                 run_id: run_id.to_owned(),
                 entity: entity.name.clone(),
@@ -246,6 +247,19 @@ impl Campaign<'_> {
         Ok(Sides { entity, read, source, target, shape })
     }
 
+    /// What the target has of earlier runs, where that matters.
+    fn settled(
+        &self,
+        field: &Field<'_>,
+        entity: &Entity,
+        target: &dyn Target,
+        own: Option<&str>,
+    ) -> Result<Settled> {
+        let is_replay = matches!(self.task, Task::Replay);
+        let settled = settle((field.spec, field.ledger), target, own, is_replay, digest);
+        settled.map_err(|e| e.of(&of_entity(entity)))
+    }
+
     fn prepared(&self, field: &Field<'_>, sides: &Sides<'_>, more: Option<&str>) -> Result<Prepared> {
         let (source, shape) = (sides.source.clone(), sides.shape.clone());
         Prepared::new(field.spec, &sides.read, source, sides.target, shape, more)
@@ -272,11 +286,14 @@ impl Campaign<'_> {
             let why = format!("entity `{entity}` then went to {}, by the mapping of then", state.target);
             return Err(unfinished(self.global, run_id, &why, self.task.word()));
         }
-        let defaults = target.defaults();
+        let settled = self.settled(field, sides.entity, target.as_ref(), Some(run_id))?;
+        target.clear(&settled.left)?;
         let plan = match state.state.as_str() {
             "planning" => {
-                let plan =
-                    self.plan(field, sides, &mapped, &state, &folder, defaults.batch_records, wanted)?;
+                let path = folder.join("plan");
+                make_anew(&path)?;
+                let done = done_files(ledger, &state, &settled)?;
+                let plan = self.plan(field, sides, &mapped, target.as_ref(), (&path, done), wanted)?;
                 fault::point("migrate.before-planned");
                 ledger.plan_migration((run_id, entity), (plan.records, plan.batches(), plan.left_over))?;
                 plan
@@ -289,7 +306,7 @@ impl Campaign<'_> {
         };
         plan.verify()?;
         let manifest = self.manifest(&folder.join("manifest"), run_id, field.spec, &state)?.map(Mutex::new);
-        let options = self.how.options(defaults.concurrency);
+        let options = self.how.options(target.defaults().concurrency);
         let stamp = Stamp { run_id: run_id.to_owned(), at_ns: began_at(ledger, run_id)? };
         let job = Job {
             ledger,
@@ -302,10 +319,12 @@ impl Campaign<'_> {
             options: &options,
             progress: field.progress,
         };
+        target.begin()?;
         job.run().map_err(|e| e.of(&of_entity(sides.entity)))?;
         if let Some(manifest) = manifest {
             manifest.into_inner().expect("no worker panicked").finish()?;
         }
+        target.finish(stamp.at_ns)?;
         // The ledger has every batch by now, so nobody will ask for its marker.
         target.forget(run_id, entity)?;
         keep_positions(&plan, None, &folder)?;
@@ -315,33 +334,14 @@ impl Campaign<'_> {
         plan.remove()
     }
 
-    /// Plans one entity. What a killed planning left goes first.
-    #[expect(clippy::too_many_arguments, reason = "all that a plan depends on")]
+    /// Plans one entity into an empty folder.
     fn plan(
         &self,
         field: &Field<'_>,
         sides: &Sides<'_>,
         mapped: &target::mapped::Mapped<'_>,
-        state: &Migration,
-        folder: &Path,
-        batch_records: u64,
-        wanted: Option<&Wanted>,
-    ) -> Result<Plan> {
-        let path = folder.join("plan");
-        make_anew(&path)?;
-        let done = done_files(field.ledger, state)?;
-        self.plan_into(field, sides, mapped, &path, done, batch_records, wanted)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "all that a plan depends on")]
-    fn plan_into(
-        &self,
-        field: &Field<'_>,
-        sides: &Sides<'_>,
-        mapped: &target::mapped::Mapped<'_>,
-        path: &Path,
-        done: Vec<PathBuf>,
-        batch_records: u64,
+        target: &dyn Target,
+        (path, done): (&Path, Vec<PathBuf>),
         wanted: Option<&Wanted>,
     ) -> Result<Plan> {
         let seed = field.ledger.hash_seed()?;
@@ -364,10 +364,13 @@ impl Campaign<'_> {
                 id_max: self.choice.max_id.clone(),
             },
             Some(wanted) => {
-                let hashes = wanted.hashes(&sides.entity.name, mapped, seed)?;
+                let name = sides.entity.name.as_str();
+                let hashes = wanted.hashes(name, mapped, seed)?;
+                let unread = wanted.positions(name, sides.source.generation);
+                check_failed(field.ledger, target, (name, sides.source.generation), &hashes, &unread)?;
                 let mut positions: HashSet<i64> =
                     keys.positions(&hashes, field.warehouse, &keys_folder)?.into_iter().collect();
-                positions.extend(wanted.positions(&sides.entity.name, sides.source.generation));
+                positions.extend(unread);
                 Selection { positions: Some(positions), ..Selection::default() }
             }
         };
@@ -375,7 +378,7 @@ impl Campaign<'_> {
             warehouse: field.warehouse,
             folder: path,
             seed,
-            batch_records: self.how.batch_size.unwrap_or(batch_records),
+            batch_records: self.how.batch_size.unwrap_or(target.defaults().batch_records),
             progress: field.progress,
         };
         let plan = planning.write(mapped, &keys, &selection)?;
@@ -440,10 +443,11 @@ impl Campaign<'_> {
                 target: target.fingerprint().to_owned(),
                 ..Migration::default()
             };
-            let (path, done) = (scratch.path().join(i.to_string()), done_files(&ledger, &state)?);
+            let settled = self.settled(&field, entity, target.as_ref(), None)?;
+            let (path, done) = (scratch.path().join(i.to_string()), done_files(&ledger, &state, &settled)?);
             make_anew(&path)?;
-            let records = target.defaults().batch_records;
-            let plan = self.plan_into(&field, &sides, &mapped, &path, done, records, wanted.of_replay())?;
+            let plan =
+                self.plan(&field, &sides, &mapped, target.as_ref(), (&path, done), wanted.of_replay())?;
             let stamp =
                 Stamp { run_id: self.task.word().to_owned(), at_ns: jiff::Timestamp::now().as_nanosecond() };
             let (to, retries) = (target.as_ref(), self.how.options(1).retries);
@@ -507,8 +511,8 @@ fn shape(dataset: &Dataset) -> Result<Shape> {
             }
             Shape::Table(facts)
         }
-        DatasetKind::Dynamodb(_) => Shape::Documents { dynamodb: true },
-        DatasetKind::Jsonl { .. } | DatasetKind::DynamodbExport(_) => Shape::Documents { dynamodb: false },
+        DatasetKind::Dynamodb(_) | DatasetKind::DynamodbExport(_) => Shape::Documents { dynamodb: true },
+        DatasetKind::Jsonl { .. } => Shape::Documents { dynamodb: false },
         DatasetKind::Csv(_) | DatasetKind::Parquet { .. } => Shape::Text,
     })
 }

@@ -13,6 +13,7 @@ use crate::error::{Context, Error, Result};
 use crate::ledger::Ledger;
 use crate::ledger::migration::Migration;
 use crate::migrate::plan::Plan;
+use crate::migrate::{Earlier, Settled, Target, escaped};
 use crate::spec::{Entity, OnConflict, Spec};
 
 /// The migrations that are not at their end. They are of one run: no other is begun before.
@@ -109,12 +110,13 @@ pub(super) fn keep_positions(plan: &Plan, applied: Option<&HashSet<u64>>, folder
     File::open(folder).and_then(|folder| folder.sync_all()).or_failed(fail)
 }
 
-/// Where earlier runs say which of these records they wrote.
-pub(super) fn done_files(ledger: &Ledger, wanted: &Migration) -> Result<Vec<PathBuf>> {
+/// Where earlier runs say which of these records they wrote, but for those of which nothing is there any more.
+pub(super) fn done_files(ledger: &Ledger, wanted: &Migration, settled: &Settled) -> Result<Vec<PathBuf>> {
     let ended = ledger.migrations()?.into_iter().filter(|m| {
         (m.entity.as_str(), m.generation, m.mapping.as_str(), m.target.as_str())
             == (wanted.entity.as_str(), wanted.generation, wanted.mapping.as_str(), wanted.target.as_str())
             && (m.state == "done" || m.state == "abandoned")
+            && !settled.gone.contains(&(m.run_id.clone(), m.entity.clone()))
     });
     let files = ended.map(|m| folder_of(ledger.home(), &m.run_id, &m.entity).join("done.parquet"));
     Ok(files.filter(|path| path.exists()).collect())
@@ -122,14 +124,76 @@ pub(super) fn done_files(ledger: &Ledger, wanted: &Migration) -> Result<Vec<Path
 
 /// Where a run keeps what belongs to one entity.
 pub(super) fn folder_of(home: &Path, run_id: &str, entity: &str) -> PathBuf {
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') {
-            c.to_string()
-        } else {
-            format!("%{:x}", c as u32)
+    home.join("runs").join(run_id).join("entities").join(escaped(entity))
+}
+
+/// What a target that is written once has of earlier runs, held against what the ledger knows of them. `own` is the run that is under
+/// way, and `digest` says what decides what of an entity is written. A replay only adds records that are in no file.
+pub(super) fn settle(
+    (spec, ledger): (&Spec, &Ledger),
+    target: &dyn Target,
+    own: Option<&str>,
+    is_replay: bool,
+    digest: fn(&Spec, &Entity) -> String,
+) -> Result<Settled> {
+    if !target.is_written_once() {
+        return Ok(Settled::default());
+    }
+    let mut earlier = Vec::new();
+    let all = ledger.migrations()?.into_iter();
+    for m in all.filter(|m| m.target == target.fingerprint() && m.state != "planning") {
+        let is_own = own == Some(m.run_id.as_str());
+        let is_current = |entity: &Entity| -> Result<bool> {
+            let staging = ledger.latest_generation(&entity.source)?.map(|generation| generation.id);
+            Ok(staging == Some(m.generation) && digest(spec, entity) == m.mapping)
+        };
+        let done = folder_of(ledger.home(), &m.run_id, &m.entity).join("done.parquet");
+        earlier.push(Earlier {
+            is_own,
+            is_fit: is_own || is_replay || spec.entity(&m.entity).map_or(Ok(false), is_current)?,
+            is_kept: done.exists(),
+            batches: ledger.batches(&m.run_id, &m.entity)?,
+            run_id: m.run_id,
+            entity: m.entity,
+        });
+    }
+    target.settle(&earlier)
+}
+
+/// Refuses a replay of records that may be in a file of a target that is written once: only what failed there is in none.
+pub(super) fn check_failed(
+    ledger: &Ledger,
+    target: &dyn Target,
+    (entity, generation): (&str, i64),
+    hashes: &[u128],
+    positions: &[i64],
+) -> Result<()> {
+    if !target.is_written_once() {
+        return Ok(());
+    }
+    let all = ledger.migrations()?;
+    let runs: HashSet<&str> =
+        all.iter().filter(|m| m.target == target.fingerprint()).map(|m| m.run_id.as_str()).collect();
+    let (mut failed, mut unread) = (HashSet::new(), HashSet::new());
+    ledger.exceptions(None, Some(entity), true, |e| {
+        if runs.contains(e.run_id.as_str()) {
+            failed.extend(e.key_hash.as_deref().and_then(|hash| u128::from_str_radix(hash, 16).ok()));
+            unread.extend((e.generation == generation).then_some(e.pos));
         }
-    };
-    home.join("runs").join(run_id).join("entities").join(entity.chars().map(plain).collect::<String>())
+        Ok(())
+    })?;
+    let others = hashes.iter().filter(|hash| !failed.contains(hash)).count()
+        + positions.iter().filter(|pos| !unread.contains(pos)).count();
+    if others == 0 {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{others} of the records that are asked for did not fail in {}, and what is in files is never changed",
+        target.fingerprint()
+    ))
+    .help(
+        "`replay --run last` takes just what failed; what is to be written anew needs another folder, or this one empty, and `migrate`",
+    ))
 }
 
 pub(super) fn make_anew(folder: &Path) -> Result<()> {

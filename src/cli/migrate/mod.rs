@@ -96,7 +96,7 @@ pub(super) struct ReplayArgs {
 /// How a run goes about it; another one may go about it differently.
 #[derive(Args, Debug)]
 pub(super) struct How {
-    /// Records in a batch [default: 5000 for SQL targets, 500 for DynamoDB]
+    /// Records in a batch [default: 5000 for SQL targets, 500 for DynamoDB, 50000 for files]
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     batch_size: Option<u64>,
     /// Batches under way at once [default: as the target takes them]

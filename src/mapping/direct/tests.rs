@@ -34,7 +34,14 @@ fn staged(files: &[PathBuf]) -> Staged {
         written: Part { file: path.display().to_string(), rows: 0, seal: None },
     };
     Staged {
-        dataset: Dataset { name: "d".to_owned(), kind, timezone: None, storage: Storage::default(), line: 1 },
+        dataset: Dataset {
+            name: "d".to_owned(),
+            kind,
+            timezone: None,
+            storage: Storage::default(),
+            compression: None,
+            line: 1,
+        },
         generation: 1,
         staged_at: String::new(),
         warnings: Vec::new(),

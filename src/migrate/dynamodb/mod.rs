@@ -11,15 +11,13 @@ mod session;
 mod tempo;
 mod write;
 
-use std::collections::BTreeMap;
-
 use aws_sdk_dynamodb::types::{ScalarAttributeType, TableDescription, TableStatus};
 
 use self::encode::{encode, encode_key, key_type_of};
 use self::link::Link;
 use self::merge::{Wanted, path_of};
 use self::session::DynamodbSession;
-use super::mapped::Mapped;
+use super::mapped::{Mapped, check_places};
 use super::script::{Frame, Scripted};
 use super::{Batch, Defaults, Fault, Session, Target, Trouble};
 use crate::error::{Error, Result};
@@ -85,23 +83,46 @@ impl<'a> DynamodbTarget<'a> {
     /// # Errors
     /// A value that DynamoDB cannot hold.
     fn wanted(&self, row: usize, values: &[Value<'_>]) -> Result<Wanted, Fault> {
-        let (mut key, mut attributes) = (Item::new(), Vec::with_capacity(values.len()));
-        for (i, (column, value)) in self.mapped.columns.iter().zip(values).enumerate() {
-            if let (true, Some(ty)) = (column.is_key, self.key_types.get(i)) {
-                key.insert(column.name.clone(), encode_key(column, value, self.key_places[i], ty)?);
-                attributes.push(None);
-            } else {
-                attributes.push(encode(column, value, self.mapped.writing.null)?);
-            }
-        }
-        Ok(Wanted { row, key, attributes })
+        wanted(self.mapped, row, values, (&self.key_types, &self.key_places))
     }
 
     /// A new item of a record, where it is not too large.
     fn new_item(&self, values: &[Value<'_>]) -> Result<Item, Fault> {
-        let item = merge::merge(self.mapped, &self.wanted(0, values)?, None)?;
-        check_size(&item).map(|_| item)
+        new_item(self.mapped, values, &self.key_types, &self.key_places)
     }
+}
+
+/// A record as attributes; of each of the key's its type and its place in the table's key.
+fn wanted(
+    mapped: &Mapped<'_>,
+    row: usize,
+    values: &[Value<'_>],
+    (types, places): (&[ScalarAttributeType], &[usize]),
+) -> Result<Wanted, Fault> {
+    let (mut key, mut attributes) = (Item::new(), Vec::with_capacity(values.len()));
+    for (i, (column, value)) in mapped.columns.iter().zip(values).enumerate() {
+        if let (true, Some(ty)) = (column.is_key, types.get(i)) {
+            key.insert(column.name.clone(), encode_key(column, value, places[i], ty)?);
+            attributes.push(None);
+        } else {
+            attributes.push(encode(column, value, mapped.writing.null)?);
+        }
+    }
+    Ok(Wanted { row, key, attributes })
+}
+
+/// The item that a record becomes where there is none yet. `types` and `places` are those of the key's columns.
+///
+/// # Errors
+/// What DynamoDB cannot hold.
+pub(super) fn new_item(
+    mapped: &Mapped<'_>,
+    values: &[Value<'_>],
+    types: &[ScalarAttributeType],
+    places: &[usize],
+) -> Result<Item, Fault> {
+    let item = merge::merge(mapped, &wanted(mapped, 0, values, (types, places))?, None)?;
+    check_size(&item).map(|_| item)
 }
 
 /// An item's size in bytes.
@@ -176,9 +197,8 @@ fn check_key(
     Ok(types)
 }
 
-/// No two columns may be one attribute, or lie one in the other, and rules in SQL have nobody to run them.
+/// Rules in SQL have nobody to run them.
 fn check_attributes(mapped: &Mapped<'_>, place: &str) -> Result<()> {
-    let mut seen: BTreeMap<Vec<String>, &str> = BTreeMap::new();
     for column in &mapped.columns {
         if matches!(column.on_conflict, OnConflict::Sql(_)) {
             return Err(Error::usage(format!(
@@ -187,21 +207,8 @@ fn check_attributes(mapped: &Mapped<'_>, place: &str) -> Result<()> {
             ))
             .help("use `overwrite`, `keep`, `coalesce` or `greatest`"));
         }
-        let path = path_of(column);
-        let overlaps =
-            |(other, _): &(&Vec<String>, &&str)| other.starts_with(&path) || path.starts_with(other);
-        if let Some((other, field)) = seen.iter().find(overlaps) {
-            return Err(Error::usage(format!(
-                "{place}: fields `{field}` and `{}` are written to one place: `{}` and `{}`",
-                column.field,
-                other.join("."),
-                path.join(".")
-            ))
-            .help("map one of them to another attribute with `to`"));
-        }
-        seen.insert(path, &column.field);
     }
-    Ok(())
+    check_places(mapped).map_err(|e| e.of(place))
 }
 
 impl Target for DynamodbTarget<'_> {

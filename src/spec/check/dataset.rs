@@ -8,8 +8,10 @@ use crate::spec::interpolate::interpolate;
 use crate::spec::raw::{At, RawDataset};
 use crate::spec::suggest::{closest, did_you_mean};
 use crate::spec::unknown::tables_in;
-use crate::spec::words::{ENCODINGS, KINDS, OBJECT_STORAGE, OPTIONS, belongs, has_uri};
-use crate::spec::{BytesEncoding, CsvOptions, Dataset, DatasetKind, ExportOptions, SqlOptions, time_zone};
+use crate::spec::words::{COMPRESSIONS, ENCODINGS, KINDS, OBJECT_STORAGE, OPTIONS, belongs, has_uri};
+use crate::spec::{
+    BytesEncoding, Compression, CsvOptions, Dataset, DatasetKind, ExportOptions, SqlOptions, time_zone,
+};
 
 impl Checker<'_> {
     pub(super) fn dataset(&mut self, name: &At<String>, raw: &RawDataset) -> Option<Dataset> {
@@ -41,7 +43,13 @@ impl Checker<'_> {
             }
         };
         let storage = self.storage(raw)?;
-        Some(Dataset { name: name.value.clone(), kind, timezone, storage, line: self.line(name) })
+        let compression = match &raw.compression {
+            Some(at) => Some(self.word(at, "compression", &COMPRESSIONS)?),
+            None => None,
+        };
+        let compression = compression.map(|i| [Compression::None, Compression::Gzip, Compression::Zstd][i]);
+        let line = self.line(name);
+        Some(Dataset { name: name.value.clone(), kind, timezone, storage, compression, line })
     }
 
     /// A dataset's name is also the name of its folder in the stage.

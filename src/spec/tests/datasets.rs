@@ -1,7 +1,7 @@
 //! Datasets: kinds, options, locations, interpolation.
 
 use super::*;
-use crate::spec::{BytesEncoding, CsvOptions, DatasetKind, Storage};
+use crate::spec::{BytesEncoding, Compression, CsvOptions, DatasetKind, Storage};
 
 #[track_caller]
 fn kind(lines: &str) -> DatasetKind {
@@ -49,6 +49,18 @@ fn csv_with_everything() {
         encoding: BytesEncoding::Base64,
     };
     assert_eq!(options, expected);
+}
+
+#[test]
+fn compression_is_one_of_three_and_of_files_that_are_written() {
+    let of = |kind: &str, word: &str| {
+        dataset(&format!("kind = \"{kind}\"\nuri = \"a\"\ncompression = \"{word}\""))
+    };
+    assert_eq!(good(&of("jsonl", "gzip")).datasets[0].compression, Some(Compression::Gzip));
+    assert_eq!(good(&dataset("kind = \"jsonl\"\nuri = \"a\"")).datasets[0].compression, None);
+    assert_has(&bad(&of("csv", "zst")), &["did you mean `zstd`"]);
+    let owners = "`compression` belongs to the kinds csv, jsonl, parquet";
+    assert_has(&bad(&of("dynamodb-export", "gzip")), &[owners]);
 }
 
 #[test]

@@ -74,7 +74,17 @@ fn each_kind_offers_its_own_options() {
     };
     assert_eq!(
         of_kind("jsonl"),
-        json!(["kind", "timezone", "uri", "endpoint", "region", "path_style", "unsigned", "requester_pays"])
+        json!([
+            "kind",
+            "timezone",
+            "uri",
+            "compression",
+            "endpoint",
+            "region",
+            "path_style",
+            "unsigned",
+            "requester_pays"
+        ])
     );
     assert_eq!(of_kind("sqlite"), json!(["kind", "timezone", "path", "table", "query", "query_file"]));
     assert_eq!(

@@ -25,13 +25,13 @@ use self::blocks::{Block, BlockReader};
 use self::header::Columns;
 use self::record::Dialect;
 use self::tokenizer::{NullTokens, Output, Tokenizer};
-use super::files::Files;
-use super::input::{Digests, Input, Stamp};
+use super::input::{Digests, Input};
 use super::sink::UnitSink;
-use super::{Source, Unit};
+use super::{Source, Stamp, Unit};
 use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::spec::CsvOptions;
+use crate::store::files::Files;
 
 /// What the names of such files end in.
 pub(super) const EXTENSIONS: [&str; 3] = [".csv", ".tsv", ".txt"];

@@ -17,8 +17,8 @@ use super::CsvSource;
 use super::record::{Dialect, RawCell};
 use crate::error::{ErrorKind, Result};
 use crate::spec::{BytesEncoding, CsvOptions};
+use crate::stage::Stamp;
 use crate::stage::failures::read;
-use crate::stage::input::Stamp;
 use crate::stage::sink::{COLUMN_LINE, Failure, FailureLimit, StagedUnit, UnitSink};
 use crate::stage::{Source, Unit};
 

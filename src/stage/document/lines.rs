@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use super::{Change, DocumentBuilder, Names, RowFault, Stop};
 use crate::error::{Error, Result};
 use crate::stage::Unit;
-use crate::stage::files::Files;
 use crate::stage::input::{Digests, Input};
 use crate::stage::sink::{Failure, PartWriter, UnitSink};
+use crate::store::files::Files;
 
 /// What a worker takes at a time: large enough to make the lock cheap, small enough to stay in the cache.
 const BLOCK_BYTES: usize = 512 << 10;

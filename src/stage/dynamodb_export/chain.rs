@@ -15,8 +15,8 @@ use crate::error::{Context, Error, Result};
 use crate::event::Progress;
 use crate::spec::ExportOptions;
 use crate::stage::Unit;
-use crate::stage::files::Files;
 use crate::stage::input::Input;
+use crate::store::files::Files;
 
 /// The exports of a dataset.
 #[derive(Debug)]

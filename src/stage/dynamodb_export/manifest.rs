@@ -10,8 +10,8 @@ use md5::{Digest, Md5};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Context, Error, Result};
-use crate::stage::files::{Files, Folder};
 use crate::stage::{Expected, Unit};
+use crate::store::files::{Files, Folder};
 
 /// The folder in which DynamoDB puts its exports, below the prefix that the user gave.
 const EXPORTS_FOLDER: &str = "AWSDynamoDB";

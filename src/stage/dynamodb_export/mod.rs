@@ -19,12 +19,12 @@ use std::sync::{Arc, Mutex};
 
 use super::document::Names;
 use super::document::lines::{LinesJob, Tally};
-use super::files::Files;
-use super::input::{Digests, Stamp};
+use super::input::Digests;
 use super::sink::UnitSink;
-use super::{Source, Unit};
+use super::{Source, Stamp, Unit};
 use crate::error::{Error, Result};
 use crate::spec::ExportOptions;
+use crate::store::files::Files;
 use chain::Chain;
 use ion::IonReader;
 use json::{ChangeReader, ItemReader};

@@ -18,10 +18,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 use self::decode::append;
 use super::changed::Summing;
-use super::input::{Digests, Stamp};
+use super::input::Digests;
 use super::sink::{PartColumn, UnitSink, columns_of};
 use super::table::{CellFault, Range, TableBuilder, no_table, schema, units};
-use super::{Keys, Source, Unit};
+use super::{Keys, Source, Stamp, Unit};
 use crate::error::Result;
 use crate::event;
 use crate::spec::{SqlOptions, What};

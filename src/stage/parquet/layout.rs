@@ -11,9 +11,9 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::error::{Context, Error, Result};
-use crate::stage::files::Random;
 use crate::stage::names::{of_the_engine, reserved};
 use crate::stage::sink::PartColumn;
+use crate::store::files::Random;
 
 /// Four bytes of length and the magic close every file.
 const TAIL_BYTES: u64 = 8;

@@ -13,11 +13,11 @@ use std::path::absolute;
 use std::sync::{Arc, Mutex};
 
 use self::layout::Layout;
-use super::files::{Files, is_remote};
-use super::input::{Digests, Input, Stamp};
+use super::input::{Digests, Input};
 use super::sink::UnitSink;
-use super::{Source, Unit};
+use super::{Source, Stamp, Unit};
 use crate::error::{Context, Error, Result};
+use crate::store::files::{Files, is_remote};
 
 /// What the names of such files end in.
 pub(super) const EXTENSIONS: [&str; 1] = [".parquet"];

@@ -19,7 +19,8 @@ use tempfile::TempDir;
 
 use super::ParquetSource;
 use crate::error::{ErrorKind, Result};
-use crate::stage::input::{Digests, Stamp};
+use crate::stage::Stamp;
+use crate::stage::input::Digests;
 use crate::stage::sink::{StagedUnit, UnitSink};
 use crate::stage::{Source, Unit};
 

@@ -12,10 +12,10 @@ use rusqlite::types::{Value as Cell, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::input::{Digests, Stamp};
+use super::input::Digests;
 use super::sink::UnitSink;
 use super::table::{CellFault, ColumnBuilder, TableBuilder, no_table, schema};
-use super::{Keys, Source, Unit};
+use super::{Keys, Source, Stamp, Unit};
 use crate::error::{Context, Error, Result};
 use crate::event;
 use crate::query::identifier;

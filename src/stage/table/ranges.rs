@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::stage::input::Stamp;
+use crate::stage::Stamp;
 use crate::stage::{Unit, changed};
 use crate::store::table::TableFacts;
 

@@ -8,8 +8,8 @@ use super::{BLOCK_BYTES, LineReader, LinesJob};
 use crate::event::Progress;
 use crate::stage::document::{Change, DocumentBuilder, Names, RowFault, Stop};
 use crate::stage::failures::read;
-use crate::stage::files::Files;
 use crate::stage::sink::{FailureLimit, UnitSink};
+use crate::store::files::Files;
 
 /// Fails every line with the line itself, so that a test sees which number each was given.
 struct Echo;

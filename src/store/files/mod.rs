@@ -6,6 +6,7 @@
 mod local;
 mod object;
 mod s3;
+mod unit;
 mod upload;
 
 use std::collections::BTreeMap;
@@ -19,13 +20,13 @@ use bytes::Bytes;
 use parquet::errors::Result as ParquetResult;
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::Unit;
-use super::input::Stamp;
 use crate::error::{Context, Error, Result};
 use crate::spec::Storage;
-pub(crate) use local::has_extension;
+use crate::store::aws::Refused;
+pub(crate) use local::{has_extension, temporary};
 use object::Object;
 use s3::S3;
+pub use unit::{Expected, Stamp, Unit};
 
 /// The files of a dataset.
 #[derive(Debug, Default)]
@@ -162,14 +163,18 @@ impl Files {
     }
 }
 
-/// Objects are also written: reports may go where the data is.
+/// Files are also written: parts of a target, and reports may go where the data is.
 impl Files {
-    /// Writes a small object.
+    /// Writes a whole file, or replaces it: it is there with all of its bytes, or as it was before.
     ///
     /// # Errors
-    /// A store that cannot be reached or does not allow it.
-    pub(crate) fn write(&self, object: &Path, bytes: Vec<u8>) -> Result<()> {
-        self.s3().write(object, bytes)
+    /// A disk that is full or refuses; a store that cannot be reached or does not allow it. Then also whether the file may be there
+    /// nevertheless.
+    pub(crate) fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Unsent> {
+        match is_remote(path) {
+            true => self.s3().send(bytes, bytes.len() as u64, path).map_err(Unsent::from),
+            false => local::put(path, bytes).map_err(|error| Unsent { error, is_unknown: false }),
+        }
     }
 
     /// Copies a file to an object.
@@ -177,15 +182,41 @@ impl Files {
     /// # Errors
     /// A file that cannot be read; a store that cannot be reached or does not allow it.
     pub(crate) fn send(&self, file: &Path, object: &Path) -> Result<()> {
-        self.s3().send(file, object)
+        let fail = || format!("cannot read {}", file.display());
+        let from = File::open(file).or_failed(fail)?;
+        let bytes = from.metadata().or_failed(fail)?.len();
+        self.s3().send(from, bytes, object).map_err(Refused::into_error)
     }
 
-    /// Removes an object, if it is there.
+    /// Removes a file, if it is there.
     ///
     /// # Errors
-    /// A store that cannot be reached or does not allow it.
-    pub(crate) fn remove(&self, object: &Path) -> Result<()> {
-        self.s3().remove(object)
+    /// A disk that refuses; a store that cannot be reached or does not allow it.
+    pub(crate) fn remove(&self, path: &Path) -> Result<()> {
+        if is_remote(path) {
+            return self.s3().remove(path).map_err(Refused::into_error);
+        }
+        match fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::failed(format!("cannot remove {}", path.display())).caused_by(e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file that was not written.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    /// Why.
+    pub(crate) error: Error,
+    /// It may be there nevertheless: the store's answer is missing.
+    pub(crate) is_unknown: bool,
+}
+
+impl From<Refused> for Unsent {
+    fn from(refused: Refused) -> Self {
+        Self { is_unknown: refused.is_unknown(), error: refused.into_error() }
     }
 }
 

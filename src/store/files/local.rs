@@ -1,13 +1,15 @@
 //! Files on this machine.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Folder, Glob, MATCHING, is_in_folder, is_meant, no_pattern, none_of_the_kind, not_there};
+use super::{
+    Folder, Glob, MATCHING, Stamp, Unit, is_in_folder, is_meant, no_pattern, none_of_the_kind, not_there,
+};
 use crate::error::{Context, Error, Result};
-use crate::stage::Unit;
-use crate::stage::input::Stamp;
+use crate::fault;
 
 /// Suffixes of compressed files; which compression it is, the content says.
 const COMPRESSED: [&str; 2] = [".gz", ".zst"];
@@ -83,6 +85,35 @@ pub(super) fn folder(path: &Path) -> Result<Option<Folder>> {
     }
     folder.folders.sort();
     Ok(Some(folder))
+}
+
+/// See [`super::Files::put`]. Until it is whole its name is one that nobody lists.
+pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    let fail = || format!("cannot write {}", path.display());
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let temporary = Temporary(temporary(path));
+    fs::create_dir_all(folder).or_failed(fail)?;
+    let mut file = File::create(&temporary.0).or_failed(fail)?;
+    file.write_all(bytes).or_failed(fail)?;
+    file.sync_all().or_failed(fail)?;
+    fault::point("files.before-rename");
+    fs::rename(&temporary.0, path).or_failed(fail)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).or_failed(fail)
+}
+
+/// The name under which a file is written.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.tmp"))
+}
+
+/// It goes where the writing fails, so that a full disk gets its room back.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 fn in_folder(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {

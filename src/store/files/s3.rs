@@ -12,11 +12,9 @@ use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{ChecksumMode, RequestPayer};
 
 use super::object::{Object, ObjectReader};
-use super::{Folder, Glob, is_in_folder, none_of_the_kind, not_there};
+use super::{Folder, Glob, Stamp, Unit, is_in_folder, none_of_the_kind, not_there};
 use crate::error::{Error, Result};
 use crate::spec::Storage;
-use crate::stage::Unit;
-use crate::stage::input::Stamp;
 use crate::store::aws::{self, Refused};
 use crate::store::net::block_on;
 

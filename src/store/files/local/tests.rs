@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::stage::files::Files;
+use crate::store::files::Files;
 
 fn tree(files: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
