@@ -274,6 +274,21 @@ impl Ledger {
         })
     }
 
+    /// Says of keys that failed earlier in a run's target that there is no record of them any more: nothing is left to be tried.
+    ///
+    /// # Errors
+    /// A disk that is full.
+    pub fn resolve_gone(&self, (run_id, entity): (&str, &str), keys: &[u128]) -> Result<()> {
+        self.with(|conn| {
+            let transaction = conn.unchecked_transaction()?;
+            for key in keys {
+                let row = params![entity, format!("{key:032x}"), run_id];
+                transaction.prepare_cached(sql::RESOLVE_KEY)?.query_row(row, |_| Ok(())).optional()?;
+            }
+            transaction.commit()
+        })
+    }
+
     /// Hands over the records that did not go through: of one run or of all, of one entity or of all, maybe only those that were not
     /// tried since.
     ///

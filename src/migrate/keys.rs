@@ -135,11 +135,16 @@ impl Keys {
         Ok(found)
     }
 
-    /// The positions of the records with these keys.
+    /// The positions of the records with these keys, each with the hash of its key.
     ///
     /// # Errors
     /// What the engine says; a disk that is full.
-    pub fn positions(&self, wanted: &[u128], warehouse: &Warehouse, folder: &Path) -> Result<Vec<i64>> {
+    pub fn positions(
+        &self,
+        wanted: &[u128],
+        warehouse: &Warehouse,
+        folder: &Path,
+    ) -> Result<Vec<(i64, u128)>> {
         let path = folder.join("wanted.parquet");
         let fail = || format!("cannot write {}", path.display());
         let halves = |half: fn(u128) -> u64| {
@@ -157,7 +162,10 @@ impl Keys {
         let sql = render(include_str!("../../queries/migrate/positions_of_keys.sql"), &pieces);
         let mut positions = Vec::new();
         warehouse.stream(&sql, |batch| {
-            positions.extend(batch.column(0).as_primitive::<Int64Type>().values());
+            let at = batch.column(0).as_primitive::<Int64Type>();
+            let (high, low) =
+                (batch.column(1).as_primitive::<UInt64Type>(), batch.column(2).as_primitive::<UInt64Type>());
+            positions.extend((0..batch.num_rows()).map(|i| (at.value(i), join(high.value(i), low.value(i)))));
             Ok(())
         })?;
         Ok(positions)

@@ -34,6 +34,8 @@ use crate::warehouse::Warehouse;
 /// Batches in a file: so many that there are few files, and few enough that a file's list of batches is small.
 const BATCHES_A_FILE: u64 = 128;
 const HEAD: &str = "plan.json";
+/// About the most bytes of a batch's values in memory: a batch of long ones has fewer records, down to one.
+const BATCH_BYTES_MAX: usize = 32 << 20;
 
 /// Columns of recon's own before the source's: position, both halves of the key's hash, and what speaks against the record.
 pub(super) const OWN_COLUMNS: usize = 4;
@@ -56,6 +58,17 @@ pub struct Selection {
     pub limit: Option<u64>,
     /// Only records whose key is not greater.
     pub id_max: Option<String>,
+    /// What was asked for and is not in the source.
+    pub not_found: NotFound,
+}
+
+/// Keys that were asked for and are no record's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotFound {
+    /// How many.
+    pub keys: u64,
+    /// The first of them, as they were asked for.
+    pub first: Vec<String>,
 }
 
 /// A plan that is on disk.
@@ -63,12 +76,13 @@ pub struct Selection {
 pub struct Plan {
     #[serde(skip)]
     folder: PathBuf,
-    /// Records in a batch; the last one may have fewer.
-    pub batch_records: u64,
     /// Records in all.
     pub records: u64,
     /// Records that are pending and left for another run.
     pub left_over: u64,
+    /// What was asked for and is not in the source.
+    #[serde(default)]
+    pub not_found: NotFound,
     files: Vec<PlanFile>,
 }
 
@@ -76,6 +90,8 @@ pub struct Plan {
 struct PlanFile {
     file: String,
     xxh3: String,
+    /// The records of each of its batches.
+    records: Vec<u64>,
 }
 
 /// What a plan is made with.
@@ -86,7 +102,7 @@ pub struct Planning<'a> {
     pub folder: &'a Path,
     /// The seed of hashes.
     pub seed: u64,
-    /// Records in a batch.
+    /// The most records in a batch.
     pub batch_records: u64,
     /// Who wants to know how far it is.
     pub progress: &'a Progress,
@@ -124,9 +140,9 @@ impl Planning<'_> {
         let (records, files) = out.finish()?;
         let plan = Plan {
             folder: self.folder.to_path_buf(),
-            batch_records: self.batch_records,
             records,
             left_over,
+            not_found: selection.not_found.clone(),
             files,
         };
         let text = serde_json::to_vec_pretty(&plan).or_failed(fail)?;
@@ -196,12 +212,12 @@ impl Plan {
 
     /// How many batches there are.
     pub fn batches(&self) -> u64 {
-        self.records.div_ceil(self.batch_records)
+        self.files.iter().map(|file| file.records.len() as u64).sum()
     }
 
     /// The records of a batch.
     pub fn records_of(&self, batch: u64) -> u64 {
-        (self.records - batch * self.batch_records).min(self.batch_records)
+        self.files[(batch / BATCHES_A_FILE) as usize].records[(batch % BATCHES_A_FILE) as usize]
     }
 
     /// What tells a batch from others: a digest of the file that it is in, and its number.
@@ -339,14 +355,22 @@ fn sort_key(value: &Value<'_>) -> Vec<u8> {
     out
 }
 
+/// Bytes of the values of some rows.
+fn bytes_of(rows: &RecordBatch) -> Result<usize> {
+    let columns = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size());
+    columns.sum::<Result<usize, _>>().or_failed(|| "cannot tell how large a batch is".to_owned())
+}
+
 /// Cuts what comes into batches and writes them.
 struct Output<'a> {
     folder: &'a Path,
     batch_records: u64,
     waiting: Vec<RecordBatch>,
     waiting_rows: u64,
+    waiting_bytes: usize,
     records: u64,
-    batches: u64,
+    /// The records of each batch of the open file.
+    batches: Vec<u64>,
     open: Option<FileWriter<Digesting<BufWriter<File>>>>,
     files: Vec<PlanFile>,
 }
@@ -358,8 +382,9 @@ impl<'a> Output<'a> {
             batch_records,
             waiting: Vec::new(),
             waiting_rows: 0,
+            waiting_bytes: 0,
             records: 0,
-            batches: 0,
+            batches: Vec::new(),
             open: None,
             files: Vec::new(),
         }
@@ -368,15 +393,24 @@ impl<'a> Output<'a> {
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
         self.records += batch.num_rows() as u64;
         let mut rest = batch;
-        while self.waiting_rows + rest.num_rows() as u64 >= self.batch_records {
+        while rest.num_rows() > 0 {
             let room = (self.batch_records - self.waiting_rows) as usize;
-            self.waiting.push(rest.slice(0, room));
-            rest = rest.slice(room, rest.num_rows() - room);
-            self.write()?;
-        }
-        if rest.num_rows() > 0 {
-            self.waiting_rows += rest.num_rows() as u64;
-            self.waiting.push(rest);
+            let mut piece = rest.slice(0, room.min(rest.num_rows()));
+            let mut bytes = bytes_of(&piece)?;
+            while self.waiting_bytes + bytes > BATCH_BYTES_MAX && piece.num_rows() > 1 {
+                piece = piece.slice(0, piece.num_rows() / 2);
+                bytes = bytes_of(&piece)?;
+            }
+            if self.waiting_bytes + bytes > BATCH_BYTES_MAX && self.waiting_rows > 0 {
+                self.write()?;
+            }
+            rest = rest.slice(piece.num_rows(), rest.num_rows() - piece.num_rows());
+            self.waiting_rows += piece.num_rows() as u64;
+            self.waiting_bytes += bytes;
+            self.waiting.push(piece);
+            if self.waiting_rows == self.batch_records {
+                self.write()?;
+            }
         }
         Ok(())
     }
@@ -397,9 +431,9 @@ impl<'a> Output<'a> {
         }
         self.open.as_mut().expect("just opened").write(&batch).or_failed(fail)?;
         self.waiting.clear();
-        self.waiting_rows = 0;
-        self.batches += 1;
-        if self.batches.is_multiple_of(BATCHES_A_FILE) { self.close() } else { Ok(()) }
+        self.batches.push(std::mem::take(&mut self.waiting_rows));
+        self.waiting_bytes = 0;
+        if self.batches.len() as u64 == BATCHES_A_FILE { self.close() } else { Ok(()) }
     }
 
     fn close(&mut self) -> Result<()> {
@@ -412,7 +446,8 @@ impl<'a> Output<'a> {
         digesting.out.get_ref().sync_all().or_failed(fail)?;
         fault::point("plan.file-written");
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.files.push(PlanFile { file, xxh3: digesting.hex() });
+        let records = std::mem::take(&mut self.batches);
+        self.files.push(PlanFile { file, xxh3: digesting.hex(), records });
         Ok(())
     }
 

@@ -1,3 +1,4 @@
--- Records that are there, would be changed, and must not be. Parameters: table, same, differs, barred. Columns: recon_n.
--- Grain: one record.
-select new.recon_n from {{table}} as old join recon_batch as new on {{same}} where new.recon_found and {{differs}} and {{barred}}
+-- Which records that are there differ. Parameters: table, same, differs, allowed; $1 and $2 the first and the last place in the batch.
+-- Columns: recon_n, allowed (whether they may be changed). Grain: one record.
+select new.recon_n, coalesce({{allowed}}, false) as allowed from {{table}} as old join recon_batch as new on {{same}}
+where new.recon_found and new.recon_n between $1 and $2 and {{differs}}

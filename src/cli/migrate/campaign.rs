@@ -13,7 +13,7 @@ use super::earlier::{
     abandon, check_abandonable, check_failed, done_files, folder_of, keep_positions, make_anew,
     open_elsewhere, open_migrations, remove_left_plans, settle,
 };
-use super::report::{self, Told};
+use super::report::{self, Known, Told};
 use super::script::Script;
 use super::wanted::Wanted;
 use super::{Choice, How, Task, unfinished};
@@ -32,7 +32,7 @@ use crate::mapping::side::Staged;
 use crate::migrate::batch::Stamp;
 use crate::migrate::keys::Keys;
 use crate::migrate::mapped::{Prepared, Shape};
-use crate::migrate::plan::{Plan, Planning, Selection};
+use crate::migrate::plan::{NotFound, Plan, Planning, Selection};
 use crate::migrate::run::Job;
 use crate::migrate::{self as target, Settled, Target, dry_run, script};
 use crate::spec::{Dataset, DatasetKind, Entity, OnConflict, Spec};
@@ -159,31 +159,24 @@ impl Campaign<'_> {
         let entities = self.entities(&field, run_id, resumed, &wanted)?;
         let bar = Bar::of_writing(self.global, self.task.word(), progress, self.how.log_every);
         let began = Instant::now();
-        let mut staged = Vec::new();
+        let mut known: Vec<Known> = entities.iter().map(|entity| Known::of(entity)).collect();
         let mut worked = Ok(());
-        for entity in &entities {
+        for (entity, known) in entities.iter().zip(&mut known) {
             let sides = self.sides(&field, entity)?;
-            let folded = sides.source.folded.as_ref().map(|folded| folded.rows);
-            let unparsed = sides.source.failures.iter().map(|f| f.rows).sum();
-            staged.push((entity.name.clone(), unparsed, folded));
-            worked = self.write(&field, &sides, run_id, wanted.of_replay());
-            if worked.is_err() {
-                break;
+            known.folded = sides.source.folded.as_ref().map(|folded| folded.rows);
+            known.unparsed = sides.source.failures.iter().map(|f| f.rows).sum();
+            match self.write(&field, &sides, run_id, wanted.of_replay()) {
+                Ok(not_found) => known.not_found = not_found,
+                Err(error) => {
+                    worked = Err(error);
+                    break;
+                }
             }
         }
         drop(bar);
         // Also where it was stopped: what did not go through until then says why.
-        let keys = entities.iter().map(|e| (e.name.clone(), e.key.clone())).collect();
-        let mut told = Told::gather(
-            self.task,
-            ledger,
-            run_id,
-            &folder,
-            keys,
-            staged,
-            began.elapsed(),
-            self.choice.no_undo,
-        )?;
+        let took = began.elapsed();
+        let mut told = Told::gather(self.task, ledger, run_id, &folder, known, took, self.choice.no_undo)?;
         let asked: Vec<&str> = self.global.entities(spec).iter().map(|e| e.name.as_str()).collect();
         told.open_elsewhere = open_elsewhere(ledger, run_id, &asked)?;
         report::write(&told, ledger, &folder)?;
@@ -265,19 +258,19 @@ impl Campaign<'_> {
         Prepared::new(field.spec, &sides.read, source, sides.target, shape, more)
     }
 
-    /// Writes one entity, from where it stands.
+    /// Writes one entity, from where it stands, and says what was asked for and is not there.
     fn write(
         &self,
         field: &Field<'_>,
         sides: &Sides<'_>,
         run_id: &str,
         wanted: Option<&Wanted>,
-    ) -> Result<()> {
+    ) -> Result<NotFound> {
         let (ledger, entity) = (field.ledger, sides.entity.name.as_str());
         let state = own(ledger, run_id, entity)?;
         let folder = folder_of(ledger.home(), run_id, entity);
         if state.state == "done" {
-            return Ok(());
+            return Ok(NotFound::default());
         }
         let prepared = self.prepared(field, sides, self.choice.filter.as_deref())?;
         let mapped = prepared.plan(field.spec, field.warehouse)?;
@@ -293,8 +286,10 @@ impl Campaign<'_> {
                 let path = folder.join("plan");
                 make_anew(&path)?;
                 let done = done_files(ledger, &state, &settled)?;
-                let plan = self.plan(field, sides, &mapped, target.as_ref(), (&path, done), wanted)?;
+                let (plan, gone) =
+                    self.plan(field, sides, &mapped, target.as_ref(), (&path, done), wanted)?;
                 fault::point("migrate.before-planned");
+                ledger.resolve_gone((run_id, entity), &gone)?;
                 ledger.plan_migration((run_id, entity), (plan.records, plan.batches(), plan.left_over))?;
                 plan
             }
@@ -331,10 +326,11 @@ impl Campaign<'_> {
         fault::point("migrate.before-done");
         ledger.end_migration(run_id, entity, "done")?;
         fault::point("migrate.done");
-        plan.remove()
+        let not_found = plan.not_found.clone();
+        plan.remove().map(|()| not_found)
     }
 
-    /// Plans one entity into an empty folder.
+    /// Plans one entity into an empty folder. Also returned: the keys of records that failed earlier and are in the source no longer.
     fn plan(
         &self,
         field: &Field<'_>,
@@ -343,7 +339,7 @@ impl Campaign<'_> {
         target: &dyn Target,
         (path, done): (&Path, Vec<PathBuf>),
         wanted: Option<&Wanted>,
-    ) -> Result<Plan> {
+    ) -> Result<(Plan, Vec<u128>)> {
         let seed = field.ledger.hash_seed()?;
         let keys_folder = path.join("keys");
         make_anew(&keys_folder)?;
@@ -356,22 +352,25 @@ impl Campaign<'_> {
             // A key that occurs twice does so also where just one of its records is asked for.
             Some(_) => gather(&self.prepared(field, sides, None)?.plan(field.spec, field.warehouse)?)?,
         };
+        let mut gone = Vec::new();
         let selection = match wanted {
             None => Selection {
                 done,
-                positions: None,
                 limit: self.choice.limit,
                 id_max: self.choice.max_id.clone(),
+                ..Selection::default()
             },
             Some(wanted) => {
                 let name = sides.entity.name.as_str();
-                let hashes = wanted.hashes(name, mapped, seed)?;
+                let asked = wanted.keys(name, mapped, seed);
                 let unread = wanted.positions(name, sides.source.generation);
-                check_failed(field.ledger, target, (name, sides.source.generation), &hashes, &unread)?;
-                let mut positions: HashSet<i64> =
-                    keys.positions(&hashes, field.warehouse, &keys_folder)?.into_iter().collect();
+                check_failed(field.ledger, target, (name, sides.source.generation), &asked.hashes, &unread)?;
+                let found = keys.positions(&asked.hashes, field.warehouse, &keys_folder)?;
+                let (mut positions, found): (HashSet<i64>, HashSet<u128>) = found.into_iter().unzip();
                 positions.extend(unread);
-                Selection { positions: Some(positions), ..Selection::default() }
+                gone = asked.gone(&found);
+                let not_found = asked.not_found(&found);
+                Selection { positions: Some(positions), not_found, ..Selection::default() }
             }
         };
         let planning = Planning {
@@ -383,7 +382,7 @@ impl Campaign<'_> {
         };
         let plan = planning.write(mapped, &keys, &selection)?;
         fs::remove_dir_all(&keys_folder).or_failed(|| format!("cannot remove {}", keys_folder.display()))?;
-        Ok(plan)
+        Ok((plan, gone))
     }
 
     fn manifest(
@@ -446,7 +445,7 @@ impl Campaign<'_> {
             let settled = self.settled(&field, entity, target.as_ref(), None)?;
             let (path, done) = (scratch.path().join(i.to_string()), done_files(&ledger, &state, &settled)?);
             make_anew(&path)?;
-            let plan =
+            let (plan, _) =
                 self.plan(&field, &sides, &mapped, target.as_ref(), (&path, done), wanted.of_replay())?;
             let stamp =
                 Stamp { run_id: self.task.word().to_owned(), at_ns: jiff::Timestamp::now().as_nanosecond() };
@@ -463,6 +462,7 @@ impl Campaign<'_> {
                 entity: entity.name.clone(),
                 left_over: plan.left_over,
                 unparsed,
+                not_found: plan.not_found.clone(),
                 rehearsal,
             });
             plan.remove()?;

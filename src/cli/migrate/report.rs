@@ -11,6 +11,7 @@ use crate::error::{Context, Result};
 use crate::ledger::Ledger;
 use crate::ledger::migration::Counts;
 use crate::migrate::dry_run::Rehearsal;
+use crate::migrate::plan::NotFound;
 use crate::reconcile::report::csv::{CsvFile, Style};
 use crate::reconcile::report::key_columns;
 use crate::reconcile::report::terminal::{plain, thousands};
@@ -28,7 +29,27 @@ pub(super) struct Entity {
     unparsed: u64,
     /// Rows of its source that its records are folded from.
     folded: Option<u64>,
+    not_found: NotFound,
     target: String,
+}
+
+/// What is known of an entity of a run beside what the ledger has.
+pub(super) struct Known {
+    entity: String,
+    key: Vec<String>,
+    /// Rows of its source that did not parse.
+    pub(super) unparsed: u64,
+    /// Rows that were folded into its records, where they were.
+    pub(super) folded: Option<u64>,
+    /// Keys that were asked for and are no record's.
+    pub(super) not_found: NotFound,
+}
+
+impl Known {
+    pub(super) fn of(entity: &crate::spec::Entity) -> Self {
+        let (entity, key) = (entity.name.clone(), entity.key.clone());
+        Self { entity, key, unparsed: 0, folded: None, not_found: NotFound::default() }
+    }
 }
 
 /// What became of a run.
@@ -44,31 +65,29 @@ pub(super) struct Told {
 }
 
 impl Told {
-    #[expect(clippy::too_many_arguments, reason = "all that is told of a run")]
     pub(super) fn gather(
         task: Task,
         ledger: &Ledger,
         run_id: &str,
         folder: &Path,
-        keys: Vec<(String, Vec<String>)>,
-        staged: Vec<(String, u64, Option<u64>)>,
+        known: Vec<Known>,
         took: Duration,
         no_undo: bool,
     ) -> Result<Self> {
         let all = ledger.migrations()?;
         let mut entities = Vec::new();
-        for (name, key) in keys {
-            let known = staged.iter().find(|(of, ..)| *of == name);
-            let (unparsed, folded) = known.map_or((0, None), |(_, unparsed, folded)| (*unparsed, *folded));
+        for known in known {
+            let name = known.entity;
             let Some(own) = all.iter().find(|m| m.run_id == run_id && m.entity == name) else { continue };
             entities.push(Entity {
-                key,
+                key: known.key,
                 records: own.records,
                 counts: own.counts,
                 left_over: (own.left_over + own.records).saturating_sub(own.counts.records),
                 open: ledger.open_exceptions(&name, &own.target)?,
-                unparsed,
-                folded,
+                unparsed: known.unparsed,
+                folded: known.folded,
+                not_found: known.not_found,
                 target: own.target.clone(),
                 name,
             });
@@ -90,7 +109,8 @@ impl Told {
         if self.entities.iter().any(|e| e.unparsed > 0) {
             3
         } else {
-            u8::from(self.open_elsewhere > 0 || self.entities.iter().any(|e| e.counts.failed + e.open > 0))
+            let is_short = |e: &Entity| e.counts.failed + e.open + e.not_found.keys > 0;
+            u8::from(self.open_elsewhere > 0 || self.entities.iter().any(is_short))
         }
     }
 
@@ -105,6 +125,7 @@ impl Told {
                     "target": e.target, "records": e.records, "migrated": c.inserted + c.updated + c.unchanged,
                     "inserted": c.inserted, "updated": c.updated, "unchanged": c.unchanged, "failed": c.failed,
                     "failed_in_all_runs": e.open, "pending": e.left_over, "not_staged": e.unparsed,
+                    "not_found": e.not_found.keys,
                 });
                 if let Some(rows) = e.folded {
                     facts["folded_rows"] = json!(rows);
@@ -183,6 +204,7 @@ pub(super) fn show(global: &Global, told: &Told, exit_code: u8) -> Result<()> {
                 thousands(e.unparsed)
             ));
         }
+        out.push_str(&not_found(&e.name, &e.not_found));
         if e.open > c.failed {
             let before = thousands(e.open - c.failed);
             out.push_str(&format!("{}: {before} more did not go through in earlier runs\n", plain(&e.name)));
@@ -226,6 +248,7 @@ pub(super) struct Rehearsed {
     pub(super) entity: String,
     pub(super) left_over: u64,
     pub(super) unparsed: u64,
+    pub(super) not_found: NotFound,
     pub(super) rehearsal: Rehearsal,
 }
 
@@ -238,7 +261,8 @@ pub(super) fn show_rehearsal(
 ) -> Result<u8> {
     let rejected: u64 = found.iter().map(|f| f.rehearsal.rejected).sum();
     let unparsed: u64 = found.iter().map(|f| f.unparsed).sum();
-    let code = if unparsed > 0 { 3 } else { u8::from(rejected > 0) };
+    let not_found_keys: u64 = found.iter().map(|f| f.not_found.keys).sum();
+    let code = if unparsed > 0 { 3 } else { u8::from(rejected + not_found_keys > 0) };
     if global.format == Format::Json {
         let told = rehearsal_json(task, script, found, code);
         return print(&serde_json::to_string_pretty(&told).expect("counts are always JSON")).map(|_| code);
@@ -287,6 +311,7 @@ pub(super) fn show_rehearsal(
                 plain(&fault.message)
             ));
         }
+        out.push_str(&not_found(&f.entity, &f.not_found));
         if f.unparsed > 0 {
             out.push_str(&format!(
                 "  {} rows of its source did not parse when they were staged\n",
@@ -317,13 +342,27 @@ fn rehearsal_json(task: Task, script: Option<&Path>, found: &[Rehearsed], code: 
             }).collect();
             let facts = json!({
                 "records": f.rehearsal.records, "rejected": f.rehearsal.rejected, "left_over": f.left_over,
-                "not_staged": f.unparsed, "bytes": f.rehearsal.bytes,
+                "not_staged": f.unparsed, "not_found": f.not_found.keys, "bytes": f.rehearsal.bytes,
                 "write_units": f.rehearsal.units, "write_units_a_second": f.rehearsal.units_a_second, "first": first, "first_rejected": faults,
             });
             (f.entity.clone(), facts)
         })
         .collect();
     json!({ "command": task.word(), "dry_run": true, "script": script, "exit_code": code, "entities": entities })
+}
+
+/// What was asked for and is not there.
+fn not_found(entity: &str, keys: &NotFound) -> String {
+    if keys.keys == 0 {
+        return String::new();
+    }
+    let more = if keys.keys > keys.first.len() as u64 { ", …" } else { "" };
+    format!(
+        "{}: {} keys that were asked for are no record's in its source: {}{more}\n",
+        plain(entity),
+        thousands(keys.keys),
+        plain(&keys.first.join("; "))
+    )
 }
 
 /// What writing costs, and how long the store takes for it.

@@ -1,6 +1,6 @@
 //! Which records a replay writes: from the ledger, from the last diff, or from a file of keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
@@ -11,14 +11,20 @@ use crate::cli::Global;
 use crate::error::{Context, Error, Result};
 use crate::ledger::Ledger;
 use crate::migrate::mapped::Mapped;
+use crate::migrate::plan::NotFound;
 use crate::spec::Entity;
 use crate::value::Value;
 use crate::value::cast::{Reading, cast};
+
+/// Keys that are shown of those that are not in the source.
+const SHOWN: usize = 3;
 
 /// The records that are asked for.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     is_replay: bool,
+    /// Whether somebody named the keys.
+    is_named: bool,
     by_entity: BTreeMap<String, Records>,
 }
 
@@ -32,6 +38,31 @@ struct Records {
     keys: Vec<Vec<String>>,
 }
 
+/// The keys that are asked for of an entity.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// Their hashes.
+    pub(super) hashes: Vec<u128>,
+    /// Those that failed earlier.
+    failed: Vec<u128>,
+    /// Those that somebody named; one that is of no such type is no record's.
+    named: Vec<(Option<u128>, String)>,
+}
+
+impl Asked {
+    /// Those that failed earlier and are in the source no longer.
+    pub(super) fn gone(&self, found: &HashSet<u128>) -> Vec<u128> {
+        self.failed.iter().filter(|hash| !found.contains(hash)).copied().collect()
+    }
+
+    /// Those that somebody named and that are not in the source.
+    pub(super) fn not_found(&self, found: &HashSet<u128>) -> NotFound {
+        let missing = self.named.iter().filter(|(hash, _)| hash.is_none_or(|hash| !found.contains(&hash)));
+        let texts: Vec<&String> = missing.map(|(_, text)| text).collect();
+        NotFound { keys: texts.len() as u64, first: texts.into_iter().take(SHOWN).cloned().collect() }
+    }
+}
+
 impl Wanted {
     /// Gathers what a command asks for.
     ///
@@ -39,7 +70,8 @@ impl Wanted {
     /// A file that cannot be read or has no keys in it; a run that there is not.
     pub(super) fn gather(choice: &Choice, global: &Global, field: &Field<'_>) -> Result<Self> {
         let Some(args) = &choice.replay else { return Ok(Self::default()) };
-        let mut wanted = Self { is_replay: true, ..Self::default() };
+        let is_named = args.from.is_some() || args.ids.is_some();
+        let mut wanted = Self { is_replay: true, is_named, ..Self::default() };
         let entities = global.entities(field.spec);
         match (&args.from, args.ids.as_deref()) {
             (Some(path), _) => wanted.add_file(path, &entities)?,
@@ -62,30 +94,28 @@ impl Wanted {
         self.by_entity.contains_key(entity)
     }
 
-    /// The hashes of the wanted keys of an entity.
-    ///
-    /// # Errors
-    /// A key that is none of the entity's type.
-    pub(super) fn hashes(&self, entity: &str, mapped: &Mapped<'_>, seed: u64) -> Result<Vec<u128>> {
-        let Some(records) = self.by_entity.get(entity) else { return Ok(Vec::new()) };
-        let mut hashes = records.hashes.clone();
-        for key in &records.keys {
+    /// The wanted keys of an entity.
+    pub(super) fn keys(&self, entity: &str, mapped: &Mapped<'_>, seed: u64) -> Asked {
+        let Some(records) = self.by_entity.get(entity) else { return Asked::default() };
+        let hash_of = |key: &[String]| -> Option<u128> {
             let mut bytes = Vec::new();
             for (column, text) in mapped.key().iter().zip(key) {
-                let value = Value::Text(text.as_str().into());
                 let reading = Reading { free: true, ..Reading::default() };
                 let class = column.class().expect("a key is of a field");
-                let value = cast(value, class, &reading).map_err(|message| {
-                    Error::usage(format!(
-                        "entity `{entity}`: a key that is asked for, field `{}`: {message}",
-                        column.field
-                    ))
-                })?;
-                value.encode(&mut bytes);
+                cast(Value::Text(text.as_str().into()), class, &reading).ok()?.encode(&mut bytes);
             }
-            hashes.push(xxh3_128_with_seed(&bytes, seed));
+            Some(xxh3_128_with_seed(&bytes, seed))
+        };
+        let mut asked = Asked { failed: records.hashes.clone(), ..Asked::default() };
+        asked.hashes.clone_from(&records.hashes);
+        for key in &records.keys {
+            let hash = hash_of(key);
+            asked.hashes.extend(hash);
+            if self.is_named {
+                asked.named.push((hash, key.join(", ")));
+            }
         }
-        Ok(hashes)
+        asked
     }
 
     /// The positions of the wanted records whose key cannot be read, where the staging is still the one that they are of.

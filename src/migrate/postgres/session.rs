@@ -247,18 +247,8 @@ impl<'a> PostgresSession<'a> {
         Ok(())
     }
 
-    /// Sets those aside that are there and must not be changed.
+    /// Sets those aside that are not written whatever is in them.
     async fn bar(&mut self, batch: &Batch<'_>, work: &mut Work) -> Result<(), Trouble> {
-        if let Some(differing) =
-            self.target.statements.differing.as_deref().filter(|_| !work.images.is_empty())
-        {
-            let rows = sqlx::query(AssertSqlSafe(differing)).fetch_all(&mut self.connection).await;
-            for row in rows.map_err(|e| self.trouble("", e))? {
-                let place = row.try_get::<i32, _>(0).map_err(|e| self.trouble("", e))? as usize;
-                work.fail(batch, place, barred(self.target.mapped, self.target.statements.update.is_some()));
-                work.gone.push(place as i32);
-            }
-        }
         if self.target.statements.insert.is_none() {
             for place in std::mem::take(&mut work.new) {
                 work.fail(batch, place, not_there());
@@ -279,6 +269,13 @@ impl<'a> PostgresSession<'a> {
             self.plain("savepoint part", "").await?;
             let fault = match self.write_range(work, low, high).await {
                 Ok(part) => {
+                    for place in part.barred {
+                        work.fail(
+                            batch,
+                            place,
+                            barred(self.target.mapped, self.target.statements.update.is_some()),
+                        );
+                    }
                     work.receipt.inserted += part.inserted;
                     work.receipt.updated += part.changes.len() as u64 - part.inserted;
                     work.changes.extend(part.changes);
@@ -318,31 +315,56 @@ impl<'a> PostgresSession<'a> {
             }
             part.inserted = rows.len() as u64;
         }
-        let some_are_there = work.images.keys().any(|place| (low..=high).contains(place));
-        if let Some(update) = statements.update.as_deref().filter(|_| some_are_there) {
-            let query = sqlx::query(AssertSqlSafe(update)).bind(low as i32).bind(high as i32);
-            for row in query.fetch_all(&mut self.connection).await.map_err(|e| self.refused(e))? {
-                let read = || {
-                    let (place, digest) = (row.try_get::<i32, _>(0)? as usize, row.try_get::<String, _>(1)?);
-                    Ok((place, digest, image(&row, 2, &statements.image_columns)?))
-                };
-                let (place, digest, post) = read().map_err(|e: sqlx::Error| self.refused(e))?;
-                let pre = work.images.get(&place).cloned().unwrap_or_default();
-                let key = statements
-                    .key
-                    .iter()
-                    .map(|k| (k.clone(), pre.get(k).cloned().unwrap_or_default()))
-                    .collect();
-                let change = statements.change(work.number, Op::Update, key, digest);
-                part.changes.push(Change {
-                    columns: statements.written.clone(),
-                    pre: Some(pre),
-                    post: Some(post),
-                    ..change
-                });
-            }
+        if work.images.keys().any(|place| (low..=high).contains(place)) {
+            self.update_range(work, (low, high), &mut part).await?;
         }
         Ok(part)
+    }
+
+    /// Changes what is there and differs, and finds what of it must not be changed.
+    async fn update_range(
+        &mut self,
+        work: &Work,
+        (low, high): (usize, usize),
+        part: &mut Part,
+    ) -> Result<(), Refused> {
+        let statements = &self.target.statements;
+        let query =
+            sqlx::query(AssertSqlSafe(statements.differing.as_str())).bind(low as i32).bind(high as i32);
+        let mut expected = 0;
+        for row in query.fetch_all(&mut self.connection).await.map_err(|e| self.refused(e))? {
+            let read = || Ok((row.try_get::<i32, _>(0)? as usize, row.try_get::<bool, _>(1)?));
+            match read().map_err(|e: sqlx::Error| self.refused(e))? {
+                (_, true) => expected += 1,
+                (place, false) => part.barred.push(place),
+            }
+        }
+        let Some(update) = statements.update.as_deref().filter(|_| expected > 0) else { return Ok(()) };
+        let query = sqlx::query(AssertSqlSafe(update)).bind(low as i32).bind(high as i32);
+        let rows = query.fetch_all(&mut self.connection).await.map_err(|e| self.refused(e))?;
+        if rows.len() != expected {
+            let message = "the row is as it was: a trigger of the table left the change out";
+            let fault = Fault { class: FaultClass::Conflict, ..Fault::permanent("taken", None, message) };
+            return Err(Refused::Record { fault, line: None });
+        }
+        for row in rows {
+            let read = || {
+                let (place, digest) = (row.try_get::<i32, _>(0)? as usize, row.try_get::<String, _>(1)?);
+                Ok((place, digest, image(&row, 2, &statements.image_columns)?))
+            };
+            let (place, digest, post) = read().map_err(|e: sqlx::Error| self.refused(e))?;
+            let pre = work.images.get(&place).cloned().unwrap_or_default();
+            let key =
+                statements.key.iter().map(|k| (k.clone(), pre.get(k).cloned().unwrap_or_default())).collect();
+            let change = statements.change(work.number, Op::Update, key, digest);
+            part.changes.push(Change {
+                columns: statements.written.clone(),
+                pre: Some(pre),
+                post: Some(post),
+                ..change
+            });
+        }
+        Ok(())
     }
 }
 
@@ -389,6 +411,8 @@ impl Work {
 #[derive(Default)]
 struct Part {
     inserted: u64,
+    /// Places of what is there and must not be changed.
+    barred: Vec<usize>,
     changes: Vec<Change>,
 }
 

@@ -15,8 +15,8 @@ pub(super) struct Statements {
     pub(super) copy: String,
     /// Reads what is there, and locks it.
     pub(super) images: String,
-    /// Finds what must not be changed; `None` where everything may be.
-    pub(super) differing: Option<String>,
+    /// Finds what differs, and what of it may be changed.
+    pub(super) differing: String,
     /// Writes what is not there; `None` where only what is there is changed.
     pub(super) insert: Option<String>,
     /// Changes what is there; `None` where it stays.
@@ -47,13 +47,17 @@ impl Statements {
         let differs = differs(&before, &after);
         let version = mapped.version.map(|at| identifier(&mapped.columns[at].name));
         let lower = version.map(|v| format!("(old.{v} is null or old.{v} < new.{v})"));
-        let barred = match (mapped.policy(), &lower) {
-            (Policy::InsertOnly, _) => Some("true".to_owned()),
-            (_, Some(lower)) => Some(format!("{lower} is not true")),
-            _ => None,
+        let allowed = match mapped.policy() {
+            Policy::InsertOnly => "false".to_owned(),
+            Policy::Upsert | Policy::UpdateOnly => lower.unwrap_or_else(|| "true".to_owned()),
         };
         let fill = |template: &str, more: &[(&str, &str)]| {
-            let pieces = [("table", table), ("same", same.as_str()), ("differs", differs.as_str())];
+            let pieces = [
+                ("table", table),
+                ("same", same.as_str()),
+                ("differs", differs.as_str()),
+                ("allowed", &allowed),
+            ];
             let pieces: Vec<(&str, &str)> = pieces.into_iter().chain(more.iter().copied()).collect();
             render(template, &pieces)
         };
@@ -70,9 +74,7 @@ impl Statements {
                 let more = [("images", images_sql.as_str()), ("other", &other_key(mapped))];
                 fill(include_str!("../../../queries/migrate/postgres/images.sql"), &more)
             },
-            differing: barred.map(|barred| {
-                fill(include_str!("../../../queries/migrate/postgres/differing.sql"), &[("barred", &barred)])
-            }),
+            differing: fill(include_str!("../../../queries/migrate/postgres/differing.sql"), &[]),
             insert: (mapped.policy() != Policy::UpdateOnly).then(|| {
                 let more = [
                     ("columns", written.join(", ")),
@@ -86,12 +88,7 @@ impl Statements {
                 fill(include_str!("../../../queries/migrate/postgres/insert.sql"), &more)
             }),
             update: (mapped.policy() != Policy::InsertOnly && !set.is_empty()).then(|| {
-                let allowed = lower.clone().unwrap_or_else(|| "true".to_owned());
-                let more = [
-                    ("set", set.join(", ")),
-                    ("allowed", allowed),
-                    ("returning", format!("{digest}, {images_sql}")),
-                ];
+                let more = [("set", set.join(", ")), ("returning", format!("{digest}, {images_sql}"))];
                 let more: Vec<(&str, &str)> =
                     more.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
                 fill(include_str!("../../../queries/migrate/postgres/update.sql"), &more)

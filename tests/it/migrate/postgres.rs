@@ -215,13 +215,22 @@ fn a_replay_takes_keys_from_a_list_or_a_file() {
     assert_eq!(told(&ran)["inserted"], 1, "{ran:?}");
     assert_eq!(database.run("select count(*) from images"), "20\n");
     for (args, says) in [
-        (["replay", "--ids", "x"], "not a number"),
         (["replay", "--from", "none.csv"], "cannot read none.csv"),
         (["replay", "--run", "nope"], "no run `nope` has written"),
     ] {
         let ran = recon(&project, &database, &args);
         assert!(ran.code != 0 && ran.stderr.contains(says), "{ran:?}");
     }
+    // What is asked for and is not there is told; the rest is written.
+    database.run("delete from images where id = 3");
+    let ran = recon(&project, &database, &["replay", "--ids", "3,99,x"]);
+    assert!(
+        ran.stdout.contains("2 keys that were asked for are no record's in its source: 99; x"),
+        "{ran:?}"
+    );
+    assert!(ran.code == 1 && ran.stdout.contains("1 inserted"), "{ran:?}");
+    let ran = recon(&project, &database, &["replay", "--ids", "99", "--dry-run", "--format", "json"]);
+    assert_eq!((ran.code, told(&ran)["not_found"].as_u64()), (1, Some(1)), "{ran:?}");
     project.write("keys.csv", "name\nx\n");
     let ran = recon(&project, &database, &["replay", "--from", "keys.csv"]);
     assert!(ran.code == 2 && ran.stderr.contains("does not have the key of entity `image`: id"), "{ran:?}");
@@ -496,4 +505,46 @@ fn a_run_that_was_stopped_goes_on_from_there() {
         "{ran:?}"
     );
     assert_eq!(database.run("select count(*) from images"), "190\n");
+}
+
+/// A change that a trigger leaves out is told, and so is SQL of the spec that fails for one record; the others are changed.
+#[test]
+fn changes_that_do_not_happen_are_told() {
+    let database = Database::new(&format!(
+        "{TABLE}; create function leave_out() returns trigger language plpgsql as $$ begin \
+           if old.id = 7 then return null; end if; return new; end $$; \
+         create trigger leave_out before update on images for each row execute function leave_out(); \
+         insert into images select i, 'before', i, null, null from generate_series(0, 19) i"
+    ));
+    let project = staged(&lines(0..30), &database);
+    let spec = SPEC.replace(
+        "price = { from = \"price\", type = \"decimal(9,2)\" }",
+        "price = { from = \"price\", type = \"decimal(9,2)\", on_conflict_sql = \"new.price + 0 / (old.id - 11)\" }",
+    );
+    project.write("recon.toml", spec);
+    let ran = recon(&project, &database, &["migrate", "--format", "json"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let counts = ["inserted", "updated", "unchanged", "failed"].map(|name| told(&ran)[name].clone());
+    assert_eq!(counts, [10, 18, 0, 2], "{ran:?}");
+    let expected = [("11", "22012", ""), ("7", "taken", "")];
+    assert_eq!(
+        failures(&project),
+        expected.map(|(id, code, column)| (id.into(), code.into(), column.into()))
+    );
+    assert_eq!(database.run("select count(*) from images where name = 'before'"), "2\n");
+}
+
+/// A record that failed and is in the source no longer has nothing left to be tried.
+#[test]
+fn what_failed_and_is_gone_from_the_source_is_done_with() {
+    let database = Database::new(TABLE);
+    let project =
+        staged(&(lines(0..3) + "{\"id\":77,\"name\":null}\n{\"id\":78,\"name\":null}\n"), &database);
+    assert_eq!(recon(&project, &database, &["migrate"]).code, 1);
+    project.write("old.jsonl", lines(0..3) + &line(78));
+    assert_eq!(recon(&project, &database, &["stage", "source"]).code, 0);
+    let ran = recon(&project, &database, &["replay", "--format", "json"]);
+    let counts =
+        ["records", "inserted", "failed_in_all_runs", "not_found"].map(|name| told(&ran)[name].clone());
+    assert_eq!((ran.code, counts), (0, [1, 1, 0, 0].map(Json::from)), "{ran:?}");
 }

@@ -205,3 +205,21 @@ fn a_file_that_somebody_holds_or_that_cannot_be_written_says_so() {
     migration.runs(&["replay"], 0);
     assert_eq!(migration.rows("select * from t"), "1 'x'");
 }
+
+#[test]
+fn a_batch_of_long_values_has_fewer_records() {
+    let long = "x".repeat(3 << 20);
+    let lines: String = (0..30).map(|k| format!("{{\"k\":{k},\"v\":\"{long}\"}}\n")).collect();
+    let table = Table::new(
+        "create table t (k integer primary key, v text)",
+        "k = { type = \"int\" }\nv = \"v\"",
+        "",
+        &lines,
+    );
+    assert_eq!(table.counts(0), [30, 0, 0, 0]);
+    let ran = table.runs(&["status", "--format", "json"], 0);
+    let told: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    // Ten of them are 30 MiB.
+    assert_eq!(told["written"]["entities"]["t"]["batches"], 3, "{told}");
+    assert_eq!(table.rows("select count(*), sum(length(v)) from t"), format!("30 {}", 30 * (3 << 20)));
+}
