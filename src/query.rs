@@ -46,6 +46,7 @@ pub mod ledger {
     pub(crate) const HAS_OPEN_EXCEPTIONS: &str = include_str!("../queries/ledger/has_open_exceptions.sql");
     pub(crate) const RESOLVE_KEY: &str = include_str!("../queries/ledger/resolve_key.sql");
     pub(crate) const RESOLVE_POSITION: &str = include_str!("../queries/ledger/resolve_position.sql");
+    pub(crate) const RESOLVE_OLDER: &str = include_str!("../queries/ledger/resolve_older.sql");
     pub(crate) const EXCEPTIONS: &str = include_str!("../queries/ledger/exceptions.sql");
 }
 
@@ -148,6 +149,24 @@ pub fn calls(expression: &str) -> Option<Vec<std::ops::Range<usize>>> {
         name = matches!(token.token, Token::Word(_)).then(at);
     }
     Some(found)
+}
+
+/// Whether a piece of SQL closes every parenthesis that it opens, and no other, so that it stays what it is in the midst of more.
+pub fn is_closed(expression: &str) -> bool {
+    let Ok(tokens) = Tokenizer::new(&DuckDbDialect {}, expression).tokenize() else { return false };
+    let mut open = 0_i32;
+    for token in tokens {
+        match token {
+            Token::LParen => open += 1,
+            Token::RParen => open -= 1,
+            Token::SemiColon => return false,
+            _ => {}
+        }
+        if open < 0 {
+            return false;
+        }
+    }
+    open == 0
 }
 
 /// The path that an expression consists of, where it is nothing else.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::json;
 
 use super::out::Out;
 use super::progress::Bar;
@@ -124,7 +125,11 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
             ended_at: &now(),
             exit_code: code,
         };
-        let summary = summary(&facts, &results);
+        let mut summary = summary(&facts, &results);
+        if style.spreadsheet_safe || !style.redact.is_empty() {
+            summary["altered"] =
+                json!({ "spreadsheet_safe": style.spreadsheet_safe, "redacted": style.redact });
+        }
         report::write_summary(&folder, &format!("{}\n", pretty(&summary)))?;
         if let Some(out) = &out {
             out.send(&folder)?;
@@ -133,7 +138,11 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         fault::point("diff.before-totals");
         ledger.insert_totals(&totals(run_id, &results))?;
         let place = out.as_ref().and_then(Out::elsewhere).unwrap_or_else(|| folder.display().to_string());
-        let at = PathBuf::from(&place);
+        let at = match out.as_ref().and_then(Out::elsewhere) {
+            Some(uri) => PathBuf::from(uri),
+            // Somebody may look for them from another folder.
+            None => std::path::absolute(&folder).unwrap_or_else(|_| folder.clone()),
+        };
         let allow_empty = args.allow_empty;
         let result = Done { results, warehouse, folder, place, summary, examples, allow_empty };
         Ok(Ended { code, folder: Some(at), result })

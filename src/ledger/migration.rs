@@ -289,6 +289,14 @@ impl Ledger {
         })
     }
 
+    /// Says that all of a staging was tried in a run's target: nothing is left to be tried of the stagings before it.
+    ///
+    /// # Errors
+    /// A disk that is full.
+    pub fn resolve_older(&self, (run_id, entity): (&str, &str), generation: i64) -> Result<()> {
+        self.execute(sql::RESOLVE_OLDER, params![entity, generation, run_id])
+    }
+
     /// Hands over the records that did not go through: of one run or of all, of one entity or of all, maybe only those that were not
     /// tried since.
     ///

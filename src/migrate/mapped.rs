@@ -10,8 +10,10 @@ use crate::mapping::access::Access;
 use crate::mapping::plan::{EntityPlan, Side, Status};
 use crate::mapping::resolve::StoreType;
 use crate::mapping::side::{Column as StagedColumn, Staged};
-use crate::query::{identifier, single_path};
-use crate::spec::{Dataset, Entity, Field, OnConflict, Policy, Precision, Provenance, Spec, Sql, Writing};
+use crate::query::{identifier, is_closed, single_path};
+use crate::spec::{
+    Dataset, Entity, Field, Nulls, OnConflict, Policy, Precision, Provenance, Spec, Sql, TextRule, Writing,
+};
 use crate::store::table::TableFacts;
 use crate::value::Value;
 use crate::value::cast::{Class, Reading, cast};
@@ -146,6 +148,13 @@ impl Prepared {
             all.into_iter().filter(|f| !f.rule.ignore || f.from.plain_name.is_none()).collect();
         let mut places = Vec::new();
         for field in &mut fields {
+            if entity.key.contains(&field.name) && loosens(field) {
+                return Err(Error::usage(format!(
+                    "{at}: key `{}` has a rule by which different keys match, so a record would be written beside its other spelling",
+                    field.name
+                ))
+                .help("make the keys alike in `from`, as in `lower(trim(name))`, and take the rule away"));
+            }
             let place = place(field, &shape).map_err(|(what, help)| {
                 Error::usage(format!("{at}, field `{}`: {what}", field.name)).help(help)
             })?;
@@ -157,6 +166,10 @@ impl Prepared {
         }
         entity.fields = Some(fields);
         if let Some(more) = more {
+            if !is_closed(more) {
+                return Err(Error::usage(format!("--where {more}: not exactly one expression"))
+                    .help("it is SQL over the source's rows, as `where` in the spec is"));
+            }
             let own = entity.source_filter.as_ref().map_or("true", |sql| sql.text.as_str());
             let text = format!("({own}\n) and ({more}\n)");
             entity.source_filter = Some(Sql { text, line: entity.line, column: 1, plain_name: None });
@@ -269,6 +282,11 @@ impl Mapped<'_> {
         self.columns.iter().filter(|c| !c.is_key && matches!(c.source, Origin::Field { .. }))
     }
 
+    /// Whether NULL is written as a value of its own where the target knows NULL and absence.
+    pub fn writes_null(&self) -> bool {
+        self.writing.null.unwrap_or_else(|| self.plan.source.dataset.kind.is_schemaless())
+    }
+
     /// Which records are written.
     pub fn policy(&self) -> Policy {
         self.writing.policy
@@ -299,6 +317,12 @@ pub fn check_places(mapped: &Mapped<'_>) -> Result<()> {
         seen.insert(path, &column.field);
     }
     Ok(())
+}
+
+/// Whether a field's rule takes different values for equal ones where records are matched by it.
+fn loosens(field: &Field) -> bool {
+    let rule = &field.rule;
+    rule.text != TextRule::default() || rule.precision.is_some() || rule.nulls == Some(Nulls::EmptyIsNull)
 }
 
 /// A field for every column of the source.

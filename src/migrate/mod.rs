@@ -71,6 +71,11 @@ pub trait Target: Send + Sync {
         false
     }
 
+    /// A place that takes the records of one entity alone.
+    fn alone_in(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether what was written there is never changed, so that a record is written once at most.
     fn is_written_once(&self) -> bool {
         false

@@ -28,7 +28,7 @@ use crate::mapping::access::{Access, cells};
 use crate::mapping::plan::Side;
 use crate::query::{self, render};
 use crate::value::Value;
-use crate::value::cast::{Reading, cast};
+use crate::value::cast::{Class, Reading, cast};
 use crate::warehouse::Warehouse;
 
 /// Batches in a file: so many that there are few files, and few enough that a file's list of batches is small.
@@ -301,13 +301,18 @@ fn ordered_sql(mapped: &Mapped<'_>, selection: &Selection) -> String {
         });
     }
     let among = if among.is_empty() { "true".to_owned() } else { among.join(" and ") };
+    // A source without a row has no columns to order by.
     let mut keys = Vec::new();
     for column in mapped.key() {
-        let Origin::Field { access, first, .. } = &column.source else { continue };
+        let Origin::Field { access, first, class, .. } = &column.source else { continue };
         for n in 0..access.select().len() {
             let name = format!("c{}", first - 1 + n);
             // Numbers that are carried as text come in their own order.
-            let is_number = matches!(access, Access::Document { physical, .. } if physical[n].0 == "N");
+            let is_number = matches!(access, Access::Document { physical, .. } if physical[n].0 == "N")
+                || matches!(
+                    class,
+                    Class::Int | Class::Number | Class::Decimal(_) | Class::Float32 | Class::Float64
+                );
             if is_number {
                 keys.push(format!("try_cast({name} as double)"));
             }
@@ -315,6 +320,7 @@ fn ordered_sql(mapped: &Mapped<'_>, selection: &Selection) -> String {
         }
     }
     let records = mapped.plan.query(Side::Source);
+    keys.push("pos".to_owned());
     let pieces = [("records", records.as_str()), ("among", &among), ("keys", &keys.join(", "))];
     render(include_str!("../../queries/migrate/ordered.sql"), &pieces)
 }

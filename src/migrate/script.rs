@@ -173,9 +173,8 @@ impl Dialect<'_> {
         let columns: Vec<String> = mapped.columns.iter().map(name).collect();
         let mut add = |template: &str, pieces: &[(&str, &str)]| {
             // The statement alone: what is said of it is for the reader of the file.
-            let statement = render(template, pieces);
-            let lines: Vec<&str> = statement.lines().skip_while(|line| line.starts_with("--")).collect();
-            out.push_str(lines.join("\n").trim());
+            let statement: Vec<&str> = template.lines().skip_while(|line| line.starts_with("--")).collect();
+            out.push_str(&render(&statement.join("\n"), pieces));
             out.push_str(";\n");
         };
         if mapped.policy() != Policy::InsertOnly && !set.is_empty() {

@@ -360,7 +360,8 @@ pub(super) struct RawEntity {
     pub(super) write: Option<At<String>>,
     /// migrate: the field that holds a record's version; a record that is there is overwritten only by a higher one.
     pub(super) version: Option<At<String>>,
-    /// migrate, dynamodb: what becomes of NULL: `omit`, if not given, leaves the attribute out; `null` writes DynamoDB's NULL.
+    /// migrate, dynamodb: what becomes of NULL: `omit` leaves the attribute out, `null` writes DynamoDB's NULL; if not
+    /// given, a table's NULL is left out and a document's is written.
     #[schemars(extend("enum" = words::WRITE_NULLS))]
     pub(super) write_null: Option<At<String>>,
     /// migrate, dynamodb: nobody else writes to the table meanwhile, so that items may be written 25 at a time and without

@@ -11,8 +11,9 @@ pub struct Writing {
     pub version: Option<String>,
     /// Columns of the target that say where each record came from.
     pub provenance: Vec<(Provenance, String)>,
-    /// Whether NULL is written as a value of its own where the target knows NULL and absence (DynamoDB).
-    pub null: bool,
+    /// Whether NULL is written as a value of its own where the target knows NULL and absence (DynamoDB); where nobody says so, as the
+    /// source has it: a table's NULL is left out, a document's is a value.
+    pub null: Option<bool>,
     /// Whether nobody else writes to the target meanwhile, so that it may be written without conditions (DynamoDB).
     pub exclusive: bool,
 }

@@ -1,7 +1,7 @@
 //! A run that writes, entity by entity: what it sets out to do, going on with what was interrupted, and its end.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -10,13 +10,13 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use super::earlier::{
-    abandon, check_abandonable, check_failed, done_files, folder_of, keep_positions, make_anew,
-    open_elsewhere, open_migrations, remove_left_plans, settle,
+    abandon, check_abandonable, check_failed, check_merged, done_files, folder_of, keep_positions, make_anew,
+    merges, open_elsewhere, open_migrations, remove_left_plans, settle,
 };
 use super::report::{self, Known, Told};
-use super::script::Script;
+use super::unfinished::{Standing, unfinished};
 use super::wanted::Wanted;
-use super::{Choice, How, Task, unfinished};
+use super::{Choice, How, Task};
 use crate::cli::diff::staged;
 use crate::cli::progress::Bar;
 use crate::cli::watch::Watch;
@@ -34,7 +34,7 @@ use crate::migrate::keys::Keys;
 use crate::migrate::mapped::{Prepared, Shape};
 use crate::migrate::plan::{NotFound, Plan, Planning, Selection};
 use crate::migrate::run::Job;
-use crate::migrate::{self as target, Settled, Target, dry_run, script};
+use crate::migrate::{self as target, Settled, Target};
 use crate::spec::{Dataset, DatasetKind, Entity, OnConflict, Spec};
 use crate::stage;
 use crate::stage::document::Names;
@@ -55,7 +55,7 @@ pub(super) struct Field<'a> {
     pub(super) warehouse: &'a Warehouse,
     pub(super) progress: &'a Progress,
     /// Where rows are folded that were not folded in the home.
-    make: Make<'a>,
+    pub(super) make: Make<'a>,
 }
 
 /// An entity's sides before anything is planned.
@@ -64,7 +64,7 @@ pub(super) struct Sides<'a> {
     /// The entity as it is read from the source, whose rows are folded where the spec says so.
     read: Cow<'a, Entity>,
     pub(super) source: Staged,
-    target: &'a Dataset,
+    pub(super) target: &'a Dataset,
     shape: Shape,
 }
 
@@ -77,17 +77,15 @@ impl Campaign<'_> {
         let ledger = global.staged_ledger(kind)?;
         let progress = Arc::new(Progress::default());
         let open = open_migrations(&ledger)?;
-        // What has written nothing yet loses nothing when it is planned anew.
-        let dropped = new_run || open.iter().all(|m| m.state == "planning");
-        if dropped {
-            check_abandonable(&spec, &ledger, &open)?;
-            abandon(&ledger, &open)?;
-        }
-        remove_left_plans(&ledger)?;
-        let resumed = match open.first().filter(|_| !dropped) {
-            Some(first) => Some(self.resumable(&spec, &ledger, first, &open)?),
-            None => None,
+        let resumed = match self.standing(&spec, &ledger, &open, new_run)? {
+            Standing::Goes { run_id, choice } => Some((run_id, choice)),
+            Standing::Over => {
+                check_abandonable(&spec, &ledger, &open)?;
+                abandon(&ledger, &open)?;
+                None
+            }
         };
+        remove_left_plans(&ledger)?;
         let (run_id, choice) = match &resumed {
             Some((run_id, choice)) => (run_id.clone(), choice.clone()),
             None => (ledger.begin_run(kind, &spec.digest)?, self.choice.clone()),
@@ -100,45 +98,10 @@ impl Campaign<'_> {
         }
         let campaign = Campaign { global, how: self.how, task: self.task, choice };
         let ended = during(&ledger, (&run_id, kind), &watch, &progress, |run_id| {
-            campaign.drive(&spec, &ledger, &progress, run_id, resumed.is_some())
+            campaign.drive(&spec, &ledger, &progress, run_id, (resumed.is_some(), &open))
         })?;
         report::show(global, &ended.result, ended.code)?;
         Ok(ended.code)
-    }
-
-    /// Holds an unfinished run against what is there now, and returns its id and what it was asked to write.
-    fn resumable(
-        &self,
-        spec: &Spec,
-        ledger: &Ledger,
-        first: &Migration,
-        open: &[Migration],
-    ) -> Result<(String, Choice)> {
-        let (run_id, kind) = (first.run_id.as_str(), first.kind.as_str());
-        if kind != self.task.word() {
-            return Err(unfinished(self.global, run_id, &format!("it is a {kind}"), self.task.word())
-                .help(format!("`{} {kind}` goes on with it", self.global.command())));
-        }
-        if first.spec_digest != spec.digest {
-            return Err(unfinished(self.global, run_id, "the spec changed since it began", kind));
-        }
-        for migration in open {
-            let Some(entity) = spec.entity(&migration.entity) else { continue };
-            let now = ledger.latest_generation(&entity.source)?.map(|generation| generation.id);
-            if now != Some(migration.generation) {
-                let why = format!("dataset `{}` was staged again since it began", entity.source);
-                return Err(unfinished(self.global, run_id, &why, kind));
-            }
-        }
-        let choice: Choice = serde_json::from_str(&first.options)
-            .or_failed(|| "the ledger's options of a run are damaged".to_owned())?;
-        let asked = &self.choice;
-        if !asked.is_plain() && *asked != choice {
-            let why = "it was asked for other records, or for other images: leave out what selects records, --entity and \
-                       --no-undo to go on with it";
-            return Err(unfinished(self.global, run_id, why, kind));
-        }
-        Ok((run_id.to_owned(), choice))
     }
 
     /// The run itself.
@@ -148,7 +111,7 @@ impl Campaign<'_> {
         ledger: &Ledger,
         progress: &Arc<Progress>,
         run_id: &str,
-        resumed: bool,
+        (resumed, open): (bool, &[Migration]),
     ) -> Result<Ended<Told>> {
         let warehouse = Warehouse::open(ledger.home(), self.global.threads(), self.global.engine_memory())?;
         warehouse.stop_with(progress)?;
@@ -156,7 +119,7 @@ impl Campaign<'_> {
         let folder = ledger.home().join("runs").join(run_id);
         fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
         let wanted = Wanted::gather(&self.choice, self.global, &field)?;
-        let entities = self.entities(&field, run_id, resumed, &wanted)?;
+        let entities = self.entities(&field, run_id, (resumed, open), &wanted)?;
         let bar = Bar::of_writing(self.global, self.task.word(), progress, self.how.log_every);
         let began = Instant::now();
         let mut known: Vec<Known> = entities.iter().map(|entity| Known::of(entity)).collect();
@@ -189,7 +152,7 @@ impl Campaign<'_> {
         &self,
         field: &Field<'s>,
         run_id: &str,
-        resumed: bool,
+        (resumed, open): (bool, &[Migration]),
         wanted: &Wanted,
     ) -> Result<Vec<&'s Entity>> {
         if resumed {
@@ -202,19 +165,25 @@ impl Campaign<'_> {
             entities.retain(|entity| wanted.names(&entity.name));
         }
         let options = serde_json::to_string(&self.choice).expect("options are always JSON");
-        let mut migrations = Vec::new();
+        let (mut migrations, mut alone) = (Vec::new(), BTreeMap::new());
         for entity in &entities {
             let sides = self.sides(field, entity)?;
             let prepared = self.prepared(field, &sides, self.choice.filter.as_deref())?;
             let mapped = prepared.plan(field.spec, field.warehouse)?;
             let target = target::open(sides.target, &mapped).map_err(|e| e.of(&of_entity(entity)))?;
             self.settled(field, entity, target.as_ref(), None)?;
+            let mapping = digest(field.spec, entity);
+            self.fit(field, &sides, target.as_ref(), &mut alone)?;
+            // Nobody asks any more for the markers of a run that is left as it is.
+            for left in open.iter().filter(|m| m.entity == entity.name && m.target == target.fingerprint()) {
+                target.forget(&left.run_id, &left.entity)?;
+            }
             migrations.push(Migration {
                 run_id: run_id.to_owned(),
                 entity: entity.name.clone(),
                 kind: self.task.word().to_owned(),
                 generation: sides.source.generation,
-                mapping: digest(field.spec, entity),
+                mapping,
                 target: target.fingerprint().to_owned(),
                 options: options.clone(),
                 ..Migration::default()
@@ -224,7 +193,31 @@ impl Campaign<'_> {
         Ok(entities)
     }
 
-    fn sides<'s>(&self, field: &Field<'s>, entity: &'s Entity) -> Result<Sides<'s>> {
+    /// Whether an entity's records may go to its target. `alone` are the places that take the records of one entity, with that entity.
+    pub(super) fn fit(
+        &self,
+        field: &Field<'_>,
+        sides: &Sides<'_>,
+        target: &dyn Target,
+        alone: &mut BTreeMap<String, String>,
+    ) -> Result<()> {
+        let entity = sides.entity;
+        if !self.choice.merge_again && matches!(self.task, Task::Migrate) {
+            let now = (sides.source.generation, digest(field.spec, entity));
+            check_merged(field.ledger, entity, target.fingerprint(), (now.0, &now.1))?;
+        }
+        let Some(place) = target.alone_in() else { return Ok(()) };
+        match alone.insert(place.to_owned(), entity.name.clone()) {
+            None => Ok(()),
+            Some(other) => Err(Error::usage(format!(
+                "entities `{other}` and `{}` both go to {place}, where files have the columns of one entity",
+                entity.name
+            ))
+            .help("give one of them a dataset with a folder of its own")),
+        }
+    }
+
+    pub(super) fn sides<'s>(&self, field: &Field<'s>, entity: &'s Entity) -> Result<Sides<'s>> {
         let dataset = |name: &str| field.spec.dataset(name).expect("the spec was checked");
         let source = staged(field.ledger, field.warehouse, dataset(&entity.source))?;
         if source.proof.is_some() {
@@ -241,7 +234,7 @@ impl Campaign<'_> {
     }
 
     /// What the target has of earlier runs, where that matters.
-    fn settled(
+    pub(super) fn settled(
         &self,
         field: &Field<'_>,
         entity: &Entity,
@@ -253,7 +246,12 @@ impl Campaign<'_> {
         settled.map_err(|e| e.of(&of_entity(entity)))
     }
 
-    fn prepared(&self, field: &Field<'_>, sides: &Sides<'_>, more: Option<&str>) -> Result<Prepared> {
+    pub(super) fn prepared(
+        &self,
+        field: &Field<'_>,
+        sides: &Sides<'_>,
+        more: Option<&str>,
+    ) -> Result<Prepared> {
         let (source, shape) = (sides.source.clone(), sides.shape.clone());
         Prepared::new(field.spec, &sides.read, source, sides.target, shape, more)
     }
@@ -323,6 +321,16 @@ impl Campaign<'_> {
         // The ledger has every batch by now, so nobody will ask for its marker.
         target.forget(run_id, entity)?;
         keep_positions(&plan, None, &folder)?;
+        // Of an earlier staging nothing is left to be tried, once all of a later one was.
+        if matches!(self.task, Task::Migrate) && self.choice.filter.is_none() && plan.left_over == 0 {
+            ledger.resolve_older((run_id, entity), state.generation)?;
+        }
+        let all: Vec<&[String]> = ledger
+            .migrations_of(run_id)?
+            .iter()
+            .filter_map(|m| field.spec.entity(&m.entity).map(|entity| entity.key.as_slice()))
+            .collect();
+        report::write_failures(ledger, run_id, &all, &ledger.home().join("runs").join(run_id))?;
         fault::point("migrate.before-done");
         ledger.end_migration(run_id, entity, "done")?;
         fault::point("migrate.done");
@@ -331,7 +339,7 @@ impl Campaign<'_> {
     }
 
     /// Plans one entity into an empty folder. Also returned: the keys of records that failed earlier and are in the source no longer.
-    fn plan(
+    pub(super) fn plan(
         &self,
         field: &Field<'_>,
         sides: &Sides<'_>,
@@ -362,9 +370,18 @@ impl Campaign<'_> {
             },
             Some(wanted) => {
                 let name = sides.entity.name.as_str();
-                let asked = wanted.keys(name, mapped, seed);
+                let once = target.is_written_once() || (merges(sides.entity) && !self.choice.merge_again);
+                let asked = wanted.keys(name, mapped, seed, once);
                 let unread = wanted.positions(name, sides.source.generation);
-                check_failed(field.ledger, target, (name, sides.source.generation), &asked.hashes, &unread)?;
+                if once {
+                    check_failed(
+                        field.ledger,
+                        target,
+                        (name, sides.source.generation),
+                        &asked.hashes,
+                        &unread,
+                    )?;
+                }
                 let found = keys.positions(&asked.hashes, field.warehouse, &keys_folder)?;
                 let (mut positions, found): (HashSet<i64>, HashSet<u128>) = found.into_iter().unzip();
                 positions.extend(unread);
@@ -410,69 +427,6 @@ impl Campaign<'_> {
         };
         Writer::create(folder, head).map(Some)
     }
-
-    /// Says what would be written, or puts it into a file; the target stays as it is.
-    pub(super) fn rehearse(&self, script: Option<&Path>) -> Result<u8> {
-        let spec = self.global.load_spec()?;
-        let home = self.global.home();
-        let Some(ledger) = Ledger::open_reader(&home)? else { return Err(self.global.nothing_staged()) };
-        let progress = Arc::new(Progress::default());
-        let scratch = tempfile::tempdir().or_failed(|| "cannot make a temporary folder".to_owned())?;
-        let warehouse = Warehouse::in_memory(self.global.threads(), self.global.engine_memory())?;
-        warehouse.spill_to(scratch.path())?;
-        warehouse.stop_with(&progress)?;
-        let make = Make::At(scratch.path());
-        let field = Field { spec: &spec, ledger: &ledger, warehouse: &warehouse, progress: &progress, make };
-        let wanted = Wanted::gather(&self.choice, self.global, &field)?;
-        let mut script_file = script.map(Script::create).transpose()?;
-        let bar = Bar::start(self.global, "planning", &progress);
-        let mut found = Vec::new();
-        for (i, entity) in referred_first(self.global.entities(&spec)).into_iter().enumerate() {
-            if matches!(self.task, Task::Replay) && !wanted.names(&entity.name) {
-                continue;
-            }
-            let sides = self.sides(&field, entity)?;
-            let prepared = self.prepared(&field, &sides, self.choice.filter.as_deref())?;
-            let mapped = prepared.plan(&spec, &warehouse)?;
-            let target = target::open(sides.target, &mapped).map_err(|e| e.of(&of_entity(entity)))?;
-            let state = Migration {
-                entity: entity.name.clone(),
-                generation: sides.source.generation,
-                mapping: digest(field.spec, entity),
-                target: target.fingerprint().to_owned(),
-                ..Migration::default()
-            };
-            let settled = self.settled(&field, entity, target.as_ref(), None)?;
-            let (path, done) = (scratch.path().join(i.to_string()), done_files(&ledger, &state, &settled)?);
-            make_anew(&path)?;
-            let (plan, _) =
-                self.plan(&field, &sides, &mapped, target.as_ref(), (&path, done), wanted.of_replay())?;
-            let stamp =
-                Stamp { run_id: self.task.word().to_owned(), at_ns: jiff::Timestamp::now().as_nanosecond() };
-            let (to, retries) = (target.as_ref(), self.how.options(1).retries);
-            let rehearsal = match &mut script_file {
-                None => dry_run::rehearse(&mapped, &plan, to, &stamp, &progress)?,
-                Some(file) => {
-                    let out = file.of_entity(sides.target, to).map_err(|e| e.of(&of_entity(entity)))?;
-                    script::write(&mapped, &plan, to, (&stamp, retries), &progress, out)?
-                }
-            };
-            let unparsed = sides.source.failures.iter().map(|f| f.rows).sum();
-            found.push(report::Rehearsed {
-                entity: entity.name.clone(),
-                left_over: plan.left_over,
-                unparsed,
-                not_found: plan.not_found.clone(),
-                rehearsal,
-            });
-            plan.remove()?;
-        }
-        drop(bar);
-        if let Some(file) = script_file.filter(|_| !found.is_empty()) {
-            file.finish()?;
-        }
-        report::show_rehearsal(self.global, self.task, script, &found)
-    }
 }
 
 /// Folds the rows of an entity's source, where the spec says so. A record of which a row may be missing is not to be written.
@@ -496,7 +450,7 @@ fn fold<'e>(
     Folding { spec, warehouse, home, seed, threads, progress, make }.fold(entity, source)
 }
 
-fn of_entity(entity: &Entity) -> String {
+pub(super) fn of_entity(entity: &Entity) -> String {
     format!("entity `{}`", entity.name)
 }
 
@@ -562,7 +516,7 @@ pub(super) fn digest(spec: &Spec, entity: &Entity) -> String {
 }
 
 /// The entities in an order in which what others refer to comes before them, else as the spec has them.
-fn referred_first(entities: Vec<&Entity>) -> Vec<&Entity> {
+pub(super) fn referred_first(entities: Vec<&Entity>) -> Vec<&Entity> {
     let mut left = entities;
     let mut ordered: Vec<&Entity> = Vec::new();
     while !left.is_empty() {

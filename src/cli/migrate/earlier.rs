@@ -48,12 +48,34 @@ pub(super) fn remove_left_plans(ledger: &Ledger) -> Result<()> {
     Ok(())
 }
 
+/// Whether an entity's records are merged with what is there by SQL of the spec's, which could do so twice.
+pub(super) fn merges(entity: &Entity) -> bool {
+    entity.fields.iter().flatten().any(|field| matches!(field.on_conflict, OnConflict::Sql(_)))
+}
+
+/// Refuses to merge records once more that were merged from another staging, or by another mapping. `now` is the staging and the
+/// mapping.
+pub(super) fn check_merged(ledger: &Ledger, entity: &Entity, target: &str, now: (i64, &str)) -> Result<()> {
+    if !merges(entity) {
+        return Ok(());
+    }
+    let all = ledger.migrations()?;
+    let mut own =
+        all.iter().filter(|m| m.entity == entity.name && m.target == target && m.counts.applied > 0);
+    match own.find(|m| (m.generation, m.mapping.as_str()) != now) {
+        None => Ok(()),
+        Some(earlier) => Err(Error::usage(format!(
+            "entity `{}`: run {} has merged records by `on_conflict_sql`, from another staging or by another mapping: this run would \
+             merge them once more",
+            entity.name, earlier.run_id
+        ))
+        .help("`replay` writes what failed; --merge-again merges all of them again")),
+    }
+}
+
 /// Whether nothing is written twice when an unfinished run is left as it is. A record that is found to be there is left alone, but not
 /// where the spec's SQL merges both: that could do so again.
 pub(super) fn check_abandonable(spec: &Spec, ledger: &Ledger, open: &[Migration]) -> Result<()> {
-    let merges = |entity: &Entity| {
-        entity.fields.iter().flatten().any(|field| matches!(field.on_conflict, OnConflict::Sql(_)))
-    };
     for migration in open.iter().filter(|m| spec.entity(&m.entity).is_none_or(merges)) {
         let rows = ledger.batches(&migration.run_id, &migration.entity)?;
         if rows.iter().any(|row| !row.applied) {
@@ -160,7 +182,7 @@ pub(super) fn settle(
     target.settle(&earlier)
 }
 
-/// Refuses a replay of records that may be in a file of a target that is written once: only what failed there is in none.
+/// Refuses a replay of records that are written once at most, where they did not fail: in files, and where SQL merges them.
 pub(super) fn check_failed(
     ledger: &Ledger,
     target: &dyn Target,
@@ -168,9 +190,6 @@ pub(super) fn check_failed(
     hashes: &[u128],
     positions: &[i64],
 ) -> Result<()> {
-    if !target.is_written_once() {
-        return Ok(());
-    }
     let all = ledger.migrations()?;
     let runs: HashSet<&str> =
         all.iter().filter(|m| m.target == target.fingerprint()).map(|m| m.run_id.as_str()).collect();
@@ -188,12 +207,19 @@ pub(super) fn check_failed(
         return Ok(());
     }
     Err(Error::usage(format!(
-        "{others} of the records that are asked for did not fail in {}, and what is in files is never changed",
-        target.fingerprint()
+        "{others} of the records that are asked for did not fail in {}, and {}",
+        target.fingerprint(),
+        if target.is_written_once() {
+            "what is in files is never changed"
+        } else {
+            "`on_conflict_sql` would merge them once more"
+        }
     ))
-    .help(
-        "`replay --run last` takes just what failed; what is to be written anew needs another folder, or this one empty, and `migrate`",
-    ))
+    .help(if target.is_written_once() {
+        "`replay` takes just what failed; what is to be written anew needs another folder, or this one empty, and `migrate`"
+    } else {
+        "`replay` takes just what failed; --merge-again merges the others, too"
+    }))
 }
 
 pub(super) fn make_anew(folder: &Path) -> Result<()> {

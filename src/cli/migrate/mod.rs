@@ -2,8 +2,10 @@
 
 mod campaign;
 mod earlier;
+mod rehearsal;
 mod report;
 mod script;
+mod unfinished;
 mod wanted;
 
 use std::path::PathBuf;
@@ -15,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use self::campaign::Campaign;
 use super::Global;
 use super::watch::WatchArgs;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::migrate::retry::{Pace, Retries};
 use crate::migrate::run::{ErrorsMax, Options};
 
@@ -48,6 +50,10 @@ pub(super) struct Choice {
     /// Keep no old images: what this run writes cannot be rolled back
     #[arg(long)]
     no_undo: bool,
+    /// Apply `on_conflict_sql` again to records that earlier runs have merged
+    #[arg(long)]
+    #[serde(default)]
+    merge_again: bool,
     /// The entities that were named, if any were.
     #[arg(skip)]
     entities: Vec<String>,
@@ -86,6 +92,9 @@ pub(super) struct ReplayArgs {
     /// Keep no old images: what this run writes cannot be rolled back
     #[arg(long)]
     no_undo: bool,
+    /// Apply `on_conflict_sql` again to records that earlier runs have merged
+    #[arg(long)]
+    merge_again: bool,
     /// Begin a new run although one is unfinished
     #[arg(long)]
     new_run: bool,
@@ -165,6 +174,7 @@ pub(super) fn migrate(global: &Global, args: &MigrateArgs) -> Result<u8> {
 pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<u8> {
     let choice = Choice {
         no_undo: args.no_undo,
+        merge_again: args.merge_again,
         entities: global.entity.clone(),
         replay: Some(args.choice.clone()),
         ..Choice::default()
@@ -197,12 +207,4 @@ fn parse_errors_max(text: &str) -> Result<ErrorsMax, String> {
         }
         None => text.parse().map(ErrorsMax::Records).map_err(|_| wrong()),
     }
-}
-
-/// An unfinished run stands in the way.
-fn unfinished(global: &Global, run_id: &str, why: &str, kind: &str) -> Error {
-    let command = global.command();
-    Error::usage(format!("run {run_id} is unfinished, and {why}")).help(format!(
-        "`{command} {kind} --new-run` leaves it as it is and begins anew: what it wrote stays written"
-    ))
 }

@@ -149,11 +149,18 @@ impl Told {
 /// Writes `failures.csv` and `summary.json` into the run's folder.
 pub(super) fn write(told: &Told, ledger: &Ledger, folder: &Path) -> Result<()> {
     let keys: Vec<&[String]> = told.entities.iter().map(|e| e.key.as_slice()).collect();
-    let keys = key_columns(&keys);
+    write_failures(ledger, &told.run_id, &keys, folder)?;
+    let text = serde_json::to_string_pretty(&told.json(told.exit_code())).expect("counts are always JSON");
+    crate::reconcile::report::csv::write_whole(&folder.join("summary.json"), &format!("{text}\n"))
+}
+
+/// Writes `failures.csv`. `keys` are the key's fields of each of the run's entities.
+pub(super) fn write_failures(ledger: &Ledger, run_id: &str, keys: &[&[String]], folder: &Path) -> Result<()> {
+    let keys = key_columns(keys);
     let rest = ["stage", "class", "code", "column", "message", "attempts"];
     let header = std::iter::once("entity").chain(keys.iter().map(String::as_str)).chain(rest);
     let mut file = CsvFile::create(&folder.join("failures.csv"), &Style::default(), header)?;
-    ledger.exceptions(Some(&told.run_id), None, false, |e| {
+    ledger.exceptions(Some(run_id), None, false, |e| {
         let key: Vec<Option<String>> =
             serde_json::from_str(&e.key).or_failed(|| "the ledger's keys are damaged".to_owned())?;
         let mut cells = vec![Some(e.entity)];
@@ -168,9 +175,7 @@ pub(super) fn write(told: &Told, ledger: &Ledger, folder: &Path) -> Result<()> {
         ]);
         file.row(cells.iter().map(Option::as_deref))
     })?;
-    file.finish()?;
-    let text = serde_json::to_string_pretty(&told.json(told.exit_code())).expect("counts are always JSON");
-    crate::reconcile::report::csv::write_whole(&folder.join("summary.json"), &format!("{text}\n"))
+    file.finish()
 }
 
 /// Shows the end of a run.
@@ -249,6 +254,8 @@ pub(super) struct Rehearsed {
     pub(super) left_over: u64,
     pub(super) unparsed: u64,
     pub(super) not_found: NotFound,
+    /// Records a second, where `--rate` or an earlier run says so.
+    pub(super) a_second: Option<u64>,
     pub(super) rehearsal: Rehearsal,
 }
 
@@ -289,6 +296,9 @@ pub(super) fn show_rehearsal(
                 thousands(r.unchanged)
             ),
         });
+        if script.is_none() && r.records > 0 {
+            out.push_str(&duration(r.records, f.a_second));
+        }
         if let Some(units) = r.units {
             out.push_str(&cost(units, r.units_a_second));
         }
@@ -322,6 +332,7 @@ pub(super) fn show_rehearsal(
     if !global.quiet {
         out.push_str(&match script {
             None => format!("next: {} {}\n", global.command(), task.word()),
+            Some(_) if found.is_empty() => String::new(),
             Some(_) => {
                 let command = global.command();
                 format!("next: read it and run it, then {command} stage target && {command} diff\n")
@@ -342,7 +353,7 @@ fn rehearsal_json(task: Task, script: Option<&Path>, found: &[Rehearsed], code: 
             }).collect();
             let facts = json!({
                 "records": f.rehearsal.records, "rejected": f.rehearsal.rejected, "left_over": f.left_over,
-                "not_staged": f.unparsed, "not_found": f.not_found.keys, "bytes": f.rehearsal.bytes,
+                "seconds": f.a_second.map(|pace| f.rehearsal.records.div_ceil(pace)), "not_staged": f.unparsed, "not_found": f.not_found.keys, "bytes": f.rehearsal.bytes,
                 "write_units": f.rehearsal.units, "write_units_a_second": f.rehearsal.units_a_second, "first": first, "first_rejected": faults,
             });
             (f.entity.clone(), facts)
@@ -363,6 +374,18 @@ fn not_found(entity: &str, keys: &NotFound) -> String {
         thousands(keys.keys),
         plain(&keys.first.join("; "))
     )
+}
+
+/// How long writing takes.
+fn duration(records: u64, a_second: Option<u64>) -> String {
+    match a_second {
+        Some(pace) => {
+            let time = indicatif::HumanDuration(Duration::from_secs(records.div_ceil(pace)));
+            format!("  about {time} at {} records a second\n", thousands(pace))
+        }
+        None => "  how long it takes nothing tells yet: `migrate --limit 1000` first, and then this again\n"
+            .to_owned(),
+    }
 }
 
 /// What writing costs, and how long the store takes for it.

@@ -23,8 +23,6 @@ const SHOWN: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     is_replay: bool,
-    /// Whether somebody named the keys.
-    is_named: bool,
     by_entity: BTreeMap<String, Records>,
 }
 
@@ -34,8 +32,10 @@ struct Records {
     hashes: Vec<u128>,
     /// Staging and position of those whose key cannot be read.
     positions: Vec<(i64, i64)>,
-    /// Keys as texts.
+    /// Keys that somebody named, as texts.
     keys: Vec<Vec<String>>,
+    /// Keys that the last diff found missing or mismatched, as texts.
+    found: Vec<Vec<String>>,
 }
 
 /// The keys that are asked for of an entity.
@@ -70,13 +70,12 @@ impl Wanted {
     /// A file that cannot be read or has no keys in it; a run that there is not.
     pub(super) fn gather(choice: &Choice, global: &Global, field: &Field<'_>) -> Result<Self> {
         let Some(args) = &choice.replay else { return Ok(Self::default()) };
-        let is_named = args.from.is_some() || args.ids.is_some();
-        let mut wanted = Self { is_replay: true, is_named, ..Self::default() };
+        let mut wanted = Self { is_replay: true, ..Self::default() };
         let entities = global.entities(field.spec);
         match (&args.from, args.ids.as_deref()) {
-            (Some(path), _) => wanted.add_file(path, &entities)?,
+            (Some(path), _) => wanted.add_file(path, &entities, false)?,
             (None, Some(ids)) => match ids.strip_prefix('@') {
-                Some(path) => wanted.add_file(Path::new(path), &entities)?,
+                Some(path) => wanted.add_file(Path::new(path), &entities, false)?,
                 None => wanted.add_ids(ids, &entities)?,
             },
             (None, None) => wanted.add_failed(args, field, &entities)?,
@@ -94,8 +93,8 @@ impl Wanted {
         self.by_entity.contains_key(entity)
     }
 
-    /// The wanted keys of an entity.
-    pub(super) fn keys(&self, entity: &str, mapped: &Mapped<'_>, seed: u64) -> Asked {
+    /// The wanted keys of an entity; of one whose records are written `once` at most, what a diff found is none of them.
+    pub(super) fn keys(&self, entity: &str, mapped: &Mapped<'_>, seed: u64, once: bool) -> Asked {
         let Some(records) = self.by_entity.get(entity) else { return Asked::default() };
         let hash_of = |key: &[String]| -> Option<u128> {
             let mut bytes = Vec::new();
@@ -111,9 +110,10 @@ impl Wanted {
         for key in &records.keys {
             let hash = hash_of(key);
             asked.hashes.extend(hash);
-            if self.is_named {
-                asked.named.push((hash, key.join(", ")));
-            }
+            asked.named.push((hash, key.join(", ")));
+        }
+        if !once {
+            asked.hashes.extend(records.found.iter().filter_map(|key| hash_of(key)));
         }
         asked
     }
@@ -157,9 +157,9 @@ impl Wanted {
             return Ok(());
         }
         // What a diff found that came after the last writing is repaired, too.
-        if let Some(folder) = reports_after_writing(ledger)? {
+        if let Some(folder) = reports_after_writing(ledger, entities)? {
             for name in ["mismatches.csv", "missing.csv"] {
-                self.add_file(&folder.join(name), entities)?;
+                self.add_file(&folder.join(name), entities, true)?;
             }
         }
         Ok(())
@@ -184,7 +184,7 @@ impl Wanted {
 
     /// Adds the keys of a CSV whose header names the key's fields, as our reports do; where it has a column `entity`, that says of
     /// which entity a record is.
-    fn add_file(&mut self, path: &Path, entities: &[&Entity]) -> Result<()> {
+    fn add_file(&mut self, path: &Path, entities: &[&Entity], is_diff: bool) -> Result<()> {
         let fail = || format!("cannot read {}", path.display());
         let mut rows = csv::Reader::from_path(path).or_failed(fail)?;
         let header: Vec<String> = rows.headers().or_failed(fail)?.iter().map(str::to_owned).collect();
@@ -196,12 +196,16 @@ impl Wanted {
             ))
             .help("name it with --entity"));
         }
+        let (mut taken, mut passed) = (0_u64, None);
         for row in rows.records() {
             let row = row.or_failed(fail)?;
             let entity = match of_entity {
                 Some(at) => {
                     let name = row.get(at).unwrap_or_default();
-                    let Some(entity) = entities.iter().find(|e| e.name == name) else { continue };
+                    let Some(entity) = entities.iter().find(|e| e.name == name) else {
+                        passed.get_or_insert_with(|| name.to_owned());
+                        continue;
+                    };
                     entity
                 }
                 None => entities[0],
@@ -228,11 +232,20 @@ impl Wanted {
                 .help("its first line names the key's fields"));
             };
             let records = self.by_entity.entry(entity.name.clone()).or_default();
-            if records.keys.last() != Some(&key) {
-                records.keys.push(key);
+            taken += 1;
+            let keys = if is_diff { &mut records.found } else { &mut records.keys };
+            if keys.last() != Some(&key) {
+                keys.push(key);
             }
         }
-        Ok(())
+        match passed.filter(|_| taken == 0 && !is_diff) {
+            Some(name) => Err(Error::usage(format!(
+                "{}: no row is of an entity that is asked for; the first is of `{name}`",
+                path.display()
+            ))
+            .help("its column `entity` names entities of the spec")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -240,7 +253,7 @@ impl Wanted {
 fn named(ledger: &Ledger, run: &str) -> Result<String> {
     let all = ledger.migrations()?;
     let found = match run {
-        "last" => all.last(),
+        "last" => all.iter().rfind(|m| m.counts.applied > 0),
         id => all.iter().find(|m| m.run_id == id),
     };
     found.map(|m| m.run_id.clone()).ok_or_else(|| {
@@ -249,12 +262,42 @@ fn named(ledger: &Ledger, run: &str) -> Result<String> {
 }
 
 /// The reports of the newest diff, where it came after everything that was written.
-fn reports_after_writing(ledger: &Ledger) -> Result<Option<PathBuf>> {
-    let wrote = ledger.migrations()?.into_iter().filter(|m| m.counts.applied > 0).map(|m| m.run_id);
-    // Ids begin with the time.
-    let wrote = wrote.max().unwrap_or_default();
+///
+/// # Errors
+/// Reports from which the keys cannot be read (exit 2).
+fn reports_after_writing(ledger: &Ledger, entities: &[&Entity]) -> Result<Option<PathBuf>> {
+    let wrote: HashSet<String> =
+        ledger.migrations()?.into_iter().filter(|m| m.counts.applied > 0).map(|m| m.run_id).collect();
     let runs = ledger.runs(u32::MAX)?;
-    let diff = runs.iter().find(|run| run.command == "diff" && run.state == "done" && run.run_id > wrote);
-    let folder = diff.and_then(|run| run.folder.clone()).map(PathBuf::from);
-    Ok(folder.filter(|folder| folder.join("mismatches.csv").exists()))
+    let time = |text: &str| -> Result<jiff::Timestamp> {
+        text.parse().or_failed(|| "the ledger's time of a run is damaged".to_owned())
+    };
+    let Some(diff) = runs.iter().find(|run| run.command == "diff" && run.state == "done") else {
+        return Ok(None);
+    };
+    for run in runs.iter().filter(|run| wrote.contains(&run.run_id)) {
+        // A run that was killed and gone on with wrote until it ended.
+        match &run.ended_at {
+            Some(ended) if time(ended)? < time(&diff.started_at)? => {}
+            _ => return Ok(None),
+        }
+    }
+    let Some(folder) = diff.folder.as_ref().map(PathBuf::from) else { return Ok(None) };
+    let refuse = |what: &str| {
+        Error::usage(format!("the reports of the last diff ({}) {what}, so its records cannot be replayed", folder.display()))
+            .help("run `recon diff` again, its reports on this machine and as they are; or `replay --run last`, `--from` or `--ids`")
+    };
+    let text = match std::fs::read(folder.join("summary.json")) {
+        Ok(text) if folder.join("mismatches.csv").exists() => text,
+        _ => return Err(refuse("are not there")),
+    };
+    let summary: serde_json::Value = serde_json::from_slice(&text)
+        .or_failed(|| format!("{} is damaged", folder.join("summary.json").display()))?;
+    let altered = &summary["altered"];
+    let hides =
+        |field: &String| altered["redacted"].as_array().is_some_and(|all| all.iter().any(|one| one == field));
+    if altered["spreadsheet_safe"] == true || entities.iter().any(|entity| entity.key.iter().any(hides)) {
+        return Err(refuse("do not show keys as they are (--redact, --spreadsheet-safe)"));
+    }
+    Ok(Some(folder))
 }

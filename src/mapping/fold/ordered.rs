@@ -91,7 +91,7 @@ fn functions(tree: &Json, names: &mut Vec<String>) {
 }
 
 /// Adds the position to the order of each aggregate that needs one. `found` gets where each is, and whether it has an order of
-/// its own; `is_sorted`: what it gives is sorted afterwards, which is what the parser makes of `list(distinct x order by x)`.
+/// its own; `is_sorted`: what it gives is sorted afterwards, which is what the parser makes of `list(x order by x)`.
 ///
 /// # Errors
 /// The name of one that needs an order and can have none.
@@ -110,12 +110,15 @@ fn add_order(
     };
     let name = members.get("function_name").and_then(Json::as_str).unwrap_or_default().to_lowercase();
     if aggregates.contains(&name) && !WITHOUT_ORDER.contains(&name.as_str()) {
-        let at = members["query_location"].as_u64().unwrap_or_default() as usize;
+        let at = members["query_location"].as_u64().unwrap_or_default();
+        // `list(x order by x)` is one that the parser made, and sorts.
+        let is_made = is_sorted && at == u64::MAX;
         let is_distinct = members["distinct"] == Json::Bool(true);
         match members["order_bys"]["orders"].as_array_mut() {
             Some(orders) if is_distinct && orders.is_empty() && !is_sorted => return Err(name),
-            Some(orders) if !is_distinct => {
-                found.push((at.saturating_sub("select ".len()), !orders.is_empty()));
+            Some(orders) if !is_distinct && !is_made => {
+                let start = (at as usize).saturating_sub("select ".len());
+                found.push((start, !orders.is_empty()));
                 orders.push(position());
             }
             _ => {}
@@ -166,6 +169,7 @@ mod tests {
                 "max(x) - min(x) + count(*) + count(distinct y)",
             ),
             ("list(distinct x order by x)", "list(distinct x order by x)"),
+            ("list(x order by x desc)", "list(x order by x desc)"),
             (
                 "percentile_cont(0.5) within group (order by x)",
                 "percentile_cont(0.5) within group (order by x)",

@@ -105,7 +105,7 @@ fn wanted(
             key.insert(column.name.clone(), encode_key(column, value, places[i], ty)?);
             attributes.push(None);
         } else {
-            attributes.push(encode(column, value, mapped.writing.null)?);
+            attributes.push(encode(column, value, mapped.writes_null())?);
         }
     }
     Ok(Wanted { row, key, attributes })

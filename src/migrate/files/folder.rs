@@ -158,7 +158,7 @@ impl Folder {
         };
         let what = match is_stale {
             true => "what was written from another staging, by another mapping or of another entity",
-            false => "what this project's runs did not write",
+            false => "what no run of this project wrote with these columns and options",
         };
         Error::usage(format!("{} holds {what}: {}{more}", self.uri, named.join(", ")))
             .help("name an empty folder, or remove these: files are only added to, and then the folder would hold both")

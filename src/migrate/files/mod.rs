@@ -251,10 +251,15 @@ impl Target for FilesTarget<'_> {
         true
     }
 
-    fn settle(&self, earlier: &[Earlier]) -> Result<Settled> {
+    fn alone_in(&self) -> Option<&str> {
         // Files of CSV and Parquet have one entity's columns.
         let is_common = matches!(self.format.extension(), ".jsonl" | ".json");
-        self.folder.settle(&self.files, earlier, (!is_common).then_some(&self.mapped.plan.entity.name))
+        (!is_common).then(|| self.folder.uri())
+    }
+
+    fn settle(&self, earlier: &[Earlier]) -> Result<Settled> {
+        let only = self.alone_in().map(|_| &self.mapped.plan.entity.name);
+        self.folder.settle(&self.files, earlier, only)
     }
 
     fn clear(&self, left: &[String]) -> Result<()> {

@@ -25,6 +25,39 @@ pub(super) struct Limits {
     pub(super) digits: Option<u32>,
     /// Whether spaces at the end are no part of a value.
     pub(super) padded: bool,
+    /// Bytes of a whole number.
+    pub(super) bytes: Option<u32>,
+    /// Digits of an exact number, and those behind the point.
+    pub(super) decimal: Option<(u32, u32)>,
+}
+
+impl Limits {
+    /// Whether a number fits the column: the server would round it.
+    fn takes(&self, number: &Number) -> bool {
+        let is_whole = |bytes: u32| {
+            let half = 1_i128 << (8 * bytes - 1);
+            number.is_integer() && number.to_scaled(0).is_some_and(|n| (-half..half).contains(&n))
+        };
+        self.bytes.is_none_or(is_whole)
+            && self.decimal.is_none_or(|(digits, scale)| number.fits(digits, scale))
+    }
+
+    /// The same of any value.
+    fn check(&self, value: &Value<'_>) -> Result<(), Refusal> {
+        let takes = match value {
+            Value::Number(number) => self.takes(number),
+            Value::Float64(f) => Number::from_f64(*f).is_none_or(|number| self.takes(&number)),
+            Value::Float32(f) => Number::from_f32(*f).is_none_or(|number| self.takes(&number)),
+            _ => true,
+        };
+        match (takes, self.decimal) {
+            (true, _) => Ok(()),
+            (false, Some((digits, scale))) => {
+                Err(("range", format!("the number does not fit numeric({digits},{scale})")))
+            }
+            (false, None) => Err(("range", "the number is beyond the column's whole numbers".to_owned())),
+        }
+    }
 }
 
 /// Appends a record as a line of COPY's text format: its place, then its values.
@@ -107,6 +140,9 @@ fn typed(
     value: &Value<'_>,
     out: &mut String,
 ) -> Result<(), Refusal> {
+    if !matches!(ty, ColumnType::Json | ColumnType::List(_)) {
+        limits.check(value)?;
+    }
     match (ty, value) {
         // The spec says that the document is moved as the text that it is.
         (ColumnType::Json, Value::Text(text)) if column.class() == Some(Class::Text) => out.push_str(text),
@@ -115,7 +151,7 @@ fn typed(
             array(column, limits, element, elements, out)?;
         }
         (ColumnType::Timestamp { zoned }, Value::Timestamp { at, zoned: has })
-            if zoned == has || column.class().is_none() =>
+            if zoned == has || column.class().is_none() || !matches!(at, Moment::At(_)) =>
         {
             timestamp(cut(column, limits, *at)?, *zoned, out);
         }

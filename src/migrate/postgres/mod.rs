@@ -125,13 +125,29 @@ async fn look_up(server: &Server, name: &TableName, mapped: &Mapped<'_>) -> Resu
 /// What the modifier of a type means: <https://www.postgresql.org/docs/current/catalog-pg-attribute.html>.
 fn limits(ty: &str, modifier: i32) -> Limits {
     let given = (modifier >= 0).then_some(modifier);
+    // What is said of an array is meant of its elements.
+    let ty = ty.strip_prefix('_').unwrap_or(ty);
     match ty {
-        // The length has the size of the header in it.
-        "varchar" | "bpchar" => {
-            Limits { chars: given.map(|n| (n - 4).max(0) as usize), digits: None, padded: ty == "bpchar" }
+        "numeric" => {
+            // Behind the size of the header: the digits, and in eleven bits the signed scale.
+            let decimal = given.map(|n| ((n - 4) >> 16 & 0xffff, (((n - 4) & 0x7ff) ^ 1024) - 1024));
+            let decimal = decimal.filter(|(digits, scale)| (0..=*digits).contains(scale));
+            Limits {
+                decimal: decimal.map(|(digits, scale)| (digits as u32, scale as u32)),
+                ..Limits::default()
+            }
         }
+        // The length has the size of the header in it.
+        "varchar" | "bpchar" => Limits {
+            chars: given.map(|n| (n - 4).max(0) as usize),
+            padded: ty == "bpchar",
+            ..Limits::default()
+        },
         "timestamp" | "timestamptz" | "time" | "timetz" => {
             Limits { digits: given.map(|n| n.clamp(0, 6) as u32), ..Limits::default() }
+        }
+        "int2" | "int4" | "int8" => {
+            Limits { bytes: ty.strip_prefix("int").and_then(|n| n.parse().ok()), ..Limits::default() }
         }
         _ => Limits::default(),
     }

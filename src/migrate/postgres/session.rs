@@ -96,9 +96,13 @@ impl<'a> PostgresSession<'a> {
         let Some(said) = error.as_database_error() else { return Refused::Other(self.trouble("", error)) };
         let code = said.code().unwrap_or_default().into_owned();
         // Data exceptions, broken constraints, what a trigger raises, and rows that are larger than the server takes.
-        let is_record =
-            ["22", "23", "P0", "54"].iter().any(|class| code.starts_with(class)) || code == "44000";
-        if !is_record {
+        let is_of = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
+        let is_record = is_of(&["22", "23", "P0", "54"]) || code == "44000";
+        let context =
+            said.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::r#where).unwrap_or_default();
+        // Whatever else a type's own reader or a trigger says of a row, unless the server itself is in trouble.
+        let is_about_row = context.contains("COPY recon_batch, ") || context.contains("PL/pgSQL function");
+        if !is_record && (!is_about_row || is_of(&["08", "25", "40", "53", "55", "57", "58"])) {
             return Refused::Other(self.trouble("", error));
         }
         let (fault, line) = fault_of(said, code);

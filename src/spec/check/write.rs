@@ -14,7 +14,7 @@ impl Checker<'_> {
             policy: [Policy::Upsert, Policy::InsertOnly, Policy::UpdateOnly][policy.unwrap_or(0)],
             version: raw.version.as_ref().and_then(|at| self.version(raw, at, key)),
             provenance: self.provenance(raw),
-            null: null == Some(1),
+            null: null.map(|word| word == 1),
             exclusive: raw.exclusive.unwrap_or(false),
         }
     }

@@ -38,7 +38,7 @@ fn image(id: u64, state: State) -> (Json, Option<&'static str>) {
     let (name, value, code) = match id {
         11 => ("title", json!({ "S": "a\u{0}b" }), "nul"),
         222 => ("title", json!({ "S": "x".repeat(81) }), "too_long"),
-        333 => ("size", json!({ "N": "3000000000" }), "22003"),
+        333 => ("size", json!({ "N": "3000000000" }), "range"),
         444 => ("title", json!({ "NULL": true }), "23502"),
         555 => ("size", json!({ "N": "-1" }), "23514"),
         666 => ("userId", json!({ "S": "nobody" }), "23503"),

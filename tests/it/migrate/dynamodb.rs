@@ -171,14 +171,14 @@ fn what_is_migrated_from_postgres_is_what_diff_expects() {
 
 #[test]
 fn attributes_that_are_not_mapped_stay_and_paths_lead_into_maps() {
-    for (exclusive, table) in [("", "kept_attributes"), ("exclusive = true", "kept_attributes_alone")] {
+    for (exclusive, table) in [("", "kept_attributes"), ("exclusive = true\n", "kept_attributes_alone")] {
         let fields = format!(
             "{FIELDS}\nprice = {{ from = \"p\", to = \"attributes.price\", type = \"int\" }}\ndeep = {{ from = \"d\", to = \"a.b.c\" }}"
         );
         let lines: Vec<Json> = (0..4)
             .map(|n| json!({ "k": n.to_string(), "n": n, "s": if n == 1 { Json::Null } else { json!("new") }, "p": n, "d": "d" }))
             .collect();
-        let project = project(table, exclusive, &fields, &lines);
+        let project = project(table, &format!("{exclusive}write_null = \"omit\""), &fields, &lines);
         put(
             table,
             &json!({ "k": { "S": "0" }, "own": { "S": "kept" }, "n": { "N": "7" }, "attributes": { "M": { "color": { "S": "red" } } } }),
@@ -207,10 +207,23 @@ fn attributes_that_are_not_mapped_stay_and_paths_lead_into_maps() {
 #[test]
 fn null_is_written_where_the_spec_wants_it() {
     let table = "nulls_written";
-    let project = project(table, "write_null = \"null\"", FIELDS, &[json!({ "k": "1", "n": 1, "s": null })]);
+    // A document's NULL is a value, unless the spec says otherwise.
+    for (n, entity) in ["write_null = \"null\"", ""].into_iter().enumerate() {
+        let table = &format!("{table}_{n}");
+        let project = project(
+            table,
+            entity,
+            FIELDS,
+            &[json!({ "k": "1", "n": 1, "s": null }), json!({ "k": "2", "n": 1 })],
+        );
+        assert_counts(&migrate(&project, 0, &[]), [2, 0, 0, 0]);
+        assert_eq!((&items(table)["1"]["s"], items(table)["2"].get("s")), (&json!({ "NULL": true }), None));
+        diff_finds_nothing(&project);
+    }
+    let table = "nulls_omitted";
+    let project = project(table, "write_null = \"omit\"", FIELDS, &[json!({ "k": "1", "n": 1, "s": null })]);
     assert_counts(&migrate(&project, 0, &[]), [1, 0, 0, 0]);
-    assert_eq!(items(table)["1"]["s"], json!({ "NULL": true }));
-    diff_finds_nothing(&project);
+    assert_eq!(items(table)["1"].get("s"), None);
 }
 
 #[test]
@@ -258,7 +271,10 @@ fn policies_decide_by_what_is_there() {
         found["2"],
         json!({ "k": { "S": "2" }, "n": { "N": "2" }, "s": { "S": "old" }, "c": { "S": "c" } })
     );
-    assert_eq!(found["3"], json!({ "k": { "S": "3" }, "n": { "N": "3" }, "s": { "S": "new" } }));
+    assert_eq!(
+        found["3"],
+        json!({ "k": { "S": "3" }, "n": { "N": "3" }, "s": { "S": "new" }, "c": { "NULL": true } })
+    );
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn what_somebody_else_wrote_is_not_added_to() {
             let last = name.split('/').nth(if name.contains("data") { 2 } else { 1 }).expect("a name");
             refused(
                 &migration.runs(args, 2),
-                &["out/ holds what this project's runs did not write", last, "name an empty folder"],
+                &["out/ holds what no run of this project wrote", last, "name an empty folder"],
             );
         }
         fs::remove_dir_all(migration.project.path("out")).expect("it goes");
@@ -318,7 +318,7 @@ fn in_s3_it_is_the_same() {
         assert_eq!(project.summary("found")["entities"]["t"]["matched"], 50);
         fs::remove_dir_all(project.path("home")).expect("a home");
         runs(&["stage", "source"], 0);
-        refused(&runs(&["migrate"], 2), &["holds what this project's runs did not write", "part.t."]);
+        refused(&runs(&["migrate"], 2), &["holds what no run of this project wrote", "part.t."]);
         if kind == "dynamodb-export" {
             let summary = get("targets", "dynamodb-export/%C3%A9%20x/manifest-summary.json");
             let summary: serde_json::Value = serde_json::from_slice(&summary).expect("JSON");

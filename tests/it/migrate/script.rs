@@ -14,7 +14,7 @@ const FIELDS: &str = "k = { from = \"k\", type = \"string\" }\nname = \"name\"\n
 
 /// Names that SQL takes for something else where they are put into it as they are.
 const NAMES: [&str; 6] =
-    ["it's", "a\\'b\\", "two\nlines", "-- no comment", "; drop table t; --", "é\u{1F600}"];
+    ["it's", "a\\'b\\", "two\r\nlines\n", "-- no comment", "; drop table t; --", "é\u{1F600}"];
 
 fn lines() -> String {
     let record = |(i, name): (usize, &&str)| json!({ "k": format!("k{i}'"), "name": name, "n": i, "seen": 5, "note": null });

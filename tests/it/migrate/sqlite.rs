@@ -223,3 +223,107 @@ fn a_batch_of_long_values_has_fewer_records() {
     assert_eq!(told["written"]["entities"]["t"]["batches"], 3, "{told}");
     assert_eq!(table.rows("select count(*), sum(length(v)) from t"), format!("30 {}", 30 * (3 << 20)));
 }
+
+/// `old.n + new.n` is applied once to each record, whatever is run afterwards, but where somebody says so.
+#[test]
+fn what_is_merged_by_sql_is_merged_once() {
+    let table = Table::new(
+        "create table t (k integer primary key, n integer); insert into t values (1, 100), (2, 100)",
+        "k = { type = \"int\" }\nn = { from = \"n\", type = \"int\", on_conflict_sql = \"old.n + new.n\" }",
+        "",
+        "{\"k\":1,\"n\":1}\n{\"k\":2,\"n\":2}\n{\"k\":3,\"n\":3}\n{\"k\":4,\"n\":\"x\"}\n",
+    );
+    assert_eq!(table.counts(1), [1, 2, 0, 1]);
+    let rows = || table.rows("select n from t order by k");
+    assert_eq!(rows(), "101, 102, 3");
+    table.runs(&["stage", "target"], 0);
+    table.runs(&["diff"], 3);
+    table.runs(&["replay"], 1);
+    assert_eq!(rows(), "101, 102, 3");
+    let ran = table.runs(&["replay", "--ids", "1"], 2);
+    assert!(ran.stderr.contains("would merge them once more"), "{ran:?}");
+    // A record is mended: it alone is written.
+    table
+        .project
+        .write("old.jsonl", "{\"k\":1,\"n\":1}\n{\"k\":2,\"n\":2}\n{\"k\":3,\"n\":3}\n{\"k\":4,\"n\":4}\n");
+    table.runs(&["stage", "source"], 0);
+    let ran = table.runs(&["migrate"], 2);
+    assert!(ran.stderr.contains("would merge them once more"), "{ran:?}");
+    table.runs(&["migrate", "--dry-run"], 2);
+    table.runs(&["replay"], 0);
+    assert_eq!(rows(), "101, 102, 3, 4");
+    table.runs(&["migrate", "--merge-again"], 0);
+    // The fourth is of this staging already.
+    assert_eq!(rows(), "102, 104, 6, 4");
+}
+
+#[test]
+fn a_key_that_matches_by_a_rule_is_refused() {
+    let table = Table::new(
+        "create table t (k text primary key)",
+        "k = { from = \"k\", text = [\"trim\", \"casefold\"] }",
+        "",
+        "{\"k\":\"A\"}\n",
+    );
+    let ran = table.runs(&["migrate"], 2);
+    assert!(ran.stderr.contains("key `k` has a rule by which different keys match"), "{ran:?}");
+}
+
+/// Reports that do not show the keys as they are, or are not there, are not taken for reports without a record.
+#[test]
+fn a_replay_needs_reports_that_it_can_read() {
+    let lines: String = ["-1", "=2", "plain"].map(|k| format!("{{\"k\":\"{k}\",\"n\":1}}\n")).concat();
+    let table = Table::new(
+        "create table t (k text primary key, n integer)",
+        "k = \"k\"\nn = { from = \"n\", type = \"int\" }",
+        "",
+        &lines,
+    );
+    table.runs(&["migrate"], 0);
+    let spoil = || {
+        table.db().execute_batch("update t set n = 2").expect("an update");
+        table.runs(&["stage", "target"], 0);
+    };
+    spoil();
+    for args in [&["diff", "--spreadsheet-safe"][..], &["diff", "--redact", "k"]] {
+        table.runs(args, 1);
+        let ran = table.runs(&["replay"], 2);
+        assert!(ran.stderr.contains("do not show keys as they are"), "{ran:?}");
+    }
+    table.runs(&["diff", "--out", "rep"], 1);
+    std::fs::rename(table.project.path("rep"), table.project.path("away")).expect("a folder");
+    let ran = table.runs(&["replay"], 2);
+    assert!(ran.stderr.contains("rep) are not there"), "{ran:?}");
+    std::fs::rename(table.project.path("away"), table.project.path("rep")).expect("a folder");
+    let ran = table.runs(&["replay"], 0);
+    assert!(ran.stdout.contains("3 updated"), "{ran:?}");
+}
+
+/// All of a later staging was tried: what failed of an earlier one, by whatever key, is done with.
+#[test]
+fn a_later_staging_that_goes_in_closes_what_failed_before() {
+    let table = Table::new(
+        "create table t (k integer primary key, n integer)",
+        "k = { from = \"k\", type = \"int\" }\nn = { from = \"n\", type = \"int\" }",
+        "",
+        "{\"k\":null,\"n\":1}\n{\"k\":\"x\",\"n\":2}\n{\"k\":3,\"n\":\"y\"}\n",
+    );
+    table.counts(1);
+    table.project.write("old.jsonl", "{\"k\":1,\"n\":1}\n{\"k\":2,\"n\":2}\n");
+    table.runs(&["stage", "source"], 0);
+    assert_eq!(table.counts(0), [2, 0, 0, 0]);
+    table.runs(&["replay"], 0);
+}
+
+#[test]
+fn numbers_come_in_the_order_of_numbers() {
+    let lines: String = [10, 2, 1, 20, 3].map(|k| format!("{{\"k\":\"{k}\"}}\n")).concat();
+    let table = Table::new(
+        "create table t (k integer primary key)",
+        "k = { from = \"k\", type = \"int\" }",
+        "",
+        &lines,
+    );
+    table.runs(&["migrate", "--limit", "3"], 0);
+    assert_eq!(table.rows("select k from t order by k"), "1, 2, 3");
+}
