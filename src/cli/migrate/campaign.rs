@@ -78,7 +78,7 @@ impl Campaign<'_> {
         let progress = Arc::new(Progress::default());
         let open = open_migrations(&ledger)?;
         let resumed = match self.standing(&spec, &ledger, &open, new_run)? {
-            Standing::Goes { run_id, choice } => Some((run_id, choice)),
+            Standing::Goes { run_id, choice } => Some((run_id, *choice)),
             Standing::Over => {
                 check_abandonable(&spec, &ledger, &open)?;
                 abandon(&ledger, &open)?;

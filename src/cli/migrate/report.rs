@@ -282,53 +282,7 @@ pub(super) fn show_rehearsal(
     if found.is_empty() {
         out.push_str("nothing to write\n");
     }
-    for f in found {
-        let r = &f.rehearsal;
-        let (name, records, rejected) = (plain(&f.entity), thousands(r.records), thousands(r.rejected));
-        out.push_str(&match script {
-            None => format!(
-                "{name}: {records} records would be written ({}), {rejected} would be rejected, {} would be left\n",
-                indicatif::HumanBytes(r.bytes),
-                thousands(f.left_over)
-            ),
-            Some(_) => format!(
-                "{name}: {records} records are in it, {rejected} are left out, {} are there and need nothing\n",
-                thousands(r.unchanged)
-            ),
-        });
-        if script.is_none() && r.records > 0 {
-            out.push_str(&duration(r.records, f.a_second));
-        }
-        if let Some(units) = r.units {
-            out.push_str(&cost(units, r.units_a_second));
-        }
-        for record in &r.first {
-            let cells: Vec<String> = record
-                .iter()
-                .map(|(name, text)| {
-                    format!("{}={}", plain(name), text.as_deref().map_or_else(|| "NULL".to_owned(), plain))
-                })
-                .collect();
-            out.push_str(&format!("  {}\n", cells.join("  ")));
-        }
-        for (key, fault) in &r.faults {
-            let column =
-                fault.column.as_ref().map(|column| format!(", {}", plain(column))).unwrap_or_default();
-            out.push_str(&format!(
-                "  rejected {}: {}{column}: {}\n",
-                plain(key),
-                fault.code,
-                plain(&fault.message)
-            ));
-        }
-        out.push_str(&not_found(&f.entity, &f.not_found));
-        if f.unparsed > 0 {
-            out.push_str(&format!(
-                "  {} rows of its source did not parse when they were staged\n",
-                thousands(f.unparsed)
-            ));
-        }
-    }
+    found.iter().for_each(|f| out.push_str(&rehearsed(f, script)));
     if !global.quiet {
         out.push_str(&match script {
             None => format!("next: {} {}\n", global.command(), task.word()),
@@ -340,6 +294,56 @@ pub(super) fn show_rehearsal(
         });
     }
     print(&out).map(|_| code)
+}
+
+/// What a run would do with an entity, or what a script does, in words.
+fn rehearsed(f: &Rehearsed, script: Option<&Path>) -> String {
+    let mut out = String::new();
+    let r = &f.rehearsal;
+    let (name, records, rejected) = (plain(&f.entity), thousands(r.records), thousands(r.rejected));
+    out.push_str(&match script {
+        None => format!(
+            "{name}: {records} records would be written ({}), {rejected} would be rejected, {} would be left\n",
+            indicatif::HumanBytes(r.bytes),
+            thousands(f.left_over)
+        ),
+        Some(_) => format!(
+            "{name}: {records} records are in it, {rejected} are left out, {} are there and need nothing\n",
+            thousands(r.unchanged)
+        ),
+    });
+    if script.is_none() && r.records > 0 {
+        out.push_str(&duration(r.records, f.a_second));
+    }
+    if let Some(units) = r.units {
+        out.push_str(&cost(units, r.units_a_second));
+    }
+    for record in &r.first {
+        let cells: Vec<String> = record
+            .iter()
+            .map(|(name, text)| {
+                format!("{}={}", plain(name), text.as_deref().map_or_else(|| "NULL".to_owned(), plain))
+            })
+            .collect();
+        out.push_str(&format!("  {}\n", cells.join("  ")));
+    }
+    for (key, fault) in &r.faults {
+        let column = fault.column.as_ref().map(|column| format!(", {}", plain(column))).unwrap_or_default();
+        out.push_str(&format!(
+            "  rejected {}: {}{column}: {}\n",
+            plain(key),
+            fault.code,
+            plain(&fault.message)
+        ));
+    }
+    out.push_str(&not_found(&f.entity, &f.not_found));
+    if f.unparsed > 0 {
+        out.push_str(&format!(
+            "  {} rows of its source did not parse when they were staged\n",
+            thousands(f.unparsed)
+        ));
+    }
+    out
 }
 
 fn rehearsal_json(task: Task, script: Option<&Path>, found: &[Rehearsed], code: u8) -> Json {

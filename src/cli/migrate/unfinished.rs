@@ -11,7 +11,7 @@ use crate::spec::Spec;
 /// Where the unfinished run stands.
 pub(super) enum Standing {
     /// It goes on, with what it was asked to write.
-    Goes { run_id: String, choice: Choice },
+    Goes { run_id: String, choice: Box<Choice> },
     /// There is none, or it is left as it is.
     Over,
 }
@@ -61,7 +61,7 @@ impl Campaign<'_> {
                                --no-undo to go on with it";
                     return Err(unfinished(self.global, run_id, why, kind));
                 }
-                Ok(Standing::Goes { run_id: run_id.to_owned(), choice })
+                Ok(Standing::Goes { run_id: run_id.to_owned(), choice: Box::new(choice) })
             }
         }
     }
