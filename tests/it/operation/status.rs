@@ -108,3 +108,12 @@ fn a_large_ledger_is_added_up_at_once_while_somebody_writes_to_it() {
     // For whoever measures; what a busy machine takes says nothing.
     println!("recon status: {times:?}");
 }
+
+#[test]
+fn a_run_that_never_began_to_write_is_begun_again() {
+    let case = Case::new(10);
+    case.database.run("alter table images rename to away");
+    assert_ne!(case.recon(&["migrate"]).code, 0);
+    let text = case.recon(&["status"]).stdout;
+    assert!(text.contains("next: recon --home home migrate\n"), "{text}");
+}
