@@ -340,8 +340,13 @@ mod tests {
             .expect_err("it takes too long");
         assert!(why.contains("took longer") && began.elapsed() < Duration::from_secs(20), "{why}");
         let id = std::fs::read_to_string(folder.path().join("child")).expect("it was begun");
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
-        assert!(stat.is_empty() || stat.contains(") Z"), "it goes on: {stat}");
+        // Killed, it needs a moment to be gone.
+        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
+        let is_over = || stat().is_empty() || stat().contains(") Z");
+        while !is_over() {
+            assert!(began.elapsed() < Duration::from_secs(20), "it goes on: {}", stat());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     #[test]
