@@ -1,6 +1,7 @@
 """A DynamoDB Local of the benchmark's own: installed as for the tests, in memory, on a loopback port, gone when the benchmark ends."""
 
 import atexit
+import os
 import pathlib
 import socket
 import subprocess
@@ -23,9 +24,10 @@ class Dynamodb:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        words = ["java", "-Xmx4g", f"-Djava.library.path={folder / 'DynamoDBLocal_lib'}", "-jar", "DynamoDBLocal.jar"]
+        words = ["java", "-Xmx4g", "-jar", "DynamoDBLocal.jar"]
         words += ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", self.url.rsplit(":", 1)[1]]
-        self.process = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        environment = {**os.environ, "LD_LIBRARY_PATH": str(folder / "DynamoDBLocal_lib")}
+        self.process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         atexit.register(self.stop)
         until = time.monotonic() + START_SECONDS
         while not self.answers():

@@ -22,14 +22,9 @@ pub(crate) fn begin(folder: TempDir, port: u16) -> Server {
 
 fn serve(folder: TempDir, port: u16, more: &[&str]) -> Server {
     let mut command = Command::new("java");
-    let libraries = place("RECON_TEST_DYNAMODB").join("DynamoDBLocal_lib");
     command
-        .args([
-            &format!("-Djava.library.path={}", libraries.display()),
-            "-Xmx1g",
-            "-jar",
-            "DynamoDBLocal.jar",
-        ])
+        .env("LD_LIBRARY_PATH", place("RECON_TEST_DYNAMODB").join("DynamoDBLocal_lib"))
+        .args(["-Xmx1g", "-jar", "DynamoDBLocal.jar"])
         .args(["-sharedDb", "-disableTelemetry", "-port", &port.to_string()])
         .args(more)
         .current_dir(place("RECON_TEST_DYNAMODB"));
