@@ -100,8 +100,8 @@ impl<'a> PostgresSession<'a> {
         let is_record = is_of(&["22", "23", "P0", "54"]) || code == "44000";
         let context =
             said.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::r#where).unwrap_or_default();
-        // Whatever else a type's own reader or a trigger says of a row, unless the server itself is in trouble.
-        let is_about_row = context.contains("COPY recon_batch, ") || context.contains("PL/pgSQL function");
+        // Whatever else a type's own reader says of a row, or a trigger raises; what a trigger's own statements may not do is no row's fault.
+        let is_about_row = context.contains("COPY recon_batch, ") || context.contains(" at RAISE");
         if !is_record && (!is_about_row || is_of(&["08", "25", "40", "53", "55", "57", "58"])) {
             return Refused::Other(self.trouble("", error));
         }

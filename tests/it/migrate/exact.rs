@@ -89,3 +89,19 @@ fn a_choice_of_records_stays_within_the_entity() {
     table.migration.runs(&["migrate", "--where", "k > 5 or k = 1"], 0);
     assert_eq!(table.database.run("select string_agg(k::text, ',' order by k) from t"), "1,6,7,8,9\n");
 }
+
+/// A trigger that cannot do its own work is no record's fault: the run stops at once.
+#[test]
+fn a_trigger_that_is_broken_stops_the_run() {
+    let table = table(
+        "create table t (k int primary key); \
+         create function broken() returns trigger language plpgsql as $$ begin insert into gone values (new.k); return new; end $$; \
+         create trigger broken before insert on t for each row execute function broken()",
+        "k = { type = \"int\" }",
+        "",
+        "{\"k\":1}\n{\"k\":2}\n",
+    );
+    let ran = table.migration.runs(&["migrate"], 4);
+    assert!(ran.stderr.contains("\"gone\" does not exist"), "{ran:?}");
+    assert_eq!(table.database.run("select count(*) from t"), "0\n");
+}
