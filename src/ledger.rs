@@ -9,6 +9,7 @@ pub mod migration;
 pub mod part;
 pub mod proof;
 mod reader;
+pub mod rollback;
 pub mod told;
 
 use std::fs::{self, File};

@@ -7,11 +7,12 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 /// Statements of the ledger (SQLite).
 pub mod ledger {
     /// Numbered migrations, in order.
-    pub const MIGRATIONS: [&str; 4] = [
+    pub const MIGRATIONS: [&str; 5] = [
         include_str!("../queries/ledger/0001_create.sql"),
         include_str!("../queries/ledger/0002_proofs.sql"),
         include_str!("../queries/ledger/0003_steps.sql"),
         include_str!("../queries/ledger/0004_migrations.sql"),
+        include_str!("../queries/ledger/0005_rollbacks.sql"),
     ];
     pub(crate) const INSERT_RUN: &str = include_str!("../queries/ledger/insert_run.sql");
     pub(crate) const FINISH_RUN: &str = include_str!("../queries/ledger/finish_run.sql");
@@ -48,6 +49,17 @@ pub mod ledger {
     pub(crate) const RESOLVE_POSITION: &str = include_str!("../queries/ledger/resolve_position.sql");
     pub(crate) const RESOLVE_OLDER: &str = include_str!("../queries/ledger/resolve_older.sql");
     pub(crate) const EXCEPTIONS: &str = include_str!("../queries/ledger/exceptions.sql");
+    pub(crate) const INSERT_ROLLBACK: &str = include_str!("../queries/ledger/insert_rollback.sql");
+    pub(crate) const PLAN_ROLLBACK: &str = include_str!("../queries/ledger/plan_rollback.sql");
+    pub(crate) const END_ROLLBACK: &str = include_str!("../queries/ledger/end_rollback.sql");
+    pub(crate) const ROLLBACKS: &str = include_str!("../queries/ledger/rollbacks.sql");
+    pub(crate) const UNDO_BATCHES: &str = include_str!("../queries/ledger/undo_batches.sql");
+    pub(crate) const BEGIN_UNDO_BATCH: &str = include_str!("../queries/ledger/begin_undo_batch.sql");
+    pub(crate) const END_UNDO_BATCH: &str = include_str!("../queries/ledger/end_undo_batch.sql");
+    pub(crate) const ADD_TO_ROLLBACK: &str = include_str!("../queries/ledger/add_to_rollback.sql");
+    pub(crate) const INSERT_UNDO_EXCEPTION: &str =
+        include_str!("../queries/ledger/insert_undo_exception.sql");
+    pub(crate) const UNDO_EXCEPTIONS: &str = include_str!("../queries/ledger/undo_exceptions.sql");
 }
 
 /// Puts pieces of SQL in place of `{{name}}`. The pieces are our own or came through [`identifier`] or [`literal`].

@@ -10,7 +10,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,10 @@ pub struct Head {
     pub entity: String,
     /// What tells the target from others: store, place and table.
     pub target: String,
+    /// The columns of a whole row, in the order in which its digest takes them; empty where a row is all that it holds.
+    pub columns: Vec<String>,
+    /// The column that counts a row's versions, where the spec names one: it goes forward, also when a change is taken back.
+    pub version: Option<String>,
     /// The run whose changes these take back.
     pub undo_of: Option<String>,
     /// Whether the run has come to its end.
@@ -91,6 +95,12 @@ pub struct Change {
     pub seq: u64,
     /// The batch that it was changed with.
     pub batch: u64,
+    /// The record's position in the staged source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pos: Option<i64>,
+    /// In the manifest of a rollback: whose change was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// What was done to it.
     pub op: Op,
     /// Its table.
@@ -107,11 +117,21 @@ pub struct Change {
     pub post: Option<Image>,
 }
 
+/// Whose change a rollback has taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The run that wrote the record from the staged source.
+    pub run_id: String,
+    /// Whether the record counted as written by that run before it was taken back; else it was pending.
+    pub was_done: bool,
+}
+
 impl Change {
     /// A change of one row; its images, where there are some, are to be added. `post_hash` is the digest of what it became.
     pub fn without_images(table: &str, batch: u64, op: Op, key: Image, post_hash: String) -> Self {
         let (table, post_hash) = (table.to_owned(), Some(post_hash));
-        Self { seq: 0, batch, op, table, key, columns: Vec::new(), post_hash, pre: None, post: None }
+        let (pos, origin, columns) = (None, None, Vec::new());
+        Self { seq: 0, batch, pos, origin, op, table, key, columns, post_hash, pre: None, post: None }
     }
 }
 
@@ -374,6 +394,122 @@ pub fn read(folder: &Path, mut each: impl FnMut(Change) -> Result<()>) -> Result
     Ok(verified)
 }
 
+/// The changes that were put into a manifest at once, of one batch: where they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// The segment's file.
+    pub file: String,
+    /// Where it begins in it.
+    pub offset: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// The number of its first change.
+    pub first_seq: u64,
+    /// Its changes.
+    pub count: u64,
+    /// The batch.
+    pub batch: u64,
+    /// In the manifest of a rollback: the run whose changes were taken back.
+    pub origin: Option<String>,
+}
+
+impl Frame {
+    /// The number of its last change.
+    pub fn last_seq(&self) -> u64 {
+        self.first_seq + self.count - 1
+    }
+
+    /// Reads its changes, in order.
+    ///
+    /// # Errors
+    /// A file that is gone or damaged, with the place.
+    pub fn read(&self, folder: &Path) -> Result<Vec<Change>> {
+        let path = folder.join(&self.file);
+        let fail = || format!("cannot read {}", path.display());
+        let mut file = File::open(&path).or_failed(fail)?;
+        file.seek(SeekFrom::Start(self.offset)).or_failed(fail)?;
+        let mut bytes = vec![0; self.bytes as usize];
+        file.read_exact(&mut bytes).or_failed(fail)?;
+        let lines = zstd::decode_all(bytes.as_slice()).or_failed(fail)?;
+        let mut changes = Vec::with_capacity(self.count as usize);
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            changes.push(parsed(line, &path, self.first_seq + changes.len() as u64)?);
+        }
+        if changes.len() as u64 != self.count {
+            return Err(damaged(&path, "it does not hold the changes that it held when it was looked at"));
+        }
+        Ok(changes)
+    }
+}
+
+/// Where the changes are, in order, after each segment was held against its digest, the chain and its numbers. A torn end is left out.
+///
+/// # Errors
+/// A manifest that is damaged, with the place.
+pub fn frames(folder: &Path) -> Result<(Head, Vec<Frame>)> {
+    let head = read_head(folder)?;
+    let (mut all, mut next_seq, mut previous) = (Vec::new(), 1, String::new());
+    for segment in &head.segments {
+        let path = folder.join(&segment.file);
+        let bytes = fs::read(&path).or_failed(|| format!("cannot read {}", path.display()))?;
+        let mut digest = Sha256::new();
+        digest.update(&bytes);
+        if segment.prev_sha256 != previous || hex(digest) != segment.sha256 {
+            return Err(damaged(&path, "its digest is not the one in manifest.json"));
+        }
+        let end = frames_of(&path, &bytes, &mut next_seq, &mut all)?;
+        if end != bytes.len() || next_seq != segment.last_seq + 1 {
+            return Err(damaged(&path, "it does not hold the changes that manifest.json says"));
+        }
+        previous.clone_from(&segment.sha256);
+    }
+    let open = path_of(folder, head.segments.len());
+    if open.exists() {
+        if head.complete {
+            return Err(damaged(&open, "it is no part of the manifest"));
+        }
+        let bytes = fs::read(&open).or_failed(|| format!("cannot read {}", open.display()))?;
+        frames_of(&open, &bytes, &mut next_seq, &mut all)?;
+    }
+    Ok((head, all))
+}
+
+/// The whole frames of a segment; returns where they end.
+fn frames_of(path: &Path, bytes: &[u8], next_seq: &mut u64, all: &mut Vec<Frame>) -> Result<usize> {
+    let mut at = 0;
+    while at < bytes.len() {
+        let Ok(size) = zstd::zstd_safe::find_frame_compressed_size(&bytes[at..]) else { break };
+        let Ok(lines) = zstd::decode_all(&bytes[at..at + size]) else { break };
+        let Some(first) = lines.split(|byte| *byte == b'\n').next().filter(|_| lines.ends_with(b"\n")) else {
+            break;
+        };
+        let first = parsed(first, path, *next_seq)?;
+        let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+        all.push(Frame {
+            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            offset: at as u64,
+            bytes: size as u64,
+            first_seq: *next_seq,
+            count,
+            batch: first.batch,
+            origin: first.origin.map(|origin| origin.run_id),
+        });
+        *next_seq += count;
+        at += size;
+    }
+    Ok(at)
+}
+
+/// A line, which has to be of this number.
+fn parsed(line: &[u8], path: &Path, seq: u64) -> Result<Change> {
+    let change: Change =
+        serde_json::from_slice(line).map_err(|e| damaged(path, &format!("change {seq}")).caused_by(e))?;
+    match change.seq == seq {
+        true => Ok(change),
+        false => Err(damaged(path, &format!("change {} stands where {seq} is expected", change.seq))),
+    }
+}
+
 /// The changes of some batches, each batch's in order.
 ///
 /// # Errors
@@ -403,11 +539,7 @@ fn read_lines(
     let lines = BufReader::new(zstd::Decoder::new(file).or_failed(fail)?).lines();
     let mut count = 0;
     for line in lines {
-        let change: Change = serde_json::from_str(&line.or_failed(fail)?)
-            .map_err(|e| damaged(path, &format!("change {next_seq}")).caused_by(e))?;
-        if change.seq != *next_seq {
-            return Err(damaged(path, &format!("change {} stands where {next_seq} is expected", change.seq)));
-        }
+        let change = parsed(line.or_failed(fail)?.as_bytes(), path, *next_seq)?;
         *next_seq += 1;
         count += 1;
         each(change)?;

@@ -68,6 +68,8 @@ pub struct BatchRow {
     pub applied: bool,
     /// Its records that were not in the target before.
     pub inserted: u64,
+    /// The numbers in the manifest of the changes that were made, from–to.
+    pub made: Vec<(u64, u64)>,
 }
 
 /// A record that did not go through.
@@ -110,6 +112,20 @@ pub struct Tried {
     pub generation: i64,
     /// Its position in the staged source.
     pub pos: i64,
+}
+
+/// What became of a batch that was written.
+#[derive(Debug)]
+pub struct Applied<'a> {
+    /// How many records, by what became of them.
+    pub counts: &'a Counts,
+    /// The numbers in the manifest of the changes that were made, from–to.
+    pub made: &'a [(u64, u64)],
+    /// Its records that did not go through.
+    pub exceptions: &'a [Exception],
+    /// All its records: what is said of them from earlier runs into the same target no longer counts, but for how often they were
+    /// tried.
+    pub tried: &'a [Tried],
 }
 
 impl Ledger {
@@ -199,6 +215,7 @@ impl Ledger {
                         hash: row.get(2)?,
                         applied: row.get::<_, String>(3)? == "APPLIED",
                         inserted: count(row, 4)?,
+                        made: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default(),
                     })
                 })?
                 .collect()
@@ -219,19 +236,13 @@ impl Ledger {
         self.execute(sql::BEGIN_BATCH, params![run_id, entity, batch as i64, records as i64, hash])
     }
 
-    /// Says that a batch was written, with its records that did not go through. `tried` are all its records:
-    /// what is said of them from earlier runs into the same target no longer counts, but for how often they were tried.
+    /// Says that a batch was written, with its records that did not go through.
     ///
     /// # Errors
     /// A disk that is full or refuses.
-    pub fn apply_batch(
-        &self,
-        (run_id, entity): (&str, &str),
-        batch: u64,
-        counts: &Counts,
-        exceptions: &[Exception],
-        tried: &[Tried],
-    ) -> Result<()> {
+    pub fn apply_batch(&self, (run_id, entity): (&str, &str), batch: u64, done: &Applied<'_>) -> Result<()> {
+        let Applied { counts, made, exceptions, tried } = done;
+        let made = serde_json::to_string(made).expect("numbers are always JSON");
         self.with(|conn| {
             let transaction = conn.unchecked_transaction()?;
             let row = params![
@@ -241,7 +252,8 @@ impl Ledger {
                 counts.inserted as i64,
                 counts.updated as i64,
                 counts.unchanged as i64,
-                counts.failed as i64
+                counts.failed as i64,
+                made
             ];
             if transaction.prepare_cached(sql::APPLY_BATCH)?.execute(row)? > 0 {
                 let batch = params![run_id, entity, batch as i64];
@@ -254,7 +266,7 @@ impl Ledger {
             if open {
                 let mut by_key = transaction.prepare_cached(sql::RESOLVE_KEY)?;
                 let mut by_position = transaction.prepare_cached(sql::RESOLVE_POSITION)?;
-                for Tried { key_hash, generation, pos } in tried {
+                for Tried { key_hash, generation, pos } in *tried {
                     let mut attempts: Option<i64> = by_position
                         .query_row(params![entity, generation, pos, run_id], |row| row.get(0))
                         .optional()?;
@@ -265,7 +277,7 @@ impl Ledger {
                     earlier.extend(attempts.map(|n| (*pos, n)));
                 }
             }
-            for e in exceptions {
+            for e in *exceptions {
                 let before = earlier.get(&e.pos).copied().unwrap_or(0);
                 insert_exception(&transaction, e, before)?;
             }

@@ -79,7 +79,7 @@ impl<'a> Loaded<'a> {
         let (mut records, mut faults) = (Vec::with_capacity(self.rows()), Vec::new());
         for row in 0..self.rows() {
             match self.record(mapped, stamp, row) {
-                Ok(values) => records.push(Record { row, values }),
+                Ok(values) => records.push(Record { row, pos: self.position(row), values }),
                 Err(fault) => faults.push((row, fault)),
             }
         }

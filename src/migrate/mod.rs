@@ -23,6 +23,7 @@ pub mod retry;
 pub mod run;
 pub mod script;
 pub mod sqlite;
+pub mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,6 +65,11 @@ pub trait Target: Send + Sync {
     /// Write units that the store takes in a second, where it says so.
     fn units_a_second(&self) -> Option<u64> {
         None
+    }
+
+    /// The columns of a whole row, in the order in which digests of rows take them; empty where a row is all that it holds.
+    fn image_columns(&self) -> &[String] {
+        &[]
     }
 
     /// Whether a batch may be there in part, so that a session needs the changes that were announced for it (see [`Batch::earlier`]).
@@ -230,6 +236,8 @@ pub struct Batch<'a> {
 pub struct Record<'a> {
     /// Its row in the batch.
     pub row: usize,
+    /// Its position in the staged source.
+    pub pos: i64,
     /// A value for each column.
     pub values: Vec<Value<'a>>,
 }
@@ -248,6 +256,9 @@ pub struct Receipt {
     /// How often records were tried in this one try of the batch, by row, where it was more than once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tries: BTreeMap<usize, u64>,
+    /// The numbers in the manifest of the changes that were made, from–to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<(u64, u64)>,
 }
 
 /// Whose fault it is that a record does not go in, and what is to be done.

@@ -15,7 +15,7 @@ use crate::event::{self, Progress, Unit};
 use crate::fault;
 use crate::ledger::Ledger;
 use crate::ledger::manifest::{self, Change, Writer};
-use crate::ledger::migration::{Counts, Exception, Tried};
+use crate::ledger::migration::{Applied, Counts, Exception, Tried};
 use crate::mapping::pipeline::spawn_workers;
 
 /// How a run goes about it.
@@ -211,7 +211,8 @@ impl Job<'_> {
             pos: loaded.position(row),
         };
         let tried: Vec<Tried> = (0..loaded.rows()).map(tried).collect();
-        self.ledger.apply_batch((self.run_id, entity), number, &counts, &exceptions, &tried)?;
+        let done = Applied { counts: &counts, made: &receipt.made, exceptions: &exceptions, tried: &tried };
+        self.ledger.apply_batch((self.run_id, entity), number, &done)?;
         fault::point("migrate.batch-done");
         event::add_time(&self.progress.own_ns, since);
         self.tell(number, loaded.rows() as u64, counts.failed);

@@ -24,14 +24,14 @@ use crate::cli::{Ended, Global, during};
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
-use crate::ledger::manifest::{FORMAT, Head, Writer};
+use crate::ledger::manifest::{FORMAT, Head, Writer, read_head};
 use crate::ledger::migration::Migration;
 use crate::ledger::{Ledger, now};
 use crate::mapping::fold::{Folding, Make};
 use crate::mapping::side::Staged;
 use crate::migrate::batch::Stamp;
 use crate::migrate::keys::Keys;
-use crate::migrate::mapped::{Prepared, Shape};
+use crate::migrate::mapped::{Mapped, Prepared, Shape};
 use crate::migrate::plan::{NotFound, Plan, Planning, Selection};
 use crate::migrate::run::Job;
 use crate::migrate::{self as target, Settled, Target};
@@ -298,7 +298,9 @@ impl Campaign<'_> {
             }
         };
         plan.verify()?;
-        let manifest = self.manifest(&folder.join("manifest"), run_id, field.spec, &state)?.map(Mutex::new);
+        let manifest =
+            self.manifest(&folder.join("manifest"), field.spec, &state, (&mapped, target.as_ref()))?;
+        let manifest = manifest.map(Mutex::new);
         let options = self.how.options(target.defaults().concurrency);
         let stamp = Stamp { run_id: run_id.to_owned(), at_ns: began_at(ledger, run_id)? };
         let job = Job {
@@ -343,7 +345,7 @@ impl Campaign<'_> {
         &self,
         field: &Field<'_>,
         sides: &Sides<'_>,
-        mapped: &target::mapped::Mapped<'_>,
+        mapped: &Mapped<'_>,
         target: &dyn Target,
         (path, done): (&Path, Vec<PathBuf>),
         wanted: Option<&Wanted>,
@@ -351,7 +353,7 @@ impl Campaign<'_> {
         let seed = field.ledger.hash_seed()?;
         let keys_folder = path.join("keys");
         make_anew(&keys_folder)?;
-        let gather = |of: &target::mapped::Mapped<'_>| {
+        let gather = |of: &Mapped<'_>| {
             let threads = self.global.threads();
             Keys::gather(of, field.warehouse, seed, threads, &keys_folder, field.progress)
         };
@@ -405,27 +407,33 @@ impl Campaign<'_> {
     fn manifest(
         &self,
         folder: &Path,
-        run_id: &str,
         spec: &Spec,
         state: &Migration,
+        (mapped, target): (&Mapped<'_>, &dyn Target),
     ) -> Result<Option<Writer>> {
         if self.choice.no_undo {
             return Ok(None);
         }
-        if folder.join("manifest.json").exists() {
-            return Writer::reopen(folder).map(Some);
-        }
         let head = Head {
             format: FORMAT,
-            run_id: run_id.to_owned(),
+            run_id: state.run_id.clone(),
             spec_digest: spec.digest.clone(),
             entity: state.entity.clone(),
             target: state.target.clone(),
+            columns: target.image_columns().to_vec(),
+            version: mapped.version.map(|at| mapped.columns[at].name.clone()),
             undo_of: None,
             complete: false,
             segments: Vec::new(),
         };
-        Writer::create(folder, head).map(Some)
+        if !folder.join("manifest.json").exists() {
+            return Writer::create(folder, head).map(Some);
+        }
+        if read_head(folder)?.columns != head.columns {
+            let why = format!("the columns of {} changed since it began", state.target);
+            return Err(unfinished(self.global, &state.run_id, &why, self.task.word()));
+        }
+        Writer::reopen(folder).map(Some)
     }
 }
 

@@ -8,6 +8,8 @@ fn head() -> Head {
         spec_digest: "spec".to_owned(),
         entity: "e".to_owned(),
         target: "postgres db t".to_owned(),
+        columns: vec!["id".to_owned(), "v".to_owned()],
+        version: None,
         undo_of: None,
         complete: false,
         segments: Vec::new(),
@@ -20,6 +22,8 @@ fn change(n: u64) -> Change {
     Change {
         seq: 0,
         batch: n / 3,
+        pos: Some(n as i64),
+        origin: None,
         op: if n.is_multiple_of(2) { Op::Insert } else { Op::Update },
         table: "t".to_owned(),
         key: image("").into_iter().take(1).collect(),

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::fault;
 use crate::ledger::manifest::{Change, Op};
 use crate::migrate::script::Scripted;
+use crate::migrate::undo::ranges;
 use crate::migrate::{Batch, Fault, FaultClass, Images, Receipt, Session, Trouble};
 use crate::spec::Policy;
 use crate::store::dynamodb::Item;
@@ -47,15 +48,28 @@ impl<'a> DynamodbSession<'a> {
         let earlier = self.earlier(batch)?;
         let found = self.find(how, wanted, &mut receipt).await?;
         let (mut works, mut changes) = (Vec::new(), Vec::new());
+        let (mut made, mut rows) = (Vec::new(), Vec::new());
+        let mut positions =
+            batch.records.iter().map(|record| (record.row, record.pos)).collect::<HashMap<_, _>>();
+        // The number of each change, by the record's row.
+        let mut numbers: HashMap<usize, u64> = HashMap::new();
         for (wanted, there) in found {
             let change = earlier.get(&self.target.link.key_text(&wanted.key)).copied();
             match self.decide(&wanted, there, change) {
                 Ok(Decision::Unchanged) => receipt.unchanged += 1,
-                Ok(Decision::Applied(op)) => count(&mut receipt, op),
+                Ok(Decision::Applied(op)) => {
+                    count(&mut receipt, op);
+                    made.extend(change.map(|change| change.seq));
+                }
                 Ok(Decision::Write(work)) => {
                     // What was announced is not announced again: the first old image is the one that counts.
-                    if !work.is_again {
-                        changes.push(self.change(batch.number, &work)?);
+                    match change.filter(|_| work.is_again) {
+                        Some(change) => drop(numbers.insert(work.row, change.seq)),
+                        None => {
+                            let pos = positions.remove(&work.row);
+                            changes.push(Change { pos, ..self.change(batch.number, &work)? });
+                            rows.push(work.row);
+                        }
                     }
                     works.push(work);
                 }
@@ -65,6 +79,7 @@ impl<'a> DynamodbSession<'a> {
         if !changes.is_empty() {
             images(&mut changes)?;
         }
+        numbers.extend(rows.into_iter().zip(changes.iter().map(|change| change.seq)));
         drop(changes);
         fault::point("dynamodb.images-kept");
         for (work, done, tries) in self.write(how, &works).await? {
@@ -72,11 +87,15 @@ impl<'a> DynamodbSession<'a> {
                 receipt.tries.insert(work.row, tries);
             }
             match done {
-                Done::Written => count(&mut receipt, work.op),
+                Done::Written => {
+                    count(&mut receipt, work.op);
+                    made.extend(numbers.get(&work.row));
+                }
                 Done::There => receipt.unchanged += 1,
                 Done::Failed(fault) => receipt.faults.push((work.row, fault)),
             }
         }
+        receipt.made = ranges(made);
         Ok(receipt)
     }
 
@@ -251,16 +270,13 @@ impl<'a> DynamodbSession<'a> {
                 columns.push(column.name.clone());
             }
         }
+        let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let table = self.target.link.table();
         Ok(Change {
-            seq: 0,
-            batch,
-            op: work.op,
-            table: self.target.link.table().to_owned(),
-            key: to_image(&work.key)?,
             columns: if work.op == Op::Update { columns } else { Vec::new() },
-            post_hash: Some(digest.iter().map(|byte| format!("{byte:02x}")).collect()),
             pre: work.old.as_ref().map(to_image).transpose()?,
             post: if work.op == Op::Update { Some(to_image(&work.new)?) } else { None },
+            ..Change::without_images(table, batch, work.op, to_image(&work.key)?, digest)
         })
     }
 }

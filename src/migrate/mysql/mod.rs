@@ -130,6 +130,10 @@ impl Target for MysqlTarget<'_> {
         cells.map(|((column, limits), value)| literal(column, limits, value).map(|l| l.shown())).collect()
     }
 
+    fn image_columns(&self) -> &[String] {
+        &self.statements.image_names
+    }
+
     fn script_frame(&self) -> Result<Frame> {
         script::check(self.mapped)?;
         let head = "set names utf8mb4; set time_zone = '+00:00';\n\

@@ -12,6 +12,7 @@ use super::refused::{DUPLICATE, Refused};
 use crate::error::{Context, Error};
 use crate::fault;
 use crate::ledger::manifest::{Change, Image, Op};
+use crate::migrate::undo::ranges;
 use crate::migrate::{
     Batch, Fault, FaultClass, Images, Receipt, SAME_TO_TARGET, Session, Trouble, barred, not_there,
 };
@@ -46,6 +47,8 @@ pub(super) struct MysqlSession<'a> {
 #[derive(Default)]
 pub(super) struct Work {
     number: u64,
+    /// The records' positions in the staged source, by place.
+    positions: Vec<i64>,
     /// Places of the records that are not there.
     pub(super) new: BTreeSet<usize>,
     /// Those that are there.
@@ -112,7 +115,8 @@ impl<'a> MysqlSession<'a> {
             }
             Err(error) => return Err(fail(error)),
         }
-        let mut work = Work { number: batch.number, ..Work::default() };
+        let positions = batch.records.iter().map(|record| record.pos).collect();
+        let mut work = Work { number: batch.number, positions, ..Work::default() };
         Loading::new(self, batch).load(&mut work)?;
         fault::point("mysql.loaded");
         self.look(batch, &mut work)?;
@@ -127,6 +131,7 @@ impl<'a> MysqlSession<'a> {
             - work.receipt.faults.len() as u64;
         if !work.changes.is_empty() {
             images(&mut work.changes)?;
+            work.receipt.made = ranges(work.changes.iter().map(|change| change.seq));
         }
         fault::point("mysql.images-kept");
         let receipt =
@@ -316,7 +321,8 @@ impl<'a> MysqlSession<'a> {
             for row in rows {
                 let values = row.unwrap();
                 let key = image(&values[2..], &statements.key);
-                changes.push(statements.change(work.number, Op::Insert, key, text(&values[1])));
+                let change = statements.change(work.number, Op::Insert, key, text(&values[1]));
+                changes.push(Change { pos: work.positions.get(place(&values)).copied(), ..change });
             }
         }
         let differing = work.differing.range(low..=high).count();
@@ -332,6 +338,7 @@ impl<'a> MysqlSession<'a> {
                 let old = |name: &String| (name.clone(), pre.get(name).cloned().unwrap_or_default());
                 let key = statements.key.iter().map(|(name, _)| old(name)).collect();
                 changes.push(Change {
+                    pos: work.positions.get(place(&values)).copied(),
                     columns: statements.written.clone(),
                     pre: Some(pre),
                     post: Some(image(&values[2..], &statements.image_columns)),

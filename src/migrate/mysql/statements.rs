@@ -39,6 +39,8 @@ pub(super) struct Statements {
     pub(super) taken: String,
     /// The columns of an image, in order, and whether its bytes are written as hex digits.
     pub(super) image_columns: Vec<(String, bool)>,
+    /// Their names.
+    pub(super) image_names: Vec<String>,
     /// Those of the key.
     pub(super) key: Vec<(String, bool)>,
     /// The columns that are written.
@@ -251,6 +253,7 @@ impl Statements {
             updated: fill(written, &[("images", &images), ("state", "2")]),
             taken: plain(include_str!("../../../queries/migrate/mysql/taken.sql")),
             image_columns: pieces.images.iter().map(|f| hexed(f)).collect(),
+            image_names: pieces.images.iter().map(|f| f.name.clone()).collect(),
             key: pieces.key().map(|(_, _, found)| hexed(found)).collect(),
             written: mapped.columns.iter().map(|c| c.name.clone()).collect(),
             markers: pieces.tables[2].clone(),

@@ -5,8 +5,10 @@
 //! somebody inserts meanwhile shows as a row that did not go in.
 
 mod encode;
+mod marked;
 mod session;
 mod statements;
+mod undo;
 
 use std::sync::Mutex;
 
@@ -14,8 +16,10 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor, Row};
 
 use self::encode::{Limits, shown};
+use self::marked::Marked;
 use self::session::PostgresSession;
 use self::statements::Statements;
+pub use self::undo::PostgresUndo;
 use super::mapped::Mapped;
 use super::script::{self, Dialect, Frame, Scripted};
 use super::{Batch, Defaults, Fault, Session, Target, Trouble};
@@ -167,6 +171,10 @@ impl Target for PostgresTarget<'_> {
         cells.map(|((column, limits), value)| shown(column, limits, value)).collect()
     }
 
+    fn image_columns(&self) -> &[String] {
+        &self.statements.image_columns
+    }
+
     fn script_frame(&self) -> Result<Frame> {
         script::check(self.mapped)?;
         let head = "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set standard_conforming_strings = on;\nbegin;\n";
@@ -206,18 +214,20 @@ impl Target for PostgresTarget<'_> {
     }
 
     fn forget(&self, run_id: &str, entity: &str) -> Result<()> {
-        block_on(async {
-            let mut connection = self.server.connect().await?;
-            let fail = |e| self.server.failed("cannot remove the markers of the run", e);
-            // Where no batch was sent, nobody made it.
-            let exist = sqlx::query(MARKERS_EXIST).fetch_one(&mut connection).await;
-            if !exist.and_then(|row| row.try_get::<bool, _>("found")).map_err(fail)? {
-                return Ok(());
-            }
-            let forget = sqlx::query(FORGET).bind(run_id).bind(entity);
-            (&mut connection).execute(forget).await.map_err(fail).map(|_| ())
-        })
+        block_on(forget(&self.server, run_id, entity))
     }
+}
+
+/// Removes the markers of a run.
+async fn forget(server: &Server, run_id: &str, entity: &str) -> Result<()> {
+    let mut connection = server.connect().await?;
+    let fail = |e| server.failed("cannot remove the markers of the run", e);
+    // Where no batch was sent, nobody made it.
+    if !Marked::exist(server, &mut connection).await.map_err(Trouble::error)? {
+        return Ok(());
+    }
+    let forget = sqlx::query(FORGET).bind(run_id).bind(entity);
+    connection.execute(forget).await.map_err(fail).map(|_| ())
 }
 
 /// A text as SQL, whatever the server takes a backslash for.

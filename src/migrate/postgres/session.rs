@@ -10,20 +10,19 @@ use sqlx::{AssertSqlSafe, Row};
 use tokio::time::timeout;
 
 use super::encode::line;
-use super::{MARKERS_EXIST, PostgresTarget, run};
+use super::marked::Marked;
+use super::{PostgresTarget, run};
 use crate::error::{Context, Error};
 use crate::fault;
 use crate::ledger::manifest::{Change, Image, Op};
+use crate::migrate::undo::ranges;
 use crate::migrate::{
     Batch, Fault, FaultClass, Images, Receipt, SAME_TO_TARGET, Session, Trouble, barred, not_there,
 };
 use crate::store::net::block_on;
+use crate::store::postgres::Server;
 
-const CREATE_MARKERS: &str = include_str!("../../../queries/migrate/postgres/create_markers.sql");
-const TAKE_MARKER: &str = include_str!("../../../queries/migrate/postgres/take_marker.sql");
-const READ_MARKER: &str = include_str!("../../../queries/migrate/postgres/read_marker.sql");
-const WRITE_RECEIPT: &str = include_str!("../../../queries/migrate/postgres/write_receipt.sql");
-const BEGIN: &str = include_str!("../../../queries/migrate/postgres/begin.sql");
+pub(super) const BEGIN: &str = include_str!("../../../queries/migrate/postgres/begin.sql");
 const FOUND: &str = include_str!("../../../queries/migrate/postgres/found.sql");
 
 const REMOVE: &str = include_str!("../../../queries/migrate/postgres/remove.sql");
@@ -40,7 +39,7 @@ pub(super) struct PostgresSession<'a> {
 }
 
 /// Why a statement did not run.
-enum Refused {
+pub(super) enum Refused {
     /// It is the fault of a record: of this line, where it was copied.
     Record { fault: Fault, line: Option<usize> },
     /// It is not.
@@ -57,11 +56,7 @@ impl<'a> PostgresSession<'a> {
     pub(super) async fn open(target: &'a PostgresTarget<'a>) -> Result<Self, Trouble> {
         let connection = target.server.connect().await.map_err(Trouble::Lost)?;
         let mut session = Self { target, connection };
-        let exist = sqlx::query(MARKERS_EXIST).fetch_one(&mut session.connection).await;
-        let exist: bool = exist.and_then(|row| row.try_get("found")).map_err(|e| session.trouble("", e))?;
-        if !exist {
-            session.plain(CREATE_MARKERS, "cannot make recon's own table `recon.batches`").await?;
-        }
+        Marked::make(&target.server, &mut session.connection).await?;
         session.plain(&target.statements.create, "cannot make a temporary table").await?;
         Ok(session)
     }
@@ -70,54 +65,20 @@ impl<'a> PostgresSession<'a> {
         run(&mut self.connection, sql).await.map_err(|e| self.trouble(what, e))
     }
 
-    /// What an error means that is no record's fault.
     fn trouble(&self, what: &str, error: sqlx::Error) -> Trouble {
-        let what = if what.is_empty() { "cannot write" } else { what };
-        let code = error.as_database_error().and_then(|e| e.code()).map(|code| code.into_owned());
-        let is_lost =
-            code.is_none() && !matches!(error, sqlx::Error::ColumnNotFound(_) | sqlx::Error::Decode(_));
-        let error = self.target.server.failed(what, error);
-        match code.as_deref() {
-            None if is_lost => Trouble::Lost(error),
-            // The server is going down, or has no connection left.
-            Some("57P01" | "57P02" | "57P03" | "53300" | "08000" | "08003" | "08006") => Trouble::Lost(error),
-            Some("40001" | "40P01" | "55P03" | "25P02") => Trouble::Busy(error),
-            Some("42501") => Trouble::Fatal(error.help(
-                "the user needs: select, insert and update on the table; temporary on the database; and a schema `recon` of its own \
-                 (create schema recon authorization USER)",
-            )),
-            Some("53100") => Trouble::Fatal(error.help("the server's disk is full: make room, then run the same command again")),
-            _ => Trouble::Fatal(error),
-        }
+        trouble(&self.target.server, what, error)
     }
 
-    /// What an error means that may be a record's fault.
     fn refused(&self, error: sqlx::Error) -> Refused {
-        let Some(said) = error.as_database_error() else { return Refused::Other(self.trouble("", error)) };
-        let code = said.code().unwrap_or_default().into_owned();
-        // Data exceptions, broken constraints, what a trigger raises, and rows that are larger than the server takes.
-        let is_of = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
-        let is_record = is_of(&["22", "23", "P0", "54"]) || code == "44000";
-        let context =
-            said.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::r#where).unwrap_or_default();
-        // Whatever else a type's own reader says of a row, or a trigger raises; what a trigger's own statements may not do is no row's fault.
-        let is_about_row = context.contains("COPY recon_batch, ") || context.contains(" at RAISE");
-        if !is_record && (!is_about_row || is_of(&["08", "25", "40", "53", "55", "57", "58"])) {
-            return Refused::Other(self.trouble("", error));
-        }
-        let (fault, line) = fault_of(said, code);
-        Refused::Record { fault, line }
+        refused(&self.target.server, error)
     }
 
     async fn try_apply(&mut self, batch: &Batch<'_>, images: &mut Images<'_>) -> Result<Receipt, Trouble> {
         self.plain("begin", "").await?;
         self.plain(BEGIN, "").await?;
-        let number = batch.number as i64;
-        let take =
-            sqlx::query(TAKE_MARKER).bind(batch.run_id).bind(batch.entity).bind(number).bind(batch.hash);
-        let taken = take.execute(&mut self.connection).await.map_err(|e| self.trouble("", e))?;
-        if taken.rows_affected() == 0 {
-            let receipt = self.receipt(batch).await?;
+        let taken = marked(self.target, batch).take(&mut self.connection, batch.hash).await?;
+        if !taken {
+            let receipt = marked(self.target, batch).read_own(&mut self.connection, batch.hash).await?;
             self.plain("rollback", "").await?;
             return Ok(receipt);
         }
@@ -132,35 +93,15 @@ impl<'a> PostgresSession<'a> {
             - work.receipt.faults.len() as u64;
         if !work.changes.is_empty() {
             images(&mut work.changes)?;
+            work.receipt.made = ranges(work.changes.iter().map(|change| change.seq));
         }
         fault::point("postgres.images-kept");
         let receipt =
             serde_json::to_string(&work.receipt).or_failed(|| "cannot write a receipt".to_owned())?;
-        let write =
-            sqlx::query(WRITE_RECEIPT).bind(batch.run_id).bind(batch.entity).bind(number).bind(receipt);
-        write.execute(&mut self.connection).await.map_err(|e| self.trouble("", e))?;
+        marked(self.target, batch).write(&mut self.connection, receipt).await?;
         fault::point("postgres.before-commit");
         self.plain("commit", "").await?;
         Ok(work.receipt)
-    }
-
-    /// What the marker of a batch says that was committed earlier.
-    async fn receipt(&mut self, batch: &Batch<'_>) -> Result<Receipt, Trouble> {
-        let read = sqlx::query(READ_MARKER).bind(batch.run_id).bind(batch.entity).bind(batch.number as i64);
-        let row = read.fetch_one(&mut self.connection).await.map_err(|e| self.trouble("", e))?;
-        let hash: String = row.try_get("hash").map_err(|e| self.trouble("", e))?;
-        let receipt: Option<String> = row.try_get("receipt").map_err(|e| self.trouble("", e))?;
-        let receipt = receipt.and_then(|text| serde_json::from_str(&text).ok());
-        match receipt.filter(|_| hash == batch.hash) {
-            Some(receipt) => Ok(receipt),
-            None => Err(Trouble::Fatal(
-                Error::failed(format!(
-                    "{}: the marker of batch {} of run {} is not ours",
-                    self.target.fingerprint, batch.number, batch.run_id
-                ))
-                .help("look into the table recon.batches; --new-run begins anew"),
-            )),
-        }
     }
 
     /// Copies the records into the temporary table, those left out that do not go in.
@@ -271,7 +212,7 @@ impl<'a> PostgresSession<'a> {
         let mut ranges = vec![(0, last)];
         while let Some((low, high)) = ranges.pop() {
             self.plain("savepoint part", "").await?;
-            let fault = match self.write_range(work, low, high).await {
+            let fault = match self.write_range(batch, work, (low, high)).await {
                 Ok(part) => {
                     for place in part.barred {
                         work.fail(
@@ -300,7 +241,12 @@ impl<'a> PostgresSession<'a> {
         Ok(())
     }
 
-    async fn write_range(&mut self, work: &Work, low: usize, high: usize) -> Result<Part, Refused> {
+    async fn write_range(
+        &mut self,
+        batch: &Batch<'_>,
+        work: &Work,
+        (low, high): (usize, usize),
+    ) -> Result<Part, Refused> {
         let (target, mut part) = (self.target, Part::default());
         let statements = &target.statements;
         let expected = work.new.range(low..=high).count();
@@ -312,15 +258,17 @@ impl<'a> PostgresSession<'a> {
                 let fault = Fault { class: FaultClass::Conflict, ..Fault::permanent("taken", None, message) };
                 return Err(Refused::Record { fault, line: None });
             }
-            for row in &rows {
+            // They come back in the order in which they were written.
+            for (row, place) in rows.iter().zip(work.new.range(low..=high)) {
                 let read = || Ok((row.try_get::<String, _>(0)?, image(row, 1, &statements.key)?));
                 let (digest, key) = read().map_err(|e: sqlx::Error| self.refused(e))?;
-                part.changes.push(statements.change(work.number, Op::Insert, key, digest));
+                let change = statements.change(work.number, Op::Insert, key, digest);
+                part.changes.push(Change { pos: Some(batch.records[*place].pos), ..change });
             }
             part.inserted = rows.len() as u64;
         }
         if work.images.keys().any(|place| (low..=high).contains(place)) {
-            self.update_range(work, (low, high), &mut part).await?;
+            self.update_range(batch, work, (low, high), &mut part).await?;
         }
         Ok(part)
     }
@@ -328,6 +276,7 @@ impl<'a> PostgresSession<'a> {
     /// Changes what is there and differs, and finds what of it must not be changed.
     async fn update_range(
         &mut self,
+        batch: &Batch<'_>,
         work: &Work,
         (low, high): (usize, usize),
         part: &mut Part,
@@ -362,6 +311,7 @@ impl<'a> PostgresSession<'a> {
                 statements.key.iter().map(|k| (k.clone(), pre.get(k).cloned().unwrap_or_default())).collect();
             let change = statements.change(work.number, Op::Update, key, digest);
             part.changes.push(Change {
+                pos: Some(batch.records[place].pos),
                 columns: statements.written.clone(),
                 pre: Some(pre),
                 post: Some(post),
@@ -389,6 +339,11 @@ impl Session for PostgresSession<'_> {
             applied
         })
     }
+}
+
+/// The marker of a batch.
+fn marked<'a>(target: &'a PostgresTarget<'_>, batch: &'a Batch<'_>) -> Marked<'a> {
+    Marked { server: &target.server, run_id: batch.run_id, entity: batch.entity, batch: batch.number }
 }
 
 /// What is known of a batch while it is written.
@@ -421,7 +376,7 @@ struct Part {
 }
 
 /// The texts of some columns of a row, from one on.
-fn image(row: &PgRow, first: usize, columns: &[String]) -> sqlx::Result<Image> {
+pub(super) fn image(row: &PgRow, first: usize, columns: &[String]) -> sqlx::Result<Image> {
     let text = |i: usize| {
         row.try_get::<Option<String>, _>(first + i).map(|text| text.map_or(Json::Null, Json::String))
     };
@@ -445,4 +400,44 @@ fn fault_of(said: &dyn DatabaseError, code: String) -> (Fault, Option<usize>) {
     let class = if code == "23503" { FaultClass::Retryable } else { FaultClass::Permanent };
     let message = format!("{}{detail}", said.message());
     (Fault { class, code, column: column.map(str::to_owned), message }, line)
+}
+
+/// What an error means that is no record's fault.
+pub(super) fn trouble(server: &Server, what: &str, error: sqlx::Error) -> Trouble {
+    let what = if what.is_empty() { "cannot write" } else { what };
+    let code = error.as_database_error().and_then(|e| e.code()).map(|code| code.into_owned());
+    let is_lost = code.is_none() && !matches!(error, sqlx::Error::ColumnNotFound(_) | sqlx::Error::Decode(_));
+    let error = server.failed(what, error);
+    match code.as_deref() {
+        None if is_lost => Trouble::Lost(error),
+        // The server is going down, or has no connection left.
+        Some("57P01" | "57P02" | "57P03" | "53300" | "08000" | "08003" | "08006") => Trouble::Lost(error),
+        Some("40001" | "40P01" | "55P03" | "25P02") => Trouble::Busy(error),
+        Some("42501") => Trouble::Fatal(error.help(
+            "the user needs: select, insert and update on the table (delete, too, to roll back); temporary on the database; and a schema \
+             `recon` of its own (create schema recon authorization USER)",
+        )),
+        Some("53100") => {
+            Trouble::Fatal(error.help("the server's disk is full: make room, then run the same command again"))
+        }
+        _ => Trouble::Fatal(error),
+    }
+}
+
+/// What an error means that may be a record's fault.
+pub(super) fn refused(server: &Server, error: sqlx::Error) -> Refused {
+    let Some(said) = error.as_database_error() else { return Refused::Other(trouble(server, "", error)) };
+    let code = said.code().unwrap_or_default().into_owned();
+    // Data exceptions, broken constraints, what a trigger raises, and rows that are larger than the server takes.
+    let is_of = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
+    let is_record = is_of(&["22", "23", "P0", "54"]) || code == "44000";
+    let context =
+        said.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::r#where).unwrap_or_default();
+    // Whatever else a type's own reader says of a row, or a trigger raises; what a trigger's own statements may not do is no row's fault.
+    let is_about_row = context.contains("COPY recon_batch, ") || context.contains(" at RAISE");
+    if !is_record && (!is_about_row || is_of(&["08", "25", "40", "53", "55", "57", "58"])) {
+        return Refused::Other(trouble(server, "", error));
+    }
+    let (fault, line) = fault_of(said, code);
+    Refused::Record { fault, line }
 }

@@ -38,7 +38,7 @@ impl Statements {
         let same = key.iter().map(|k| format!("old.{k} = new.{k}")).collect::<Vec<_>>().join(" and ");
         let one = |(i, name): (usize, &&str)| format!("old.{}::text as i{i}", identifier(name));
         let image_list: Vec<String> = images.iter().enumerate().map(one).collect();
-        let row: Vec<String> = images.iter().map(|name| format!("old.{}", identifier(name))).collect();
+        let row: Vec<String> = images.iter().map(|name| format!("old.{}::text", identifier(name))).collect();
         let digest = format!("encode(sha256(convert_to(row({})::text, 'UTF8')), 'hex')", row.join(", "));
         let set = |c: &Column| format!("{} = {}", identifier(&c.name), new_value(c));
         let set: Vec<String> = mapped.columns.iter().filter(|c| !c.is_key).map(set).collect();

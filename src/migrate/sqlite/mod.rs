@@ -112,6 +112,10 @@ impl Target for SqliteTarget<'_> {
         cells.map(|((column, kept), value)| cell(column, *kept, value).map(|cell| shown(&cell))).collect()
     }
 
+    fn image_columns(&self) -> &[String] {
+        &self.statements.images
+    }
+
     fn script_frame(&self) -> Result<Frame> {
         script::check(self.mapped)?;
         Ok(Frame { comment: Some("--"), head: "begin immediate;\n", foot: "commit;\n" })

@@ -8,6 +8,7 @@ use super::{SqliteTarget, connect};
 use crate::error::{Context, Error};
 use crate::fault;
 use crate::ledger::manifest::{Change, Image, Op};
+use crate::migrate::undo::ranges;
 use crate::migrate::{Batch, Fault, FaultClass, Images, Receipt, Record, Session, Trouble, barred};
 use crate::query::render;
 use crate::spec::OnConflict;
@@ -83,7 +84,7 @@ impl<'a> SqliteSession<'a> {
                         Op::Insert => receipt.inserted += 1,
                         _ => receipt.updated += 1,
                     }
-                    changes.push(*change);
+                    changes.push(Change { pos: Some(record.pos), ..*change });
                 }
                 Outcome::Unchanged => receipt.unchanged += 1,
                 Outcome::Refused(fault) => receipt.faults.push((record.row, fault)),
@@ -92,6 +93,7 @@ impl<'a> SqliteSession<'a> {
         fault::point("sqlite.written");
         if !changes.is_empty() {
             images(&mut changes)?;
+            receipt.made = ranges(changes.iter().map(|change| change.seq));
         }
         fault::point("sqlite.images-kept");
         let text = serde_json::to_string(&receipt).or_failed(|| "cannot write a receipt".to_owned())?;
