@@ -16,6 +16,7 @@ pub mod mapping;
 pub mod migrate;
 pub mod query;
 pub mod reconcile;
+pub mod rollback;
 pub mod spec;
 pub mod stage;
 pub mod store;

@@ -6,10 +6,12 @@ mod check;
 mod demo;
 mod diff;
 mod init;
+mod keys;
 mod migrate;
 mod out;
 mod progress;
 mod recheck;
+mod rollback;
 mod show;
 mod spot_check;
 mod stage;
@@ -59,13 +61,19 @@ const SHOW_HELP: &str = "\
 A key that begins with a letter after `-` goes behind `--`: recon show -- -key\n\
 A field that is NULL is named instead of given: recon show --null region 42\n\
 Example: recon show 42        a composite key, field by field: recon show eu 42";
+/// What `recon rollback --help` ends with.
+const ROLLBACK_HELP: &str = "\
+plan and apply take what is to be rolled back: --run RUN|last, --since TIME, --ids KEYS, --from CSV\n\
+Exit codes: 0 all of it is back; 1 rows were left as they are, since somebody has changed them: conflicts.csv;\n\
+2 the command line or the spec is wrong; 3 interrupted: the same command goes on; 4 it could not be done.\n\
+Example: recon rollback plan --run last && recon rollback apply --run last && recon rollback verify --run last";
 /// What `recon start --help` ends with.
 const START_HELP: &str = "\
 Exit codes: 0 it runs; 2 the command line or the spec is wrong; 4 another run is going on; else what it ended with at once.\n\
 Its words go to logs/ in the home: recon logs -f\n\
 Example: recon start migrate --max-errors 1%";
 /// Commands of later versions, which are no misspelt ones of this.
-const COMMANDS_TO_COME: [&str; 3] = ["validate", "rollback", "report"];
+const COMMANDS_TO_COME: [&str; 2] = ["validate", "report"];
 
 /// Verifies data migrations: stages both sides on this machine and compares them, record by record and field by field.
 #[derive(Debug, Parser)]
@@ -152,6 +160,9 @@ enum Command {
     /// Write again what did not go through, and what the last diff found mismatched or missing
     #[command(after_help = "Example: recon replay --class retryable        recon replay --from keys.csv")]
     Replay(migrate::ReplayArgs),
+    /// Take back what runs wrote, from the old images that they kept
+    #[command(after_help = ROLLBACK_HELP)]
+    Rollback(rollback::RollbackArgs),
     /// Everything known of one record: both sides, and each field's verdict
     #[command(after_help = SHOW_HELP)]
     Show(show::ShowArgs),
@@ -248,6 +259,7 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Diff(args) => diff::run(global, args),
         Command::Migrate(args) => migrate::migrate(global, args),
         Command::Replay(args) => migrate::replay(global, args),
+        Command::Rollback(args) => rollback::run(global, args),
         Command::Show(args) => show::run(global, args),
         Command::SpotCheck(args) => spot_check::run(global, args),
         Command::Start(args) => background::start(global, args),

@@ -409,6 +409,8 @@ pub struct Frame {
     pub count: u64,
     /// The batch.
     pub batch: u64,
+    /// The columns of its keys.
+    pub key: Vec<String>,
     /// In the manifest of a rollback: the run whose changes were taken back.
     pub origin: Option<String>,
 }
@@ -492,6 +494,7 @@ fn frames_of(path: &Path, bytes: &[u8], next_seq: &mut u64, all: &mut Vec<Frame>
             first_seq: *next_seq,
             count,
             batch: first.batch,
+            key: first.key.keys().cloned().collect(),
             origin: first.origin.map(|origin| origin.run_id),
         });
         *next_seq += count;

@@ -244,6 +244,7 @@ pub struct Record<'a> {
 
 /// What became of a batch in its target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Receipt {
     /// Records that were not there.
     pub inserted: u64,

@@ -3,13 +3,14 @@
 //! A change is taken back only where the row is what the change made of it. Where it is as it was before, there is nothing to do.
 //! Anything else is somebody's work, and a conflict. A rollback keeps old images of its own, so that it can be taken back in turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::retry::Retries;
-use super::{Fault, FaultClass, Images, Receipt, Trouble};
+pub use super::{Fault, FaultClass, Trouble};
+use super::{Images, Receipt};
 use crate::error::Result;
 use crate::event::Progress;
 use crate::ledger::manifest::{Change, Image, Op, Origin};
@@ -89,12 +90,22 @@ pub struct UndoBatch<'a> {
     pub of_run: &'a str,
     /// By what is decided.
     pub guard: &'a Guard,
+    /// What rows stand for that this rollback has restored already, by [`key_text`].
+    pub stand_ins: &'a StandIns,
     /// As [`super::Batch::earlier`].
     pub earlier: &'a [Change],
     /// As [`super::Batch::retries`].
     pub retries: Retries,
     /// Who may want to stop while a session waits.
     pub progress: &'a Progress,
+}
+
+/// Rows whose version went forward when they were restored: the digest of what is there, and what it would be with the old version.
+pub type StandIns = HashMap<String, (String, String)>;
+
+/// One text for a key.
+pub fn key_text(key: &Image) -> String {
+    serde_json::to_string(key).expect("a key is always JSON")
 }
 
 /// By what is decided whether a change is taken back.
@@ -398,6 +409,7 @@ pub(crate) fn within(rows: &mut dyn Rows, batch: &UndoBatch<'_>) -> Result<(Undo
     let (mut undone, mut steps) = (Undone::default(), BTreeMap::new());
     for (place, (change, now)) in batch.changes.iter().zip(&there).enumerate() {
         let digest = now.as_ref().map(|now| rows.digest(now, &batch.guard.columns)).transpose()?;
+        let digest = digest.map(|digest| stood_for(batch.stand_ins, change, digest));
         match decide(change, now.as_ref(), digest.as_deref(), batch.guard) {
             Step::Nothing => undone.noop += 1,
             Step::Conflict(conflict) => undone.conflicts.push((place, conflict)),
@@ -422,6 +434,12 @@ pub(crate) fn within(rows: &mut dyn Rows, batch: &UndoBatch<'_>) -> Result<(Undo
     let changes = read_back(rows, batch, &steps, &there, &mut undone)?;
     undone.conflicts.sort_by_key(|(place, _)| *place);
     Ok((undone, changes))
+}
+
+/// The digest of a row as it was meant, where this rollback has restored it with another version.
+pub(crate) fn stood_for(stand_ins: &StandIns, change: &Change, digest: String) -> String {
+    let found = if stand_ins.is_empty() { None } else { stand_ins.get(&key_text(&change.key)) };
+    found.filter(|(there, _)| *there == digest).map_or(digest, |(_, meant)| meant.clone())
 }
 
 /// The places of the steps of a phase.

@@ -92,7 +92,7 @@ pub(super) fn check_abandonable(spec: &Spec, ledger: &Ledger, open: &[Migration]
 
 /// Leaves an unfinished run as it is. Of a batch that was begun nobody knows whether it is there: its records are pending, and are
 /// found to be there.
-pub(super) fn abandon(ledger: &Ledger, open: &[Migration]) -> Result<()> {
+pub(in crate::cli) fn abandon(ledger: &Ledger, open: &[Migration]) -> Result<()> {
     for migration in open {
         let folder = folder_of(ledger.home(), &migration.run_id, &migration.entity);
         if migration.state == "running" {
@@ -145,7 +145,7 @@ pub(super) fn done_files(ledger: &Ledger, wanted: &Migration, settled: &Settled)
 }
 
 /// Where a run keeps what belongs to one entity.
-pub(super) fn folder_of(home: &Path, run_id: &str, entity: &str) -> PathBuf {
+pub(in crate::cli) fn folder_of(home: &Path, run_id: &str, entity: &str) -> PathBuf {
     home.join("runs").join(run_id).join("entities").join(escaped(entity))
 }
 

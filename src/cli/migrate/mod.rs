@@ -15,6 +15,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use self::campaign::Campaign;
+pub(super) use self::earlier::{abandon, folder_of};
 use super::Global;
 use super::watch::WatchArgs;
 use crate::error::Result;
@@ -193,7 +194,7 @@ fn parse_positive(text: &str) -> Result<u64, String> {
 }
 
 /// A whole number from 1 on.
-fn parse_rate(text: &str) -> Result<u32, String> {
+pub(super) fn parse_rate(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("`{text}` is no whole number above 0"))
 }
 

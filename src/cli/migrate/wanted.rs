@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::campaign::{Field, digest};
 use super::{Choice, ReplayChoice};
-use crate::cli::Global;
+use crate::cli::{Global, keys};
 use crate::error::{Context, Error, Result};
 use crate::ledger::Ledger;
 use crate::migrate::mapped::Mapped;
@@ -166,86 +166,25 @@ impl Wanted {
     }
 
     fn add_ids(&mut self, ids: &str, entities: &[&Entity]) -> Result<()> {
-        let [entity] = entities else {
-            return Err(Error::usage("--ids needs to know of which entity the records are")
-                .help("name it with --entity"));
-        };
-        if entity.key.len() != 1 {
-            return Err(Error::usage(format!(
-                "--ids: the key of entity `{}` has several fields",
-                entity.name
-            ))
-            .help("write them into a CSV with a header: --ids @keys.csv"));
-        }
-        let keys = ids.split(',').map(|id| vec![id.trim().to_owned()]).collect();
-        self.by_entity.insert(entity.name.clone(), Records { keys, ..Records::default() });
+        let (entity, keys) = keys::of_ids(ids, entities)?;
+        self.by_entity.insert(entity, Records { keys, ..Records::default() });
         Ok(())
     }
 
-    /// Adds the keys of a CSV whose header names the key's fields, as our reports do; where it has a column `entity`, that says of
-    /// which entity a record is.
     fn add_file(&mut self, path: &Path, entities: &[&Entity], is_diff: bool) -> Result<()> {
-        let fail = || format!("cannot read {}", path.display());
-        let mut rows = csv::Reader::from_path(path).or_failed(fail)?;
-        let header: Vec<String> = rows.headers().or_failed(fail)?.iter().map(str::to_owned).collect();
-        let of_entity = header.iter().position(|name| name == "entity");
-        if of_entity.is_none() && entities.len() > 1 {
-            return Err(Error::usage(format!(
-                "{}: no column `entity` says of which entity the records are",
-                path.display()
-            ))
-            .help("name it with --entity"));
+        let found = keys::of_file(path, entities)?;
+        if let Some(name) = found.passed.filter(|_| found.by_entity.is_empty() && !is_diff) {
+            return Err(keys::of_others(path, &name));
         }
-        let (mut taken, mut passed) = (0_u64, None);
-        for row in rows.records() {
-            let row = row.or_failed(fail)?;
-            let entity = match of_entity {
-                Some(at) => {
-                    let name = row.get(at).unwrap_or_default();
-                    let Some(entity) = entities.iter().find(|e| e.name == name) else {
-                        passed.get_or_insert_with(|| name.to_owned());
-                        continue;
-                    };
-                    entity
-                }
-                None => entities[0],
+        for (entity, keys) in found.by_entity {
+            let records = self.by_entity.entry(entity).or_default();
+            if is_diff {
+                records.found.extend(keys)
+            } else {
+                records.keys.extend(keys)
             };
-            let key: Option<Vec<String>> = entity
-                .key
-                .iter()
-                .enumerate()
-                .map(|(i, field)| {
-                    let is_it = |name: &String| name == field || name.split('/').any(|one| one == field);
-                    // In our reports the key comes right behind the entity.
-                    let at = of_entity.map(|at| at + 1 + i).filter(|at| header.get(*at).is_some_and(is_it));
-                    let at = at.or_else(|| header.iter().position(|name| name == field))?;
-                    row.get(at).map(str::to_owned)
-                })
-                .collect();
-            let Some(key) = key else {
-                return Err(Error::usage(format!(
-                    "{}: it does not have the key of entity `{}`: {}",
-                    path.display(),
-                    entity.name,
-                    entity.key.join(", ")
-                ))
-                .help("its first line names the key's fields"));
-            };
-            let records = self.by_entity.entry(entity.name.clone()).or_default();
-            taken += 1;
-            let keys = if is_diff { &mut records.found } else { &mut records.keys };
-            if keys.last() != Some(&key) {
-                keys.push(key);
-            }
         }
-        match passed.filter(|_| taken == 0 && !is_diff) {
-            Some(name) => Err(Error::usage(format!(
-                "{}: no row is of an entity that is asked for; the first is of `{name}`",
-                path.display()
-            ))
-            .help("its column `entity` names entities of the spec")),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,101 @@
+//! Which records count as written after a rollback: those that it took back are pending again.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+
+use super::chosen::folder_of;
+use crate::error::{Context, Result};
+use crate::fault;
+use crate::ledger::Ledger;
+use crate::query;
+use crate::rollback::plan::{Group, Plan};
+use crate::warehouse::Warehouse;
+
+const WITHOUT: &str = include_str!("../../../queries/rollback/positions_without.sql");
+const WITH: &str = include_str!("../../../queries/rollback/positions_with.sql");
+
+/// Amends what the runs of a plan say they have written. Doing it again changes nothing.
+pub(super) fn amend(
+    ledger: &Ledger,
+    warehouse: &Warehouse,
+    run_id: &str,
+    plan: &Plan,
+    folder: &Path,
+) -> Result<()> {
+    let mut kept: HashSet<(String, String, u64)> = HashSet::new();
+    ledger.undo_exceptions(run_id, |e| {
+        if e.state != "ALTERED" {
+            kept.insert((e.of_run, e.entity, e.seq));
+        }
+        Ok(())
+    })?;
+    let path = folder.join("positions.parquet");
+    for group in &plan.groups {
+        // The run that wrote a record, and whether the record counts as written afterwards.
+        let mut positions: BTreeMap<(String, bool), Vec<i64>> = BTreeMap::new();
+        for batch in &group.batches {
+            for change in batch.read(group)? {
+                let is_kept = !kept.is_empty()
+                    && kept.contains(&(group.run_id.clone(), group.entity.clone(), change.seq));
+                let Some(pos) = change.pos.filter(|_| !is_kept) else { continue };
+                let of = match change.origin {
+                    None => (group.run_id.clone(), false),
+                    Some(origin) => (origin.run_id, origin.was_done),
+                };
+                positions.entry(of).or_default().push(pos);
+            }
+        }
+        for ((run, is_done), positions) in positions {
+            write(&path, positions)?;
+            amend_one(ledger, warehouse, group, (&run, is_done), &path)?;
+        }
+    }
+    match path.exists() {
+        true => fs::remove_file(&path).or_failed(|| format!("cannot remove {}", path.display())),
+        false => Ok(()),
+    }
+}
+
+/// Takes positions out of what a run has written, or puts them back.
+fn amend_one(
+    ledger: &Ledger,
+    warehouse: &Warehouse,
+    group: &Group,
+    (run, is_done): (&str, bool),
+    positions: &Path,
+) -> Result<()> {
+    let folder = folder_of(ledger.home(), run, &group.entity);
+    let (done, temporary) = (folder.join("done.parquet"), folder.join("done.tmp"));
+    let fail = || format!("cannot write {}", done.display());
+    if !done.exists() {
+        return Ok(());
+    }
+    let pieces = [
+        ("done", query::file(&done)),
+        ("positions", query::file(positions)),
+        ("out", query::literal(&temporary.display().to_string())),
+    ];
+    let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
+    warehouse.execute(&query::render(if is_done { WITH } else { WITHOUT }, &pieces))?;
+    File::open(&temporary).and_then(|file| file.sync_all()).or_failed(fail)?;
+    fault::point("rollback.before-amended");
+    fs::rename(&temporary, &done).or_failed(fail)?;
+    File::open(&folder).and_then(|folder| folder.sync_all()).or_failed(fail)
+}
+
+fn write(path: &Path, positions: Vec<i64>) -> Result<()> {
+    let fail = || format!("cannot write {}", path.display());
+    let schema = Arc::new(Schema::new(vec![Field::new("pos", DataType::Int64, false)]));
+    let mut out = ArrowWriter::try_new(File::create(path).or_failed(fail)?, Arc::clone(&schema), None)
+        .or_failed(fail)?;
+    let column: ArrayRef = Arc::new(Int64Array::from(positions));
+    out.write(&RecordBatch::try_new(schema, vec![column]).or_failed(fail)?).or_failed(fail)?;
+    out.close().map(|_| ()).or_failed(fail)
+}

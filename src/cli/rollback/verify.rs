@@ -1,0 +1,222 @@
+//! `recon rollback verify`: the manifests' chains, and whether the target is as it was.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::chosen::{all_parts, undos};
+use crate::cli::progress::Bar;
+use crate::cli::watch::{Watch, WatchArgs};
+use crate::cli::{Ended, Format, Global, in_run, print};
+use crate::error::{Context, Error, Result};
+use crate::event::Progress;
+use crate::ledger::Ledger;
+use crate::ledger::manifest;
+use crate::reconcile::report::csv::{CsvFile, Style, write_whole};
+use crate::reconcile::report::key_columns;
+use crate::reconcile::report::terminal::{plain, thousands};
+use crate::rollback::keys::{text_of, texts};
+use crate::rollback::plan::{Part, Plan};
+use crate::rollback::preview::{Difference, compare};
+use crate::spec::Spec;
+
+/// A manifest that was read to its end.
+struct Whole {
+    run_id: String,
+    entity: String,
+    changes: u64,
+    segments: u64,
+    torn_bytes: u64,
+}
+
+/// What the comparison found.
+struct Compared {
+    run_id: String,
+    rollback: String,
+    rows: BTreeMap<String, u64>,
+    differing: u64,
+}
+
+pub(super) fn run(global: &Global, run: Option<&str>) -> Result<u8> {
+    let spec = global.load_spec()?;
+    let watch = Watch::open(&WatchArgs::default(), &spec)?.without_units();
+    let ledger = global.staged_ledger("rollback-verify")?;
+    let parts = all_parts(&ledger)?;
+    let rollback = run.map(|run| rollback_of(global, &ledger, &parts, run)).transpose()?;
+    let progress = Arc::new(Progress::default());
+    let ended = in_run(&ledger, "rollback-verify", &spec.digest, &watch, &progress, |run_id| {
+        let folder = ledger.home().join("runs").join(run_id);
+        fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
+        let bar = Bar::start(global, "verifying", &progress);
+        let mut wholes = Vec::new();
+        for part in
+            parts.iter().filter(|part| rollback.as_ref().is_none_or(|(runs, _)| runs.contains(&part.run_id)))
+        {
+            progress.check()?;
+            let read = manifest::read(&part.folder, |_| Ok(()))?;
+            wholes.push(Whole {
+                run_id: part.run_id.clone(),
+                entity: part.entity.clone(),
+                changes: read.changes,
+                segments: read.segments,
+                torn_bytes: read.torn_bytes,
+            });
+        }
+        let rolled = rollback.as_ref().and_then(|(_, rollback)| rollback.as_ref());
+        let compared =
+            rolled.map(|rollback| held(&spec, &ledger, &progress, (run_id, rollback), &parts)).transpose()?;
+        drop(bar);
+        let code = u8::from(compared.as_ref().is_some_and(|compared| compared.differing > 0));
+        let text = json(&wholes, compared.as_ref(), code);
+        write_whole(&folder.join("summary.json"), &format!("{text}\n"))?;
+        Ok(Ended { code, folder: Some(folder), result: (wholes, compared, text) })
+    })?;
+    let (wholes, compared, text) = &ended.result;
+    match global.format {
+        Format::Json => print(text)?,
+        Format::Text => print(&words(wholes, compared.as_ref(), ended.folder.as_deref()))?,
+    };
+    Ok(ended.code)
+}
+
+/// The runs whose manifests are checked, and the rollback with whose plan the target is compared.
+fn rollback_of(
+    global: &Global,
+    ledger: &Ledger,
+    parts: &[Part],
+    run: &str,
+) -> Result<(Vec<String>, Option<String>)> {
+    let rollbacks = ledger.rollbacks()?;
+    let is_asked = |entity: &str| global.entity.is_empty() || global.entity.iter().any(|e| e == entity);
+    let mut own = rollbacks.iter().rev().filter(|r| r.state == "done" && is_asked(&r.entity));
+    let found = match run {
+        "last" => own.next(),
+        id => own.find(|r| r.run_id == id || r.undo_of.iter().any(|one| one == id)),
+    };
+    let wrote = |id: &str| parts.iter().any(|part| part.run_id == id);
+    match found {
+        Some(found) => {
+            let mut runs = found.undo_of.clone();
+            runs.push(found.run_id.clone());
+            Ok((runs, Some(found.run_id.clone())))
+        }
+        None if run != "last" && wrote(run) => Ok((vec![run.to_owned()], None)),
+        None => Err(Error::usage(format!("no run `{run}` has a manifest or was rolled back"))
+            .help(format!("`{} rollback list` lists those that have", global.command()))),
+    }
+}
+
+/// Compares the target with what it was before the changes that a rollback took back.
+fn held(
+    spec: &Spec,
+    ledger: &Ledger,
+    progress: &Progress,
+    (run_id, rollback): (&str, &str),
+    parts: &[Part],
+) -> Result<Compared> {
+    let plan = Plan::open(&ledger.home().join("runs").join(rollback))?;
+    let mut undos = undos(spec);
+    for group in &plan.groups {
+        let part = parts.iter().find(|part| part.run_id == group.run_id && part.entity == group.entity);
+        if let (Some(part), Some(batch)) = (part, group.batches.first()) {
+            undos.of(part, &batch.frame.key)?;
+        }
+    }
+    let fields: BTreeMap<&str, &[String]> =
+        spec.entities.iter().map(|entity| (entity.name.as_str(), entity.key.as_slice())).collect();
+    let mut names: Vec<&str> = plan.groups.iter().map(|group| group.entity.as_str()).collect();
+    names.dedup();
+    let keys = key_columns(&names.iter().filter_map(|name| fields.get(name).copied()).collect::<Vec<_>>());
+    let header = std::iter::once("entity")
+        .chain(keys.iter().map(String::as_str))
+        .chain(["kind", "field", "old", "now"]);
+    let path = ledger.home().join("runs").join(run_id).join("differences.csv");
+    let mut file = CsvFile::create(&path, &Style::default(), header)?;
+    let mut differing = 0;
+    let rows = compare(&plan, &undos.all, progress, |difference| {
+        differing += 1;
+        let names = fields.get(difference.entity.as_str()).copied().unwrap_or_default();
+        let mut cells = vec![Some(difference.entity.clone())];
+        cells.extend(
+            texts(&difference.key, names).into_iter().chain(std::iter::repeat(None)).take(keys.len()),
+        );
+        difference_rows(&mut file, &cells, &difference)
+    })?;
+    file.finish()?;
+    let run_id = plan.groups.first().map(|group| group.run_id.clone()).unwrap_or_default();
+    Ok(Compared { run_id, rollback: rollback.to_owned(), rows, differing })
+}
+
+fn difference_rows(file: &mut CsvFile, cells: &[Option<String>], difference: &Difference) -> Result<()> {
+    let kind = match (&difference.old, &difference.now) {
+        (Some(_), Some(_)) => "differs",
+        (Some(_), None) => "missing",
+        (None, _) => "extra",
+    };
+    let fields: Vec<Option<&String>> = match difference.columns.is_empty() {
+        true => vec![None],
+        false => difference.columns.iter().map(Some).collect(),
+    };
+    for field in fields {
+        let of = |row: &Option<manifest::Image>| text_of(row.as_ref()?.get(field?)?);
+        let more = [Some(kind.to_owned()), field.cloned(), of(&difference.old), of(&difference.now)];
+        file.row(cells.iter().chain(&more).map(Option::as_deref))?;
+    }
+    Ok(())
+}
+
+fn json(wholes: &[Whole], compared: Option<&Compared>, code: u8) -> String {
+    let manifests: Vec<_> = wholes
+        .iter()
+        .map(|w| {
+            json!({
+                "run_id": w.run_id, "entity": w.entity, "changes": w.changes, "segments": w.segments,
+                "torn_bytes": w.torn_bytes,
+            })
+        })
+        .collect();
+    let compared = compared.map(|c| {
+        json!({ "run_id": c.run_id, "rollback": c.rollback, "compared": c.rows, "differing": c.differing })
+    });
+    let all = json!({ "schema_version": 1, "exit_code": code, "manifests": manifests, "target": compared });
+    serde_json::to_string_pretty(&all).expect("facts are always JSON")
+}
+
+fn words(wholes: &[Whole], compared: Option<&Compared>, folder: Option<&std::path::Path>) -> String {
+    let mut out = String::new();
+    for w in wholes {
+        let torn = match w.torn_bytes {
+            0 => String::new(),
+            n => format!(", and {n} bytes of a torn end that the target never saw"),
+        };
+        let (changes, segments) = (thousands(w.changes), thousands(w.segments));
+        let entity = plain(&w.entity);
+        out.push_str(&format!(
+            "{} {entity}: whole, {changes} changes in {segments} segments{torn}\n",
+            w.run_id
+        ));
+    }
+    if wholes.is_empty() {
+        out.push_str("no run has a manifest\n");
+    }
+    if let Some(c) = compared {
+        for (entity, rows) in &c.rows {
+            out.push_str(&format!(
+                "{}: {} rows compared with their old images\n",
+                plain(entity),
+                thousands(*rows)
+            ));
+        }
+        out.push_str(&match c.differing {
+            0 => "the target is as it was before\n".to_owned(),
+            n => format!(
+                "{} rows are not as they were: {}\n",
+                thousands(n),
+                folder.map(|folder| folder.join("differences.csv").display().to_string()).unwrap_or_default()
+            ),
+        });
+    }
+    out
+}

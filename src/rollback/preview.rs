@@ -1,0 +1,223 @@
+//! What a plan would do to the target as it is now; nothing is locked or changed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::plan::{Group, Plan};
+use crate::error::{Error, Result};
+use crate::event::{self, Progress};
+use crate::ledger::manifest::{Change, Image};
+use crate::migrate::undo::{Conflict, Guard, Step, Undo, decide, key_text};
+
+/// Rows that are asked for at once.
+const ROWS_AT_ONCE: usize = 5_000;
+
+/// What would become of an entity's changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// Changes in the plan.
+    pub changes: u64,
+    /// Rows that would get their old image again.
+    pub restored: u64,
+    /// Rows that would be removed.
+    pub removed: u64,
+    /// Rows that would be made again.
+    pub inserted: u64,
+    /// Rows that are as they were.
+    pub noop: u64,
+    /// Rows that somebody has changed since.
+    pub conflicts: u64,
+}
+
+/// What a row is after the newer changes of the plan were taken back.
+enum After {
+    Gone,
+    /// This digest, with the old version.
+    Row(String),
+    /// Nothing was done: it is as it is.
+    Same,
+}
+
+/// Works out what a plan would do. `each` is told of every change in order, with what is there and what would be done.
+///
+/// # Errors
+/// A store that cannot be read; a manifest that is damaged; an interruption; what `each` says.
+pub fn preview(
+    plan: &Plan,
+    undos: &BTreeMap<String, Box<dyn Undo + '_>>,
+    progress: &Progress,
+    mut each: impl FnMut(&Group, &Change, Option<&Image>, &Step) -> Result<()>,
+) -> Result<BTreeMap<String, Preview>> {
+    let mut all: BTreeMap<String, Preview> = BTreeMap::new();
+    let mut after: HashMap<(String, String), After> = HashMap::new();
+    for (at, group) in plan.groups.iter().enumerate() {
+        let undo = undo_of(undos, group)?;
+        let told = all.entry(group.entity.clone()).or_default();
+        let is_of = |other: &Group| other.entity == group.entity;
+        let (is_last, is_first) =
+            (!plan.groups[at + 1..].iter().any(is_of), !plan.groups[..at].iter().any(is_of));
+        let mut session = undo.session().map_err(|trouble| trouble.error())?;
+        for batch in &group.batches {
+            progress.check()?;
+            for changes in batch.read(group)?.chunks(ROWS_AT_ONCE) {
+                let keys: Vec<&Image> = changes.iter().map(|change| &change.key).collect();
+                let there = session.look(&keys).map_err(|trouble| trouble.error())?;
+                for (change, now) in changes.iter().zip(&there) {
+                    let known = if is_first {
+                        None
+                    } else {
+                        after.get(&(group.entity.clone(), key_text(&change.key)))
+                    };
+                    let step = judge(undo, change, now.as_ref(), known, &group.guard)?;
+                    told.count(&step);
+                    each(group, change, now.as_ref(), &step)?;
+                    if !is_last {
+                        let next = outcome(undo, change, &step, &group.guard)?;
+                        after.insert((group.entity.clone(), key_text(&change.key)), next);
+                    }
+                }
+                event::add(&progress.rows_done, changes.len() as u64);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn undo_of<'u>(undos: &'u BTreeMap<String, Box<dyn Undo + '_>>, group: &Group) -> Result<&'u dyn Undo> {
+    let found = undos.get(&group.entity).map(|undo| &**undo);
+    found.ok_or_else(|| Error::failed(format!("no target of entity `{}`", group.entity)))
+}
+
+fn judge(
+    undo: &dyn Undo,
+    change: &Change,
+    now: Option<&Image>,
+    known: Option<&After>,
+    guard: &Guard,
+) -> Result<Step> {
+    match known {
+        None | Some(After::Same) => {
+            let digest = now.map(|now| undo.digest(now, &guard.columns)).transpose()?;
+            Ok(decide(change, now, digest.as_deref(), guard))
+        }
+        Some(After::Gone) => Ok(decide(change, None, None, guard)),
+        // What is there will be another row by then; only its digest is known.
+        Some(After::Row(digest)) => {
+            let is_old = change.pre.as_ref().map(|pre| undo.digest(pre, &guard.columns)).transpose()?;
+            Ok(match (change.post_hash.as_ref() == Some(digest), is_old.as_ref() == Some(digest)) {
+                (true, _) => decide(change, change.post.as_ref().or(now), change.post_hash.as_deref(), guard),
+                (false, true) => Step::Nothing,
+                (false, false) => decide(change, now, Some(digest), guard),
+            })
+        }
+    }
+}
+
+fn outcome(undo: &dyn Undo, change: &Change, step: &Step, guard: &Guard) -> Result<After> {
+    Ok(match step {
+        Step::Conflict(_) => After::Same,
+        Step::Remove { .. } => After::Gone,
+        Step::Write(write) if write.merged => After::Row(undo.digest(&write.row, &guard.columns)?),
+        Step::Nothing | Step::Write(_) => match &change.pre {
+            Some(pre) => After::Row(undo.digest(pre, &guard.columns)?),
+            None => After::Gone,
+        },
+    })
+}
+
+impl Preview {
+    fn count(&mut self, step: &Step) {
+        self.changes += 1;
+        *match step {
+            Step::Nothing => &mut self.noop,
+            Step::Conflict(_) => &mut self.conflicts,
+            Step::Remove { .. } => &mut self.removed,
+            Step::Write(write) if write.is_new => &mut self.inserted,
+            Step::Write(_) => &mut self.restored,
+        } += 1;
+    }
+}
+
+/// A row that is not as it was before the changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// The entity.
+    pub entity: String,
+    /// Its key.
+    pub key: Image,
+    /// The row before; `None` where it was not there.
+    pub old: Option<Image>,
+    /// The row now.
+    pub now: Option<Image>,
+    /// The columns that differ; empty where one of both is not there.
+    pub columns: Vec<String>,
+}
+
+/// Compares the target with what it was before the changes of a plan. Versions, which go forward, are left out. Returns how many rows were
+/// compared of each entity.
+///
+/// # Errors
+/// A store that cannot be read; a manifest that is damaged; an interruption; what `each` says.
+pub fn compare(
+    plan: &Plan,
+    undos: &BTreeMap<String, Box<dyn Undo + '_>>,
+    progress: &Progress,
+    mut each: impl FnMut(Difference) -> Result<()>,
+) -> Result<BTreeMap<String, u64>> {
+    let (mut compared, mut seen) = (BTreeMap::new(), HashSet::new());
+    // The oldest change has the image that counts.
+    for (at, group) in plan.groups.iter().enumerate().rev() {
+        let undo = undo_of(undos, group)?;
+        let is_alone = plan.groups.iter().filter(|other| other.entity == group.entity).count() == 1;
+        let has_newer = plan.groups[..at].iter().any(|other| other.entity == group.entity);
+        let mut session = undo.session().map_err(|trouble| trouble.error())?;
+        for batch in &group.batches {
+            progress.check()?;
+            let mut changes = batch.read(group)?;
+            if !is_alone {
+                changes.retain(|change| !seen.contains(&(group.entity.clone(), key_text(&change.key))));
+            }
+            if has_newer {
+                seen.extend(changes.iter().map(|change| (group.entity.clone(), key_text(&change.key))));
+            }
+            for changes in changes.chunks(ROWS_AT_ONCE) {
+                let keys: Vec<&Image> = changes.iter().map(|change| &change.key).collect();
+                let there = session.look(&keys).map_err(|trouble| trouble.error())?;
+                *compared.entry(group.entity.clone()).or_default() += changes.len() as u64;
+                event::add(&progress.rows_done, changes.len() as u64);
+                for (change, now) in changes.iter().zip(there) {
+                    if let Some(columns) = differing(change.pre.as_ref(), now.as_ref(), &group.guard) {
+                        let (entity, key) = (group.entity.clone(), change.key.clone());
+                        each(Difference { entity, key, old: change.pre.clone(), now, columns })?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(compared)
+}
+
+/// The columns in which two rows differ; `None` where they are one.
+fn differing(old: Option<&Image>, now: Option<&Image>, guard: &Guard) -> Option<Vec<String>> {
+    match (old, now) {
+        (None, None) => None,
+        (Some(old), Some(now)) => {
+            let is_compared = |name: &&String| {
+                guard.version.as_ref() != Some(*name) && (guard.columns.is_empty() || old.contains_key(*name))
+            };
+            let names: std::collections::BTreeSet<&String> =
+                old.keys().chain(now.keys()).filter(is_compared).collect();
+            let differing: Vec<String> =
+                names.into_iter().filter(|name| old.get(*name) != now.get(*name)).cloned().collect();
+            (!differing.is_empty()).then_some(differing)
+        }
+        (Some(_), None) | (None, Some(_)) => Some(Vec::new()),
+    }
+}
+
+/// The conflict of a step, if it is one.
+pub fn conflict_of(step: &Step) -> Option<&Conflict> {
+    match step {
+        Step::Conflict(conflict) => Some(conflict),
+        Step::Nothing | Step::Remove { .. } | Step::Write(_) => None,
+    }
+}
