@@ -122,9 +122,8 @@ impl Plan {
             }
             let Some(first) = frames.first() else { continue };
             let undo = undos.of(part, &first.key)?;
-            fits(undo, &head.columns)?;
             let guard = Guard { columns: head.columns, version: head.version, policy: request.policy };
-            versions.of(&guard)?;
+            let mut is_fit = false;
             let mut numbered: Vec<&Frame> = frames.iter().collect();
             numbered.sort_by_key(|frame| std::cmp::Reverse(frame.first_seq));
             for frame in numbered {
@@ -155,6 +154,10 @@ impl Plan {
                     if seqs.is_empty() {
                         continue;
                     }
+                }
+                if !is_fit {
+                    fits(undo, &guard.columns)?;
+                    is_fit = true;
                 }
                 plan.push(part, &guard, frame, seqs);
             }
@@ -288,22 +291,18 @@ impl Versions {
         Self { wanted, is_there: false, known: Vec::new() }
     }
 
-    fn of(&self, guard: &Guard) -> Result<()> {
-        match (&self.wanted, &guard.version) {
-            (Some(_), None) => {
-                Err(Error::usage("--to-version: the spec named no `version` when the record was written")
-                    .help("without --to-version the record goes back to what it was before it was migrated"))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Whether a change, the next older one, is to be taken back.
     fn take(&mut self, change: &Change, guard: &Guard) -> Result<bool> {
-        let (Some(wanted), Some(name)) = (&self.wanted, &guard.version) else { return Ok(true) };
+        let Some(wanted) = &self.wanted else { return Ok(true) };
         if self.is_there {
             return Ok(false);
         }
+        let Some(name) = &guard.version else {
+            return Err(Error::usage(
+                "--to-version: the spec named no `version` when the record was written",
+            )
+            .help("without --to-version the record goes back to what it was before it was migrated"));
+        };
         let before = change.pre.as_ref().and_then(|pre| super::keys::text_of(pre.get(name)?));
         let before = before.map(|text| text.strip_prefix("i:").map(str::to_owned).unwrap_or(text));
         self.is_there = before.as_ref() == Some(wanted);

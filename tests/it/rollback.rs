@@ -23,35 +23,39 @@ macro_rules! on {
 /// The cases that every store with SQL has.
 macro_rules! on_sql {
     ($store:ident, $kind:expr) => {
-        on!($store, $kind, [
-            target_edited_later,
-            #[cfg(feature = "faults")]
-            killed_in_the_middle,
-            run_twice,
-            row_already_deleted,
-            key_recreated_by_others,
-            migrated_and_rolled_back_twice,
-            one_key_written_by_two_runs,
-            replay_keeps_the_first_old_image,
-            children_before_parents,
-            rows_of_others_are_not_cascaded_away,
-            triggers_and_generated_columns,
-            soft_deleted_row,
-            version_goes_forward,
-            #[cfg(feature = "faults")]
-            torn_segment,
-            #[cfg(feature = "faults")]
-            image_captured_and_never_committed,
-            schema_changed_since,
-            values_kept_outside_the_row,
-            large_binary_and_exact_values,
-            single_records_and_versions,
-            merge_force_and_abort,
-            since_a_time,
-            a_rollback_is_undone,
-            rolled_back_records_are_pending,
-            a_damaged_manifest_is_refused,
-        ]);
+        on!(
+            $store,
+            $kind,
+            [
+                target_edited_later,
+                #[cfg(feature = "faults")]
+                killed_in_the_middle,
+                run_twice,
+                row_already_deleted,
+                key_recreated_by_others,
+                migrated_and_rolled_back_twice,
+                one_key_written_by_two_runs,
+                replay_keeps_the_first_old_image,
+                children_before_parents,
+                rows_of_others_are_not_cascaded_away,
+                triggers_and_generated_columns,
+                soft_deleted_row,
+                version_goes_forward,
+                #[cfg(feature = "faults")]
+                torn_segment,
+                #[cfg(feature = "faults")]
+                image_captured_and_never_committed,
+                schema_changed_since,
+                values_kept_outside_the_row,
+                large_binary_and_exact_values,
+                single_records_and_versions,
+                merge_force_and_abort,
+                since_a_time,
+                a_rollback_is_undone,
+                rolled_back_records_are_pending,
+                a_damaged_manifest_is_refused,
+            ]
+        );
     };
 }
 

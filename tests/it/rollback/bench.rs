@@ -35,7 +35,6 @@ pub(super) struct Bench {
 /// What a command told, and its exit code.
 #[derive(Debug)]
 pub(super) struct Told {
-    pub(super) code: i32,
     pub(super) json: Json,
 }
 
@@ -60,9 +59,11 @@ impl Told {
 }
 
 /// The fields that most cases migrate.
-pub(super) const FIELDS: &str = "k = { from = \"k\", type = \"int\" }\nname = \"name\"\nn = { from = \"n\", type = \"int\" }";
+pub(super) const FIELDS: &str =
+    "k = { from = \"k\", type = \"int\" }\nname = \"name\"\nn = { from = \"n\", type = \"int\" }";
 /// Their table.
-pub(super) const TABLE: &str = "create table t (k int primary key, name varchar(100), n int, own varchar(100))";
+pub(super) const TABLE: &str =
+    "create table t (k int primary key, name varchar(100), n int, own varchar(100))";
 
 impl Bench {
     pub(super) fn new(kind: Kind) -> Self {
@@ -84,8 +85,12 @@ impl Bench {
     /// The keys of a dataset that is this table.
     pub(super) fn dataset(&self, table: &str) -> String {
         match &self.kind {
-            Kind::Postgres(database) => format!("kind = \"postgres\"\nurl = \"{}\"\ntable = \"{table}\"", database.url),
-            Kind::Mariadb(database) => format!("kind = \"mysql\"\nurl = \"{}\"\ntable = \"{table}\"", database.url),
+            Kind::Postgres(database) => {
+                format!("kind = \"postgres\"\nurl = \"{}\"\ntable = \"{table}\"", database.url)
+            }
+            Kind::Mariadb(database) => {
+                format!("kind = \"mysql\"\nurl = \"{}\"\ntable = \"{table}\"", database.url)
+            }
             Kind::Sqlite => format!("kind = \"sqlite\"\npath = \"new.db\"\ntable = \"{table}\""),
         }
     }
@@ -138,6 +143,14 @@ impl Bench {
         self.sql("select * from t order by k")
     }
 
+    /// Forgets all runs.
+    pub(super) fn begins_anew(&self) {
+        let home = self.project.path("home");
+        if home.exists() {
+            std::fs::remove_dir_all(home).expect("the home goes");
+        }
+    }
+
     /// Stages lines of the source.
     #[track_caller]
     pub(super) fn stage(&self, lines: impl IntoIterator<Item = Json>) {
@@ -158,7 +171,7 @@ impl Bench {
     pub(super) fn told(&self, args: &[&str], code: i32) -> Told {
         let ran = self.runs(&[args, &["--format", "json"]].concat(), code);
         let json = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
-        Told { code: ran.code, json }
+        Told { json }
     }
 
     #[track_caller]
@@ -176,7 +189,10 @@ impl Bench {
     #[track_caller]
     pub(super) fn is_killed(&self, args: &[&str], point: &str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_recon"));
-        command.args(["--spec", "recon.toml", "--home", "home"]).args(args).current_dir(self.project.path(""));
+        command
+            .args(["--spec", "recon.toml", "--home", "home"])
+            .args(args)
+            .current_dir(self.project.path(""));
         let killed = command.env("RECON_FAULT", point).output().expect("it runs");
         assert_eq!(killed.status.code(), None, "{point}: {killed:?}");
     }
@@ -187,10 +203,13 @@ impl Bench {
         let path = self.run_folder(run).join(file);
         let mut reader = csv::Reader::from_path(&path).unwrap_or_else(|e| panic!("{e}: {}", path.display()));
         let headers = reader.headers().expect("a header").clone();
-        let place = |name: &&str| headers.iter().position(|h| h == *name).unwrap_or_else(|| panic!("no {name} in {headers:?}"));
+        let place = |name: &&str| {
+            headers.iter().position(|h| h == *name).unwrap_or_else(|| panic!("no {name} in {headers:?}"))
+        };
         let places: Vec<usize> = columns.iter().map(place).collect();
         let rows = reader.records().map(|row| row.expect("a row"));
-        rows.map(|row| places.iter().map(|place| row[*place].to_owned()).collect::<Vec<_>>().join(",")).collect()
+        rows.map(|row| places.iter().map(|place| row[*place].to_owned()).collect::<Vec<_>>().join(","))
+            .collect()
     }
 
     pub(super) fn run_folder(&self, run: &Told) -> PathBuf {
@@ -204,7 +223,8 @@ impl Bench {
 
     /// The id of the newest run of a command.
     pub(super) fn newest(&self, command: &str) -> String {
-        let runs: Json = serde_json::from_str(&self.runs(&["runs", "--format", "json"], 0).stdout).expect("JSON");
+        let runs: Json =
+            serde_json::from_str(&self.runs(&["runs", "--format", "json"], 0).stdout).expect("JSON");
         let runs = runs.as_array().expect("runs");
         let found = runs.iter().find(|run| run["command"] == command).expect("such a run");
         found["run_id"].as_str().expect("an id").to_owned()

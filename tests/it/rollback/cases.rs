@@ -207,6 +207,7 @@ fn family(bench: &Bench, action: &str) {
 /// Somebody's rows refer to a migrated one: they neither go with it nor lose what they refer to.
 pub(super) fn rows_of_others_are_not_cascaded_away(bench: Bench) {
     for action in ["", "on delete cascade", "on delete set null"] {
+        bench.begins_anew();
         bench.sql("drop table if exists theirs");
         bench.sql("drop table if exists child");
         bench.sql("drop table if exists t");
@@ -255,7 +256,10 @@ pub(super) fn triggers_and_generated_columns(bench: Bench) {
     ));
     let told = bench.rolls_back(&["--run", "last"], 1);
     told.has(&[("removed", 19), ("restored", 1), ("altered", 1), ("conflicts", 0)]);
-    assert_eq!(bench.report(&told, "failures.csv", &["k", "stage", "code", "column"]), ["2,rollback,changed,own"]);
+    assert_eq!(
+        bench.report(&told, "failures.csv", &["k", "stage", "code", "column"]),
+        ["2,rollback,changed,own"]
+    );
 }
 
 /// A row that was marked as deleted, and that the migration brought back to life, is marked again.
@@ -276,7 +280,10 @@ pub(super) fn soft_deleted_row(bench: Bench) {
 pub(super) fn version_goes_forward(bench: Bench) {
     bench.sql("create table t (k int primary key, name varchar(100), version int)");
     bench.sql("insert into t values (1, 'before', 5), (2, 'before', null)");
-    bench.spec("version = \"version\"", "k = { from = \"k\", type = \"int\" }\nname = \"name\"\nversion = { from = \"v\", type = \"int\" }");
+    bench.spec(
+        "version = \"version\"",
+        "k = { from = \"k\", type = \"int\" }\nname = \"name\"\nversion = { from = \"v\", type = \"int\" }",
+    );
     bench.stage((1..4).map(|k| json!({ "k": k, "name": "second", "v": 6 })));
     bench.migrate().has(&[("updated", 2), ("inserted", 1)]);
     bench.stage((1..4).map(|k| json!({ "k": k, "name": "third", "v": 9 })));
@@ -324,7 +331,11 @@ pub(super) fn image_captured_and_never_committed(bench: Bench) {
         // Somebody works on rows that the run was about to write.
         bench.sql("update t set own = 'theirs' where k = 18");
         let run = bench.newest("migrate");
-        bench.rolls_back(&["--run", &run], 0).has(&[("rolled_back", changes), ("conflicts", 0), ("unchanged", 0)]);
+        bench.rolls_back(&["--run", &run], 0).has(&[
+            ("rolled_back", changes),
+            ("conflicts", 0),
+            ("unchanged", 0),
+        ]);
         bench.sql("update t set own = 'own 18' where k = 18");
         assert_eq!(bench.dump(), before, "{point}");
     }
@@ -352,20 +363,28 @@ pub(super) fn schema_changed_since(bench: Bench) {
     let told = bench.rolls_back(&["--run", "last"], 1);
     told.has(&[("restored", 10), ("removed", 9), ("conflicts", 1)]);
     assert!(bench.report(&told, "conflicts.csv", &["k", "kind"]).iter().all(|row| row == "3,schema"));
-    assert_eq!(bench.sql("select name, later from t where k in (2, 3) order by k"), "before|theirs\nname 3|theirs\n");
+    assert_eq!(
+        bench.sql("select name, later from t where k in (2, 3) order by k"),
+        "before|theirs\nname 3|theirs\n"
+    );
 }
 
 /// Values so large that the table keeps them elsewhere.
 pub(super) fn values_kept_outside_the_row(bench: Bench) {
     let text = bench.by("text", "longtext", "text");
     bench.sql(&format!("create table t (k int primary key, name {text}, n int, own {text})"));
-    // Seven bytes over and over, but each time with another number.
+    // Not so regular that it could be kept short.
     let large = |seed: usize| (0..40_000).map(|i| format!("{:x}", i * 7919 + seed)).collect::<String>();
-    bench.sql(&format!("insert into t values (1, '{}', 1, '{}'), (2, 'small', 2, null)", large(1), large(2)));
+    let there = bench.by(
+        "(select string_agg(md5(i::text), '') from generate_series(1, 6000) i)",
+        "(select repeat(md5('a'), 6000))",
+        "(select hex(randomblob(100000)))",
+    );
+    bench.sql(&format!("insert into t values (1, {there}, 1, {there}), (2, 'small', 2, null)"));
     let digest = bench.by(
         "select k, md5(name), length(own), n from t order by k",
         "select k, md5(name), length(own), n from t order by k",
-        "select k, name, length(own), n from t order by k",
+        "select k, name, own, n from t order by k",
     );
     let before = bench.sql(digest);
     bench.stage((1..4).map(|k| json!({ "k": k, "name": large(k as usize + 5), "n": k })));
@@ -378,7 +397,10 @@ pub(super) fn values_kept_outside_the_row(bench: Bench) {
 /// Old images over 400 KB, bytes, and numbers of 38 digits.
 pub(super) fn large_binary_and_exact_values(bench: Bench) {
     let (text, bytes) = (bench.by("text", "longtext", "text"), bench.by("bytea", "longblob", "blob"));
-    let (exact, zero) = (bench.by("numeric", "decimal(65,20)", "text"), bench.by("'\\x00ff27'::bytea", "x'00ff27'", "x'00ff27'"));
+    let (exact, zero) = (
+        bench.by("numeric", "decimal(65,20)", "text"),
+        bench.by("'\\x00ff27'::bytea", "x'00ff27'", "x'00ff27'"),
+    );
     let when = bench.by("timestamptz", "timestamp(6) null", "text");
     bench.sql(&format!(
         "create table t (k int primary key, name {text}, n int, bytes {bytes}, exact {exact}, real_ double precision, at_ {when})"
@@ -414,10 +436,14 @@ pub(super) fn single_records_and_versions(bench: Bench) {
     let ran = bench.runs(&["rollback", "apply", "--ids", "4", "--to-version", "1"], 2);
     assert!(ran.stderr.contains("version"), "{ran:?}");
 
+    bench.begins_anew();
     bench.sql("drop table t");
     bench.sql("create table t (k int primary key, name varchar(100), version int)");
     bench.sql("insert into t values (1, 'v1', 1)");
-    bench.spec("version = \"version\"", "k = { from = \"k\", type = \"int\" }\nname = \"name\"\nversion = { from = \"v\", type = \"int\" }");
+    bench.spec(
+        "version = \"version\"",
+        "k = { from = \"k\", type = \"int\" }\nname = \"name\"\nversion = { from = \"v\", type = \"int\" }",
+    );
     for version in 2..5 {
         bench.stage([json!({ "k": 1, "name": format!("v{version}"), "v": version })]);
         bench.migrate().has(&[("updated", 1)]);
@@ -433,7 +459,9 @@ pub(super) fn merge_force_and_abort(bench: Bench) {
     let before = bench.dump();
     bench.migrate();
     let ours = bench.dump();
-    bench.sql("update t set n = -1 where k = 4; update t set own = 'theirs' where k = 7; delete from t where k = 8");
+    bench.sql(
+        "update t set n = -1 where k = 4; update t set own = 'theirs' where k = 7; delete from t where k = 8",
+    );
     let edited = bench.dump();
     // With abort nothing is changed at all.
     let told = bench.told(&["rollback", "apply", "--run", "last", "--on-conflict", "abort"], 1);
@@ -443,17 +471,23 @@ pub(super) fn merge_force_and_abort(bench: Bench) {
     let told = bench.rolls_back(&["--run", "last", "--on-conflict", "merge"], 1);
     told.has(&[("merged", 1), ("conflicts", 2), ("restored", 9), ("removed", 9)]);
     assert_eq!(bench.sql("select name, n, own from t where k = 4"), "before|-1|own 4\n");
+    bench.begins_anew();
     bench.sql("drop table t");
     filled(&bench);
-    let run = bench.told(&["migrate", "--new-run"], 0).run_id();
+    let run = bench.migrate().run_id();
     assert_eq!(bench.dump(), ours);
-    bench.sql("update t set n = -1 where k = 4; update t set own = 'theirs' where k = 7; delete from t where k = 8");
+    bench.sql(
+        "update t set n = -1 where k = 4; update t set own = 'theirs' where k = 7; delete from t where k = 8",
+    );
     let told = bench.rolls_back(&["--run", &run, "--on-conflict", "force"], 0);
     told.has(&[("forced", 3), ("conflicts", 0), ("inserted", 1)]);
     assert_eq!(bench.dump(), before);
     // What was forced away can be had again.
     bench.rolls_back(&["--run", &told.run_id()], 0);
-    assert_eq!(bench.sql("select k, n, own from t where k in (4, 7, 8) order by k"), "4|-1|own 4\n7|70|theirs\n");
+    assert_eq!(
+        bench.sql("select k, n, own from t where k in (4, 7, 8) order by k"),
+        "4|-1|own 4\n7|70|theirs\n"
+    );
 }
 
 pub(super) fn since_a_time(bench: Bench) {
@@ -519,7 +553,11 @@ pub(super) fn a_damaged_manifest_is_refused(bench: Bench) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&segment, &bytes).expect("a file");
-    for args in [&["rollback", "verify"][..], &["rollback", "apply", "--run", "last"], &["rollback", "plan", "--run", "last"]] {
+    for args in [
+        &["rollback", "verify"][..],
+        &["rollback", "apply", "--run", "last"],
+        &["rollback", "plan", "--run", "last"],
+    ] {
         let ran = bench.runs(args, 4);
         assert!(ran.stderr.contains("segment-000000.jsonl.zst") && ran.stderr.contains("damaged"), "{ran:?}");
     }
