@@ -35,4 +35,5 @@ mod servers;
 mod shell;
 mod show;
 mod sqlite;
+mod undo;
 mod urls;
