@@ -416,10 +416,18 @@ pub(crate) fn within(rows: &mut dyn Rows, batch: &UndoBatch<'_>) -> Result<(Undo
             step @ (Step::Remove { .. } | Step::Write(_)) => drop(steps.insert(place, step)),
         }
     }
-    let removed: Vec<usize> = places(&steps, Phase::Delete);
-    if !removed.is_empty() {
+    for phase in [Phase::Insert, Phase::Update] {
+        halved(rows, batch, (&mut steps, phase), &there, &mut undone)?;
+    }
+    // What was written may refer to other rows than before, and a row that stays to one that was to go.
+    loop {
+        let removed: Vec<usize> = places(&steps, Phase::Delete);
         let keys: Vec<&Image> = removed.iter().map(|place| keys[*place]).collect();
-        for (i, detail) in rows.referred(&keys)? {
+        let referred = if keys.is_empty() { Vec::new() } else { rows.referred(&keys)? };
+        if referred.is_empty() {
+            break;
+        }
+        for (i, detail) in referred {
             let place = removed[i];
             let conflict =
                 Conflict { kind: Kind::Referenced, now: there[place].clone(), detail: Some(detail) };
@@ -428,9 +436,7 @@ pub(crate) fn within(rows: &mut dyn Rows, batch: &UndoBatch<'_>) -> Result<(Undo
             }
         }
     }
-    for phase in [Phase::Insert, Phase::Update, Phase::Delete] {
-        halved(rows, batch, (&mut steps, phase), &there, &mut undone)?;
-    }
+    halved(rows, batch, (&mut steps, Phase::Delete), &there, &mut undone)?;
     let changes = read_back(rows, batch, &steps, &there, &mut undone)?;
     undone.conflicts.sort_by_key(|(place, _)| *place);
     Ok((undone, changes))
@@ -642,6 +648,7 @@ pub(crate) fn column_is_gone(at: &str, column: &str) -> crate::error::Error {
 pub fn open<'a>(dataset: &'a Dataset, key: &[String]) -> Result<Box<dyn Undo + 'a>> {
     match &dataset.kind {
         DatasetKind::Postgres(options) => Ok(Box::new(super::postgres::PostgresUndo::open(options, key)?)),
+        DatasetKind::Sqlite { path, what } => Ok(Box::new(super::sqlite::SqliteUndo::open(path, what, key)?)),
         _ => Err(crate::error::Error::usage(format!("dataset `{}` cannot be rolled back", dataset.name))),
     }
 }

@@ -8,7 +8,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use super::kind::{DecimalSize, Element};
 use super::time::{self, DAY_NS, Moment, SECOND_NS};
-use super::{Number, Value, json};
+use super::{Number, Value, json, unhex};
 
 /// The class in which a field's values are compared; both sides are cast to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -388,12 +388,6 @@ fn bytes<'a>(value: Value<'a>, reading: &Reading) -> Result<Value<'a>, String> {
         None => base64::engine::general_purpose::STANDARD.decode(text.as_ref()).map_err(|_| "not base64")?,
     };
     Ok(Value::Bytes(Cow::Owned(decoded)))
-}
-
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let nibbles: Option<Vec<u8>> = digits.chars().map(|c| c.to_digit(16).map(|d| d as u8)).collect();
-    let nibbles = nibbles.filter(|n| n.len() % 2 == 0)?;
-    Some(nibbles.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 fn set<'a>(value: Value<'a>, element: Option<Element>, reading: &Reading) -> Result<Value<'a>, String> {

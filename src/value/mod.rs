@@ -299,6 +299,13 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// The bytes of hex digits, two a byte; `None` where they are none.
+pub fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let nibbles: Option<Vec<u8>> = digits.chars().map(|c| c.to_digit(16).map(|d| d as u8)).collect();
+    let nibbles = nibbles.filter(|n| n.len() % 2 == 0)?;
+    Some(nibbles.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
 /// RFC 4648 with padding.
 pub fn base64_text(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)

@@ -36,4 +36,5 @@ mod servers;
 mod shell;
 mod show;
 mod sqlite;
+mod undo;
 mod urls;

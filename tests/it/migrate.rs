@@ -3,7 +3,7 @@
 mod dynamodb;
 mod exact;
 mod files;
-mod migration;
+pub(crate) mod migration;
 mod mysql;
 mod postgres;
 mod script;

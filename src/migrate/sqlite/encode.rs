@@ -1,6 +1,9 @@
 //! Values as SQLite stores them, what they may become there, and images of rows.
 
-use rusqlite::types::{Value as Cell, ValueRef};
+use std::borrow::Borrow;
+
+use rusqlite::ToSql;
+use rusqlite::types::{ToSqlOutput, Value as Cell, ValueRef};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
@@ -9,7 +12,7 @@ use crate::migrate::mapped::Column;
 use crate::store::sqlite::Affinity;
 use crate::value::cast::{Class, Reading, cast};
 use crate::value::column::ColumnType;
-use crate::value::{Number, Value, hex, json};
+use crate::value::{Number, Value, hex, json, unhex};
 
 /// How a column keeps its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +162,20 @@ impl Stored {
         })
     }
 
+    /// The value of an image; `None` where it is none.
+    pub(super) fn of(image: &Json) -> Option<Self> {
+        let Json::String(text) = image else { return image.is_null().then_some(Self::Null) };
+        let (tag, value) = text.split_once(':')?;
+        Some(match tag {
+            "i" => Self::Integer(value.parse().ok()?),
+            "r" => Self::Real(value.parse().ok()?),
+            "t" => Self::Text(value.as_bytes().to_vec()),
+            "u" => Self::Text(unhex(value)?),
+            "b" => Self::Blob(unhex(value)?),
+            _ => return None,
+        })
+    }
+
     /// Whether it is what was sent, or the same value in the column's own way: a whole number as a double and the other way round, or
     /// a number for a text that a diff reads as that number.
     pub(super) fn is_meant(&self, sent: &Cell, column: &Column, kept: Kept, wanted: &Value<'_>) -> bool {
@@ -185,11 +202,23 @@ impl Stored {
     }
 }
 
+impl ToSql for Stored {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(n) => ValueRef::Integer(*n),
+            Self::Real(f) => ValueRef::Real(*f),
+            Self::Text(bytes) => ValueRef::Text(bytes),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
 /// Hex SHA-256 of a row's values, each as its [`Stored::image`] with the length before it; NULL has none.
-pub(super) fn digest(row: &[Stored]) -> String {
+pub(super) fn digest(images: impl Iterator<Item = impl Borrow<Json>>) -> String {
     let mut digest = Sha256::new();
-    for value in row {
-        match value.image() {
+    for image in images {
+        match image.borrow() {
             Json::String(text) => {
                 digest.update((text.len() as u64).to_le_bytes());
                 digest.update(text.as_bytes());
@@ -203,25 +232,6 @@ pub(super) fn digest(row: &[Stored]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Makes the value of an image again.
-    fn again(image: &Json) -> Stored {
-        let bytes = |digits: &str| -> Vec<u8> {
-            (0..digits.len())
-                .step_by(2)
-                .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).expect("an image of ours"))
-                .collect()
-        };
-        let Json::String(text) = image else { return Stored::Null };
-        let (tag, value) = text.split_once(':').expect("an image of ours");
-        match tag {
-            "i" => Stored::Integer(value.parse().expect("an image of ours")),
-            "r" => Stored::Real(value.parse().expect("an image of ours")),
-            "t" => Stored::Text(value.as_bytes().to_vec()),
-            "u" => Stored::Text(bytes(value)),
-            _ => Stored::Blob(bytes(value)),
-        }
-    }
 
     #[test]
     fn a_literal_gives_the_same_double() {
@@ -264,12 +274,16 @@ mod tests {
             Stored::Blob(vec![0, 255]),
         ];
         for value in &values {
-            assert_eq!(again(&value.image()), *value);
+            assert_eq!(Stored::of(&value.image()).as_ref(), Some(value));
         }
         let digests: std::collections::HashSet<String> =
-            values.iter().map(|value| digest(std::slice::from_ref(value))).collect();
+            values.iter().map(|value| digest(std::iter::once(value.image()))).collect();
         assert_eq!(digests.len(), values.len());
-        let texts = |a: &str, b: &str| digest(&[Stored::Text(a.into()), Stored::Text(b.into())]);
+        let texts =
+            |a: &str, b: &str| digest([a, b].map(|text| Stored::Text(text.into()).image()).into_iter());
         assert_ne!(texts("a", "bc"), texts("ab", "c"));
+        for damaged in ["", "i:x", "b:0", "b:é0", "x:1"] {
+            assert_eq!(Stored::of(&Json::String(damaged.to_owned())), None, "{damaged}");
+        }
     }
 }

@@ -5,39 +5,35 @@
 
 mod encode;
 mod look_up;
+mod place;
 mod session;
 mod statements;
-
-use rusqlite::Connection;
+mod undo;
 
 use self::encode::{Kept, cell, literal, shown};
 pub use self::look_up::declare;
 use self::look_up::{Table, look_up};
+use self::place::Place;
 use self::session::SqliteSession;
 use self::statements::Statements;
+pub use self::undo::SqliteUndo;
 use super::mapped::Mapped;
 use super::script::{self, Dialect, Frame, Scripted};
 use super::{Batch, Defaults, Fault, Session, Target, Trouble};
 use crate::error::{Error, Result};
-use crate::query::{identifier, render};
+use crate::query::identifier;
 use crate::spec::What;
 use crate::store::Purpose;
-use crate::store::sqlite::{connect, failed};
+use crate::store::sqlite::connect;
 use crate::value::Value;
-
-const MARKERS_EXIST: &str = include_str!("../../../queries/migrate/sqlite/markers_exist.sql");
-const FORGET: &str = include_str!("../../../queries/migrate/sqlite/forget.sql");
 
 /// A table of a SQLite file.
 pub struct SqliteTarget<'a> {
-    path: &'a str,
+    place: Place<'a>,
     mapped: &'a Mapped<'a>,
-    fingerprint: String,
     /// How each column keeps its values.
     kept: Vec<Kept>,
     statements: Statements,
-    /// The schema in quotes.
-    schema: String,
     /// The collations of the key's unique index.
     collations: Vec<Option<String>>,
 }
@@ -77,29 +73,18 @@ impl<'a> SqliteTarget<'a> {
             table.columns.iter().filter(|c| !c.generated).map(|c| c.name.as_str()).collect();
         let Table { schema, quoted, .. } = &table;
         Ok(Self {
-            fingerprint: format!("sqlite {at}"),
-            path,
+            place: Place::new(path, name, schema),
             kept: kept.collect(),
-            statements: Statements::new((schema, quoted), mapped, &images, &collations),
-            schema: schema.clone(),
+            statements: Statements::new(quoted, mapped, &images, &collations),
             collations,
             mapped,
         })
-    }
-
-    fn failed(&self, what: &str, error: rusqlite::Error) -> Error {
-        failed(format!("{}: {what}", self.fingerprint), error)
-    }
-
-    fn has_markers(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        let sql = render(MARKERS_EXIST, &[("schema", &self.schema)]);
-        connection.query_row(&sql, [], |row| row.get(0))
     }
 }
 
 impl Target for SqliteTarget<'_> {
     fn fingerprint(&self) -> &str {
-        &self.fingerprint
+        &self.place.fingerprint
     }
 
     fn defaults(&self) -> Defaults {
@@ -154,13 +139,6 @@ impl Target for SqliteTarget<'_> {
     }
 
     fn forget(&self, run_id: &str, entity: &str) -> Result<()> {
-        let fail = |e| self.failed("cannot remove the markers of the run", e);
-        let connection = connect(self.path, Purpose::Write)?;
-        // Where every record was refused before it was sent, nobody made the table.
-        if self.has_markers(&connection).map_err(fail)? {
-            let sql = render(FORGET, &[("markers", &self.statements.markers)]);
-            connection.execute(&sql, [run_id, entity]).map_err(fail)?;
-        }
-        Ok(())
+        self.place.forget(run_id, entity)
     }
 }

@@ -1,23 +1,16 @@
 //! A session: the transaction of a batch, record by record.
 
 use rusqlite::types::Value as Cell;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
+use super::SqliteTarget;
 use super::encode::{Stored, cell, digest};
-use super::{SqliteTarget, connect};
-use crate::error::{Context, Error};
+use super::place::Marked;
 use crate::fault;
 use crate::ledger::manifest::{Change, Image, Op};
 use crate::migrate::undo::ranges;
-use crate::migrate::{Batch, Fault, FaultClass, Images, Receipt, Record, Session, Trouble, barred};
-use crate::query::render;
+use crate::migrate::{Batch, Fault, Images, Receipt, Record, Session, Trouble, barred};
 use crate::spec::OnConflict;
-use crate::store::Purpose;
-
-const CREATE_MARKERS: &str = include_str!("../../../queries/migrate/sqlite/create_markers.sql");
-const TAKE_MARKER: &str = include_str!("../../../queries/migrate/sqlite/take_marker.sql");
-const READ_MARKER: &str = include_str!("../../../queries/migrate/sqlite/read_marker.sql");
-const WRITE_RECEIPT: &str = include_str!("../../../queries/migrate/sqlite/write_receipt.sql");
 
 /// A worker's connection.
 pub(super) struct SqliteSession<'a> {
@@ -34,45 +27,23 @@ enum Outcome {
 
 impl<'a> SqliteSession<'a> {
     pub(super) fn open(target: &'a SqliteTarget<'a>) -> Result<Self, Trouble> {
-        let session = Self { target, connection: connect(target.path, Purpose::Write)? };
-        session.connection.set_prepared_statement_cache_capacity(16);
-        if !target.has_markers(&session.connection).map_err(|e| session.trouble("cannot write", e))? {
-            let create = render(CREATE_MARKERS, &[("markers", &target.statements.markers)]);
-            let what = "cannot make recon's own table `recon_batches`";
-            session.connection.execute_batch(&create).map_err(|e| session.trouble(what, e))?;
-        }
-        Ok(session)
+        Ok(Self { target, connection: target.place.session()? })
     }
 
-    /// What an error means that is no record's fault.
     fn trouble(&self, what: &str, error: rusqlite::Error) -> Trouble {
-        let code = error.sqlite_error_code();
-        let error = self.target.failed(what, error);
-        match code {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Busy(error),
-            _ => Trouble::Fatal(error),
-        }
+        self.target.place.trouble(what, error)
     }
 
     fn plain(&self, sql: &str) -> Result<(), Trouble> {
-        let mut statement =
-            self.connection.prepare_cached(sql).map_err(|e| self.trouble("cannot write", e))?;
-        statement.execute([]).map(|_| ()).map_err(|e| self.trouble("cannot write", e))
-    }
-
-    fn marked(&self, template: &str) -> String {
-        render(template, &[("markers", &self.target.statements.markers)])
+        self.target.place.plain(&self.connection, sql)
     }
 
     fn try_apply(&self, batch: &Batch<'_>, images: &mut Images<'_>) -> Result<Receipt, Trouble> {
-        let fail = |e| self.trouble("cannot write", e);
+        let place = &self.target.place;
+        let marked = Marked { place, run_id: batch.run_id, entity: batch.entity, batch: batch.number };
         self.plain("begin immediate")?;
-        let number = batch.number as i64;
-        let taken = self
-            .connection
-            .execute(&self.marked(TAKE_MARKER), params![batch.run_id, batch.entity, number, batch.hash]);
-        if taken.map_err(fail)? == 0 {
-            let receipt = self.receipt(batch)?;
+        if !marked.take(&self.connection, batch.hash)? {
+            let receipt = marked.read_own(&self.connection, batch.hash)?;
             self.plain("rollback")?;
             return Ok(receipt);
         }
@@ -96,34 +67,11 @@ impl<'a> SqliteSession<'a> {
             receipt.made = ranges(changes.iter().map(|change| change.seq));
         }
         fault::point("sqlite.images-kept");
-        let text = serde_json::to_string(&receipt).or_failed(|| "cannot write a receipt".to_owned())?;
-        self.connection
-            .execute(&self.marked(WRITE_RECEIPT), params![batch.run_id, batch.entity, number, text])
-            .map_err(fail)?;
+        marked.write(&self.connection, &receipt)?;
         fault::point("sqlite.before-commit");
         self.plain("commit")?;
         fault::point("sqlite.committed");
         Ok(receipt)
-    }
-
-    /// What the marker of a batch says that was committed earlier.
-    fn receipt(&self, batch: &Batch<'_>) -> Result<Receipt, Trouble> {
-        let read = self.connection.query_row(
-            &self.marked(READ_MARKER),
-            params![batch.run_id, batch.entity, batch.number as i64],
-            |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?)),
-        );
-        let (hash, receipt) = read.map_err(|e| self.trouble("cannot read a marker", e))?;
-        let receipt = receipt.and_then(|text| serde_json::from_str(&text).ok());
-        receipt.filter(|_| hash == batch.hash).ok_or_else(|| {
-            let what = format!(
-                "{}: the marker of batch {} of run {} is not ours",
-                self.target.fingerprint, batch.number, batch.run_id
-            );
-            Trouble::Fatal(
-                Error::failed(what).help("look into the table recon_batches; --new-run begins anew"),
-            )
-        })
     }
 
     /// Writes one record, or leaves everything as it was before it.
@@ -243,7 +191,7 @@ impl<'a> SqliteSession<'a> {
         let key = self.target.mapped.key().iter().enumerate();
         let key = key.map(|(i, c)| (c.name.clone(), post[statements.places[i]].image())).collect();
         let op = if pre.is_some() { Op::Update } else { Op::Insert };
-        let change = statements.change(batch, op, key, digest(&post));
+        let change = statements.change(batch, op, key, digest(post.iter().map(Stored::image)));
         match pre {
             None => change,
             Some(pre) => Change {
@@ -255,31 +203,8 @@ impl<'a> SqliteSession<'a> {
         }
     }
 
-    /// What an error of a statement that ran means: a fault of the record, or trouble.
     fn refused(&self, error: rusqlite::Error) -> Result<Fault, Trouble> {
-        let rusqlite::Error::SqliteFailure(code, said) = &error else {
-            return Err(self.trouble("cannot write", error));
-        };
-        let is_record = matches!(
-            code.code,
-            ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch | ErrorCode::Unknown
-        );
-        // A trigger or a constraint may end the whole transaction.
-        if !is_record || self.connection.is_autocommit() {
-            return Err(self.trouble("cannot write", error));
-        }
-        let message = said.clone().unwrap_or_else(|| error.to_string());
-        let column = message.rsplit_once(": ").filter(|_| message.contains("constraint failed: "));
-        let column = column.map(|(_, name)| name).filter(|name| !name.contains(", "));
-        let column = column.and_then(|name| name.rsplit_once('.')).map(|(_, name)| name.to_owned());
-        let name = name_of(code.extended_code);
-        // What it refers to may come yet.
-        let class = if name == "SQLITE_CONSTRAINT_FOREIGNKEY" {
-            FaultClass::Retryable
-        } else {
-            FaultClass::Permanent
-        };
-        Ok(Fault { class, code: name, column, message })
+        self.target.place.refused(&self.connection, error)
     }
 }
 
@@ -291,26 +216,4 @@ impl Session for SqliteSession<'_> {
         }
         applied
     }
-}
-
-/// The name of an extended result code: <https://www.sqlite.org/rescode.html>.
-fn name_of(code: i32) -> String {
-    let name = match code {
-        1 => "ERROR",
-        18 => "TOOBIG",
-        20 => "MISMATCH",
-        19 => "CONSTRAINT",
-        275 => "CONSTRAINT_CHECK",
-        787 => "CONSTRAINT_FOREIGNKEY",
-        1043 => "CONSTRAINT_FUNCTION",
-        1299 => "CONSTRAINT_NOTNULL",
-        1555 => "CONSTRAINT_PRIMARYKEY",
-        1811 => "CONSTRAINT_TRIGGER",
-        2067 => "CONSTRAINT_UNIQUE",
-        2323 => "CONSTRAINT_VTAB",
-        2579 => "CONSTRAINT_ROWID",
-        3091 => "CONSTRAINT_DATATYPE",
-        other => return format!("SQLITE_{other}"),
-    };
-    format!("SQLITE_{name}")
 }

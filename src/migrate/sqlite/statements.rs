@@ -21,8 +21,6 @@ pub(super) struct Statements {
     pub(super) places: Vec<usize>,
     /// The columns that are written.
     pub(super) written: Vec<String>,
-    /// Recon's own table.
-    pub(super) markers: String,
     /// The table, for the manifest and in SQL.
     pub(super) table: String,
 }
@@ -30,7 +28,7 @@ pub(super) struct Statements {
 impl Statements {
     /// `collations` are those of the key's unique index.
     pub(super) fn new(
-        (schema, table): (&str, &str),
+        table: &str,
         mapped: &Mapped<'_>,
         images: &[&str],
         collations: &[Option<String>],
@@ -89,7 +87,6 @@ impl Statements {
                 .map(|c| place(c).expect("no written column is generated"))
                 .collect(),
             written: mapped.columns.iter().map(|c| c.name.clone()).collect(),
-            markers: format!("{schema}.recon_batches"),
             table: table.to_owned(),
         }
     }

@@ -8,13 +8,13 @@ use serde_json::Value as Json;
 use crate::project::{Project, Ran};
 
 /// A project with a staged source `old.jsonl`, and a target of one table; the key is `k`.
-pub(super) struct Migration {
-    pub(super) project: Project,
+pub(crate) struct Migration {
+    pub(crate) project: Project,
 }
 
 impl Migration {
     /// `dataset` are the target's keys in the spec, `more` further ones of the entity.
-    pub(super) fn new(dataset: &str, fields: &str, more: &str, lines: &str) -> Self {
+    pub(crate) fn new(dataset: &str, fields: &str, more: &str, lines: &str) -> Self {
         let project = Project::new();
         project.write(
             "recon.toml",
@@ -30,7 +30,7 @@ impl Migration {
     }
 
     #[track_caller]
-    pub(super) fn runs(&self, args: &[&str], code: i32) -> Ran {
+    pub(crate) fn runs(&self, args: &[&str], code: i32) -> Ran {
         let ran = self.project.recon(args);
         assert_eq!(ran.code, code, "{args:?}: {ran:?}");
         ran
@@ -38,7 +38,7 @@ impl Migration {
 
     /// Migrates; records inserted, updated, unchanged, failed.
     #[track_caller]
-    pub(super) fn counts(&self, code: i32) -> [u64; 4] {
+    pub(crate) fn counts(&self, code: i32) -> [u64; 4] {
         let ran = self.runs(&["migrate", "--format", "json"], code);
         let told: Json = serde_json::from_str(&ran.stdout).expect("JSON");
         let entity = &told["entities"]["t"];
@@ -46,7 +46,7 @@ impl Migration {
     }
 
     /// Key, code and column of each record that did not go through in the newest run.
-    pub(super) fn faults(&self) -> Vec<(String, String, String)> {
+    pub(crate) fn faults(&self) -> Vec<(String, String, String)> {
         let pattern = format!("{}/runs/*/failures.csv", self.project.path("home").display());
         let mut all: Vec<_> =
             glob::glob(&pattern).expect("a glob").map(|path| path.expect("a path")).collect();
@@ -63,7 +63,7 @@ impl Migration {
     }
 
     /// The changes of the one segment of the manifest.
-    pub(super) fn changes(&self) -> Vec<Json> {
+    pub(crate) fn changes(&self) -> Vec<Json> {
         let pattern = format!("{}/runs/*/entities/t/manifest/*.zst", self.project.path("home").display());
         let segment = glob::glob(&pattern).expect("a glob").next().expect("a segment").expect("a path");
         let text = zstd::decode_all(std::fs::File::open(segment).expect("a file")).expect("zstd");
@@ -73,7 +73,7 @@ impl Migration {
     /// Migrates in batches of ten and is killed.
     #[cfg(feature = "faults")]
     #[track_caller]
-    pub(super) fn is_killed_at(&self, point: &str) {
+    pub(crate) fn is_killed_at(&self, point: &str) {
         let killed = Command::new(env!("CARGO_BIN_EXE_recon"))
             .args([
                 "--spec",
@@ -95,6 +95,6 @@ impl Migration {
 }
 
 /// As [`Migration::faults`] has them.
-pub(super) fn fault(key: &str, code: &str, column: &str) -> (String, String, String) {
+pub(crate) fn fault(key: &str, code: &str, column: &str) -> (String, String, String) {
     (key.to_owned(), code.to_owned(), column.to_owned())
 }

@@ -1,0 +1,265 @@
+//! SQLite.
+
+use recon::migrate::undo::{Kind, OnConflict};
+use rusqlite::Connection;
+use tempfile::NamedTempFile;
+
+use super::{Migrated, counts, kinds};
+
+/// A table of a file that was made by this SQL, and lines that were migrated into it.
+struct Table {
+    migrated: Migrated,
+    file: NamedTempFile,
+    before: Vec<String>,
+}
+
+impl std::ops::Deref for Table {
+    type Target = Migrated;
+
+    fn deref(&self) -> &Migrated {
+        &self.migrated
+    }
+}
+
+impl Table {
+    #[track_caller]
+    fn new(sql: &str, fields: &str, more: &str, lines: &[&str]) -> Self {
+        let table = Self::staged(sql, fields, more, lines);
+        table.migration.runs(&["migrate"], 0);
+        table
+    }
+
+    fn staged(sql: &str, fields: &str, more: &str, lines: &[&str]) -> Self {
+        let file = NamedTempFile::new().expect("a file");
+        Connection::open(file.path()).and_then(|db| db.execute_batch(sql)).expect("a table");
+        let before = dump(&file);
+        let dataset = format!("kind = \"sqlite\"\npath = \"{}\"\ntable = \"t\"", file.path().display());
+        Self { migrated: Migrated::staged(&dataset, fields, more, lines), file, before }
+    }
+
+    fn run(&self, sql: &str) {
+        let db = Connection::open(self.file.path()).expect("a database");
+        db.execute_batch(&format!("pragma foreign_keys = on; {sql}")).expect("SQL");
+    }
+
+    fn dump(&self) -> Vec<String> {
+        dump(&self.file)
+    }
+}
+
+/// Every value of `t` with its storage class and its bytes, sorted.
+fn dump(file: &NamedTempFile) -> Vec<String> {
+    let db = Connection::open(file.path()).expect("a database");
+    let mut names = db.prepare("select name from pragma_table_xinfo('t') where hidden = 0").expect("a query");
+    let names: Vec<String> =
+        names.query_map([], |row| row.get(0)).expect("names").map(|name| name.expect("a name")).collect();
+    let cells = names.iter().map(|n| {
+        format!("coalesce(typeof(\"{n}\") || case typeof(\"{n}\") when 'real' then printf('%!.20e', \"{n}\") else hex(\"{n}\") end, '')")
+    });
+    let sql = format!("select {} from t", cells.collect::<Vec<_>>().join(" || ' ' || "));
+    let mut rows = db.prepare(&sql).expect("a query");
+    let mut rows: Vec<String> =
+        rows.query_map([], |row| row.get(0)).expect("rows").map(|row| row.expect("a row")).collect();
+    rows.sort();
+    rows
+}
+
+#[test]
+fn values_of_every_storage_class_come_back_as_they_were() {
+    let others = "'x', 'y', 7, 0.1, 1.5, x'00ff', 'any'), (2, null, '', -9223372036854775807 - 1, 9e999, 'no number', x'', null), \
+                  (3, cast(x'ff61' as text), cast(x'00' as text), 'text', -9e999, 9007199254740993, 'text', 1), \
+                  (4, 1, 't:x', 1.5, -0.0, 0.1 + 0.2, 1, 2.5), (5, 2.0, 'i:1', x'01', 5e-324, x'02', 1.5, x'ff'";
+    for (key, options) in
+        [("integer primary key", ""), ("integer primary key", "without rowid"), ("int unique", "")]
+    {
+        let table = Table::new(
+            &format!(
+                "create table t (k {key}, \"A b\", s text, n integer, r real, d numeric, b blob, z, g as (k + 1)) {options}; \
+                 insert into t values (1, {others})"
+            ),
+            "k = { type = \"int\" }\n\"A b\" = { from = \"a\", type = \"string\" }",
+            "",
+            &[
+                r#"{"k":1,"a":"new"}"#,
+                r#"{"k":2,"a":"new"}"#,
+                r#"{"k":3,"a":"new"}"#,
+                r#"{"k":4,"a":"new"}"#,
+                r#"{"k":5,"a":"new"}"#,
+                r#"{"k":6,"a":"new"}"#,
+                r#"{"k":7,"a":null}"#,
+            ],
+        );
+        let (made, migrated) = (table.made(), table.dump());
+        assert_ne!(migrated, table.before);
+        table.is_as_digested(&made);
+        let (undone, back) = table.undone(&made, OnConflict::Skip);
+        assert_eq!((counts(&undone), undone.altered.len()), ([5, 2, 0, 0, 0, 0], 0), "{options}");
+        assert_eq!(table.dump(), table.before, "{options}");
+        table.is_as_digested(&back);
+        // There and back again.
+        let (undone, forth) = table.undone(&back, OnConflict::Skip);
+        assert_eq!((counts(&undone), undone.altered.len()), ([5, 0, 2, 0, 0, 0], 0), "{options}");
+        assert_eq!(table.dump(), migrated, "{options}");
+        let (undone, _) = table.undone(&forth, OnConflict::Skip);
+        assert_eq!(counts(&undone), [5, 2, 0, 0, 0, 0], "{options}");
+        let (undone, nothing) = table.undone(&made, OnConflict::Skip);
+        assert_eq!((counts(&undone), nothing.changes.len()), ([0, 0, 0, 7, 0, 0], 0), "{options}");
+        assert_eq!(table.dump(), table.before, "{options}");
+    }
+}
+
+#[test]
+fn only_the_row_of_this_very_key_counts() {
+    let lines = [r#"{"k":"ann","a":"x"}"#, r#"{"k":"Bob","a":"x"}"#, r#"{"k":"cid","a":"x"}"#];
+    let table = Table::new(
+        "create table t (k text collate nocase primary key, a text) strict, without rowid; insert into t values ('Bob', 'old')",
+        "k = \"k\"\na = \"a\"",
+        "",
+        &lines,
+    );
+    table.run("delete from t where k = 'ann'; insert into t values ('ANN', 'x')");
+    table.run("update t set k = 'BOB' where k = 'bob'");
+    let made = table.made();
+    let (undone, _) = table.undone(&made, OnConflict::Force);
+    // The insert of `Bob` meets the index.
+    assert_eq!(counts(&undone), [0, 1, 0, 1, 0, 1]);
+    assert_eq!(undone.faults[0].1.code, "SQLITE_CONSTRAINT_PRIMARYKEY");
+    assert_eq!(table.dump().len(), 2);
+}
+
+const FIELDS: &str = "k = { type = \"int\" }\na = \"a\"\nb = \"b\"";
+const LINES: [&str; 4] = [
+    r#"{"k":1,"a":"new","b":"new"}"#,
+    r#"{"k":2,"a":"new","b":"new"}"#,
+    r#"{"k":3,"a":"new","b":"new"}"#,
+    r#"{"k":4,"a":"new","b":"new"}"#,
+];
+const TWO: &str = "insert into t values (1, 'old', 'old'), (2, 'old', 'old')";
+
+fn simple(more: &str) -> Table {
+    let sql = format!("create table t (k integer primary key, a text, b text); {TWO}; {more}");
+    Table::new(&sql, FIELDS, "", &LINES)
+}
+
+#[test]
+fn what_somebody_has_changed_since_is_a_conflict() {
+    let table = simple("");
+    table.run("update t set a = 'mine' where k in (1, 3); delete from t where k in (2, 4)");
+    let (made, there) = (table.made(), table.dump());
+    let (undone, back) = table.undone(&made, OnConflict::Skip);
+    // Of the newest first: 4 is gone as it should be.
+    assert_eq!((counts(&undone), back.changes.len()), ([0, 0, 0, 1, 3, 0], 0));
+    assert_eq!(kinds(&undone), [Kind::Changed, Kind::Deleted, Kind::Changed]);
+    assert_eq!(undone.conflicts[0].1.now.as_ref().expect("a row")["a"], "t:mine");
+    assert_eq!(table.dump(), there);
+    let (undone, _) = table.undone(&made, OnConflict::Merge);
+    assert_eq!((counts(&undone), undone.merged), ([1, 0, 0, 1, 2, 0], 1));
+    assert_eq!(table.dump(), ["integer31 text6D696E65 text6F6C64", "integer33 text6D696E65 text6E6577"]);
+    let (undone, back) = table.undone(&made, OnConflict::Force);
+    assert_eq!((counts(&undone), undone.forced), ([1, 1, 1, 1, 0, 0], 3));
+    assert_eq!(table.dump(), table.before);
+    // A row that was taken away and made again is somebody else's.
+    table.run("insert into t values (3, 'mine', null)");
+    let (undone, _) = table.undone(&back, OnConflict::Skip);
+    assert_eq!((counts(&undone), kinds(&undone)), ([1, 1, 0, 0, 1, 0], vec![Kind::Recreated]));
+}
+
+#[test]
+fn values_in_later_columns_are_kept() {
+    let table = simple("");
+    table.run("alter table t add column c text; update t set c = 'mine' where k in (1, 3)");
+    let made = table.made();
+    let (undone, _) = table.undone(&made, OnConflict::Skip);
+    assert_eq!((counts(&undone), kinds(&undone)), ([2, 1, 0, 0, 1, 0], vec![Kind::Schema]));
+    let kept = ["integer31 text6F6C64 text6F6C64 text6D696E65", "integer32 text6F6C64 text6F6C64 null"];
+    assert_eq!(table.dump()[..2], kept);
+    table.run("alter table t rename column k to id");
+    let error = recon::migrate::undo::open(table.dataset(), &["k".to_owned()]).err().expect("no key");
+    assert!(error.to_string().contains("has no column `k`"), "{error}");
+    table.run("drop table t");
+    let error = recon::migrate::undo::open(table.dataset(), &["k".to_owned()]).err().expect("no table");
+    assert!(error.to_string().contains("is no table"), "{error}");
+}
+
+#[test]
+fn rows_that_others_refer_to_stay() {
+    for action in
+        ["on delete cascade", "on delete set null", "", "deferrable initially deferred", "on delete restrict"]
+    {
+        let table =
+            simple(&format!("create table child (x integer primary key, p int references T {action})"));
+        table.run("insert into child values (1, 3)");
+        let (undone, _) = table.undone(&table.made(), OnConflict::Force);
+        assert_eq!(
+            (counts(&undone), kinds(&undone)),
+            ([2, 1, 0, 0, 1, 0], vec![Kind::Referenced]),
+            "{action}"
+        );
+        assert_eq!(undone.conflicts[0].1.detail.as_deref(), Some("rows of child refer to it"));
+        table.run("delete from child");
+        let (undone, _) = table.undone(&table.made(), OnConflict::Skip);
+        assert_eq!(counts(&undone), [0, 1, 0, 3, 0, 0], "{action}");
+        assert_eq!(table.dump(), table.before);
+    }
+}
+
+#[test]
+fn rows_of_one_table_refer_to_each_other() {
+    let lines = [
+        r#"{"k":2,"a":null}"#,
+        r#"{"k":3,"a":2}"#,
+        r#"{"k":4,"a":3}"#,
+        r#"{"k":5,"a":null}"#,
+        r#"{"k":6,"a":5}"#,
+        r#"{"k":8,"a":6}"#,
+    ];
+    let table = Table::new(
+        "create table t (k integer primary key, a int references t on delete cascade); insert into t values (7, null), (8, 7)",
+        "k = { type = \"int\" }\na = { from = \"a\", type = \"int\" }",
+        "",
+        &lines,
+    );
+    // One chain ends with somebody's row: all of it stays.
+    table.run("insert into t values (9, 4)");
+    let (undone, _) = table.undone(&table.made(), OnConflict::Skip);
+    assert_eq!(kinds(&undone), [Kind::Referenced; 3]);
+    assert_eq!(counts(&undone), [1, 2, 0, 0, 3, 0]);
+    table.run("delete from t where k = 9");
+    let (undone, _) = table.undone(&table.made(), OnConflict::Skip);
+    assert_eq!(counts(&undone), [0, 3, 0, 3, 0, 0]);
+    assert_eq!(table.dump(), table.before);
+}
+
+#[test]
+fn what_a_trigger_does_is_reported() {
+    let table = simple(
+        "create trigger no before delete on t when old.k = 4 begin select raise(abort, 'not this one'); end; \
+         create trigger quiet before delete on t when old.k = 3 begin select raise(ignore); end; \
+         create trigger upper after update on t when new.k = 1 and new.a = 'old' begin update t set b = upper(new.b) where k = 1; end",
+    );
+    let (undone, back) = table.undone(&table.made(), OnConflict::Skip);
+    assert_eq!((counts(&undone), back.changes.len()), ([2, 0, 0, 0, 0, 2], 2));
+    let codes: Vec<&str> = undone.faults.iter().map(|(_, fault)| fault.code.as_str()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == "SQLITE_CONSTRAINT_TRIGGER").count(), 1, "{codes:?}");
+    assert!(undone.faults.iter().any(|(_, fault)| fault.code == "taken"), "{codes:?}");
+    assert_eq!(undone.altered.len(), 1);
+    assert_eq!(undone.altered[0].1, ["b"]);
+    assert_eq!(table.dump().len(), 4);
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn the_marker_of_a_batch_tells_what_became_of_it() {
+    let sql = format!("create table t (k integer primary key, a text, b text); {TWO}");
+    Table::staged(&sql, FIELDS, "", &LINES).is_told_by_its_marker("sqlite.committed");
+}
+
+#[test]
+fn a_version_goes_forward() {
+    let sql = "create table t (k integer primary key, a text, b integer); insert into t values (1, 'old', 5)";
+    let fields = "k = { type = \"int\" }\na = \"a\"\nb = { from = \"b\", type = \"int\" }";
+    let table = Table::new(sql, fields, "version = \"b\"", &[r#"{"k":1,"a":"new","b":8}"#]);
+    let (undone, _) = table.undone(&table.made(), OnConflict::Skip);
+    assert_eq!(counts(&undone), [1, 0, 0, 0, 0, 0]);
+    assert_eq!(table.dump(), ["integer31 text6F6C64 integer39"]);
+}
