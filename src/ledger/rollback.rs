@@ -87,7 +87,7 @@ pub struct UndoException {
     pub of_run: String,
     /// The change's number there.
     pub seq: u64,
-    /// JSON object of the key's values.
+    /// JSON object of the key's values, as people read them.
     pub key: String,
     /// `ROLLBACK_CONFLICT`, `FAILED_RETRYABLE`, `FAILED_PERMANENT` or `ALTERED`.
     pub state: String,
@@ -97,7 +97,7 @@ pub struct UndoException {
     pub column: Option<String>,
     /// In words.
     pub message: String,
-    /// JSON object: `old`, `ours` and `now`, each a row or null.
+    /// JSON object: `old`, `ours` and `now`, each null or a row, its values as people read them.
     pub images: String,
 }
 

@@ -44,6 +44,15 @@ pub trait Undo: Send + Sync {
     /// Hex SHA-256 of a row, as the manifests of this kind of target have it. `columns` are those of a whole row then.
     fn digest(&self, row: &Image, columns: &[String]) -> Result<String>;
 
+    /// A value of an image for people; `None` for NULL.
+    fn text(&self, value: &Json) -> Option<String> {
+        match value {
+            Json::Null => None,
+            Json::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+
     /// A session of a worker.
     ///
     /// # Errors

@@ -144,8 +144,8 @@ impl Plan {
                     changes.reverse();
                     for change in changes {
                         if is_in(&seqs, change.seq)
-                            && wanted.takes(&change.key, names)
-                            && versions.take(&change, &guard)?
+                            && wanted.takes(undo, &change.key, names)
+                            && versions.take(undo, &change, &guard)?
                         {
                             taken.push(change.seq);
                         }
@@ -292,7 +292,7 @@ impl Versions {
     }
 
     /// Whether a change, the next older one, is to be taken back.
-    fn take(&mut self, change: &Change, guard: &Guard) -> Result<bool> {
+    fn take(&mut self, undo: &dyn Undo, change: &Change, guard: &Guard) -> Result<bool> {
         let Some(wanted) = &self.wanted else { return Ok(true) };
         if self.is_there {
             return Ok(false);
@@ -303,8 +303,7 @@ impl Versions {
             )
             .help("without --to-version the record goes back to what it was before it was migrated"));
         };
-        let before = change.pre.as_ref().and_then(|pre| super::keys::text_of(pre.get(name)?));
-        let before = before.map(|text| text.strip_prefix("i:").map(str::to_owned).unwrap_or(text));
+        let before = change.pre.as_ref().and_then(|pre| undo.text(pre.get(name)?));
         self.is_there = before.as_ref() == Some(wanted);
         self.known.extend(before);
         Ok(true)

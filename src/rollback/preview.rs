@@ -6,7 +6,7 @@ use super::plan::{Group, Plan};
 use crate::error::{Error, Result};
 use crate::event::{self, Progress};
 use crate::ledger::manifest::{Change, Image};
-use crate::migrate::undo::{Conflict, Guard, Step, Undo, decide, key_text};
+use crate::migrate::undo::{Guard, Step, Undo, decide, key_text};
 
 /// Rows that are asked for at once.
 const ROWS_AT_ONCE: usize = 5_000;
@@ -37,7 +37,7 @@ enum After {
     Same,
 }
 
-/// Works out what a plan would do. `each` is told of every change in order, with what is there and what would be done.
+/// Works out what a plan would do. `each` is told of every change in order, and of what would be done.
 ///
 /// # Errors
 /// A store that cannot be read; a manifest that is damaged; an interruption; what `each` says.
@@ -45,7 +45,7 @@ pub fn preview(
     plan: &Plan,
     undos: &BTreeMap<String, Box<dyn Undo + '_>>,
     progress: &Progress,
-    mut each: impl FnMut(&Group, &Change, Option<&Image>, &Step) -> Result<()>,
+    mut each: impl FnMut(&dyn Undo, &Group, &Change, &Step) -> Result<()>,
 ) -> Result<BTreeMap<String, Preview>> {
     let mut all: BTreeMap<String, Preview> = BTreeMap::new();
     let mut after: HashMap<(String, String), After> = HashMap::new();
@@ -69,7 +69,7 @@ pub fn preview(
                     };
                     let step = judge(undo, change, now.as_ref(), known, &group.guard)?;
                     told.count(&step);
-                    each(group, change, now.as_ref(), &step)?;
+                    each(undo, group, change, &step)?;
                     if !is_last {
                         let next = outcome(undo, change, &step, &group.guard)?;
                         after.insert((group.entity.clone(), key_text(&change.key)), next);
@@ -161,7 +161,7 @@ pub fn compare(
     plan: &Plan,
     undos: &BTreeMap<String, Box<dyn Undo + '_>>,
     progress: &Progress,
-    mut each: impl FnMut(Difference) -> Result<()>,
+    mut each: impl FnMut(&dyn Undo, Difference) -> Result<()>,
 ) -> Result<BTreeMap<String, u64>> {
     let (mut compared, mut seen) = (BTreeMap::new(), HashSet::new());
     // The oldest change has the image that counts.
@@ -187,7 +187,7 @@ pub fn compare(
                 for (change, now) in changes.iter().zip(there) {
                     if let Some(columns) = differing(change.pre.as_ref(), now.as_ref(), &group.guard) {
                         let (entity, key) = (group.entity.clone(), change.key.clone());
-                        each(Difference { entity, key, old: change.pre.clone(), now, columns })?;
+                        each(undo, Difference { entity, key, old: change.pre.clone(), now, columns })?;
                     }
                 }
             }
@@ -211,13 +211,5 @@ fn differing(old: Option<&Image>, now: Option<&Image>, guard: &Guard) -> Option<
             (!differing.is_empty()).then_some(differing)
         }
         (Some(_), None) | (None, Some(_)) => Some(Vec::new()),
-    }
-}
-
-/// The conflict of a step, if it is one.
-pub fn conflict_of(step: &Step) -> Option<&Conflict> {
-    match step {
-        Step::Conflict(conflict) => Some(conflict),
-        Step::Nothing | Step::Remove { .. } | Step::Write(_) => None,
     }
 }

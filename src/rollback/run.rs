@@ -5,14 +5,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 
 use super::plan::{Group, Plan, Planned};
 use crate::error::{Error, Result};
 use crate::event::{self, Progress, Unit};
 use crate::fault;
 use crate::ledger::Ledger;
-use crate::ledger::manifest::{self, Change, Writer};
+use crate::ledger::manifest::{self, Change, Image, Writer};
 use crate::ledger::rollback::{UndoCounts, UndoException};
 use crate::mapping::pipeline::spawn_workers;
 use crate::migrate::retry::{AWAY_MAX, Pace, Retries, wait};
@@ -212,7 +212,7 @@ impl Job<'_> {
         fault::point("rollback.applied");
         let since = Instant::now();
         let counts = counts(&undone, changes.len() as u64);
-        let exceptions = self.exceptions(&batch, &undone);
+        let exceptions = self.exceptions(&batch, &undone, &*side.undo);
         self.ledger.end_undo_batch((self.run_id, entity), number, &counts, &undone.made, &exceptions)?;
         fault::point("rollback.batch-done");
         event::add_time(&self.progress.own_ns, since);
@@ -286,17 +286,21 @@ impl Job<'_> {
         }
     }
 
-    fn exceptions(&self, batch: &UndoBatch<'_>, undone: &Undone) -> Vec<UndoException> {
-        let of = |place: usize, state: &str, code: &str, message: &str, now| {
+    fn exceptions(&self, batch: &UndoBatch<'_>, undone: &Undone, undo: &dyn Undo) -> Vec<UndoException> {
+        let texts = |row: &Image| -> Map<String, Json> {
+            row.iter().map(|(name, value)| (name.clone(), undo.text(value).into())).collect()
+        };
+        let of = |place: usize, state: &str, code: &str, message: &str, now: Option<&Image>| {
             let change = &batch.changes[place];
-            let images = json!({ "old": change.pre, "ours": change.post, "now": now });
+            let row = |row: Option<&Image>| row.map_or(Json::Null, |row| Json::Object(texts(row)));
+            let images = json!({ "old": row(change.pre.as_ref()), "ours": row(change.post.as_ref()), "now": row(now) });
             UndoException {
                 run_id: self.run_id.to_owned(),
                 entity: batch.entity.to_owned(),
                 batch: batch.number,
                 of_run: batch.of_run.to_owned(),
                 seq: change.seq,
-                key: key_text(&change.key),
+                key: Json::Object(texts(&change.key)).to_string(),
                 state: state.to_owned(),
                 code: code.to_owned(),
                 column: None,
@@ -308,7 +312,7 @@ impl Job<'_> {
         for (place, conflict) in &undone.conflicts {
             let detail = conflict.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
             let message = format!("{}{detail}", conflict.kind.message());
-            all.push(of(*place, "ROLLBACK_CONFLICT", conflict.kind.word(), &message, conflict.now.clone()));
+            all.push(of(*place, "ROLLBACK_CONFLICT", conflict.kind.word(), &message, conflict.now.as_ref()));
         }
         for (place, fault) in &undone.faults {
             let state = match fault.class {

@@ -155,8 +155,8 @@ impl Campaign<'_> {
     /// Looks what a plan would do, and writes it down row by row.
     fn look(&self, field: &Field<'_>, ready: &Ready<'_>) -> Result<BTreeMap<String, Preview>> {
         let mut file = report::PlanFile::create(field.folder, &ready.plan, &ready.facts)?;
-        let previews = preview(&ready.plan, &ready.undos, field.progress, |group, change, now, step| {
-            file.row(group, change, now, step)
+        let previews = preview(&ready.plan, &ready.undos, field.progress, |undo, group, change, step| {
+            file.row(group, change, undo, step)
         })?;
         file.finish()?;
         Ok(previews)

@@ -11,11 +11,11 @@ use crate::error::{Context, Result};
 use crate::ledger::Ledger;
 use crate::ledger::manifest::{Change, Image, Op};
 use crate::ledger::rollback::{Rollback, UndoException};
-use crate::migrate::undo::Step;
+use crate::migrate::undo::{Step, Undo};
 use crate::reconcile::report::csv::{CsvFile, Style, write_whole};
 use crate::reconcile::report::key_columns;
 use crate::reconcile::report::terminal::{plain, thousands};
-use crate::rollback::keys::{text_of, texts};
+use crate::rollback::keys::{ordered, texts};
 use crate::rollback::plan::{Group, Plan};
 use crate::rollback::preview::Preview;
 
@@ -36,9 +36,9 @@ impl Facts {
         entities.filter_map(|name| self.key_fields.get(name)).map(Vec::as_slice).collect()
     }
 
-    fn key_cells(&self, entity: &str, key: &Image, width: usize) -> Vec<Option<String>> {
-        let names = self.key_fields.get(entity).map_or(&[][..], Vec::as_slice);
-        texts(key, names).into_iter().chain(std::iter::repeat(None)).take(width).collect()
+    /// The fields of an entity's key.
+    fn key_of(&self, entity: &str) -> &[String] {
+        self.key_fields.get(entity).map_or(&[][..], Vec::as_slice)
     }
 
     /// What the user has to know besides.
@@ -154,13 +154,7 @@ impl<'a> PlanFile<'a> {
         Ok(Self { file, facts, width: keys.len() })
     }
 
-    pub(super) fn row(
-        &mut self,
-        group: &Group,
-        change: &Change,
-        _now: Option<&Image>,
-        step: &Step,
-    ) -> Result<()> {
+    pub(super) fn row(&mut self, group: &Group, change: &Change, undo: &dyn Undo, step: &Step) -> Result<()> {
         let (action, reason) = match step {
             Step::Nothing => ("nothing", None),
             Step::Remove { .. } => ("remove", None),
@@ -170,7 +164,8 @@ impl<'a> PlanFile<'a> {
             Step::Conflict(conflict) => ("conflict", Some(conflict.kind.word().to_owned())),
         };
         let mut cells = vec![Some(group.entity.clone())];
-        cells.extend(self.facts.key_cells(&group.entity, &change.key, self.width));
+        let key = texts(undo, &change.key, self.facts.key_of(&group.entity));
+        cells.extend(key.into_iter().chain(std::iter::repeat(None)).take(self.width));
         let op = match change.op {
             Op::Insert => "insert",
             Op::Update => "update",
@@ -265,7 +260,9 @@ pub(super) fn write(told: &Told, ledger: &Ledger) -> Result<()> {
         let key: Image =
             serde_json::from_str(&e.key).or_failed(|| "the ledger's keys are damaged".to_owned())?;
         let mut cells = vec![Some(e.entity.clone())];
-        cells.extend(told.facts.key_cells(&e.entity, &key, keys.len()));
+        let key = ordered(&key, told.facts.key_of(&e.entity)).into_iter();
+        let key = key.map(|text| text.as_str().map(str::to_owned));
+        cells.extend(key.chain(std::iter::repeat(None)).take(keys.len()));
         if e.state == "ROLLBACK_CONFLICT" {
             return conflict_rows(&mut conflicts, &cells, &e);
         }
@@ -286,7 +283,7 @@ pub(super) fn write(told: &Told, ledger: &Ledger) -> Result<()> {
 fn conflict_rows(file: &mut CsvFile, cells: &[Option<String>], e: &UndoException) -> Result<()> {
     let images: Json =
         serde_json::from_str(&e.images).or_failed(|| "the ledger's images are damaged".to_owned())?;
-    let value = |image: &str, field: &str| images[image].get(field).and_then(text_of);
+    let value = |image: &str, field: &str| images[image].get(field).and_then(Json::as_str).map(str::to_owned);
     let known = if images["ours"].is_object() { "ours" } else { "old" };
     let mut fields: Vec<&String> = ["old", "ours", "now"]
         .iter()

@@ -14,10 +14,11 @@ use crate::error::{Context, Error, Result};
 use crate::event::Progress;
 use crate::ledger::Ledger;
 use crate::ledger::manifest;
+use crate::migrate::undo::Undo;
 use crate::reconcile::report::csv::{CsvFile, Style, write_whole};
 use crate::reconcile::report::key_columns;
 use crate::reconcile::report::terminal::{plain, thousands};
-use crate::rollback::keys::{text_of, texts};
+use crate::rollback::keys::texts;
 use crate::rollback::plan::{Part, Plan};
 use crate::rollback::preview::{Difference, compare};
 use crate::spec::Spec;
@@ -135,21 +136,26 @@ fn held(
     let path = ledger.home().join("runs").join(run_id).join("differences.csv");
     let mut file = CsvFile::create(&path, &Style::default(), header)?;
     let mut differing = 0;
-    let rows = compare(&plan, &undos.all, progress, |difference| {
+    let rows = compare(&plan, &undos.all, progress, |undo, difference| {
         differing += 1;
         let names = fields.get(difference.entity.as_str()).copied().unwrap_or_default();
         let mut cells = vec![Some(difference.entity.clone())];
         cells.extend(
-            texts(&difference.key, names).into_iter().chain(std::iter::repeat(None)).take(keys.len()),
+            texts(undo, &difference.key, names).into_iter().chain(std::iter::repeat(None)).take(keys.len()),
         );
-        difference_rows(&mut file, &cells, &difference)
+        difference_rows(&mut file, &cells, undo, &difference)
     })?;
     file.finish()?;
     let run_id = plan.groups.first().map(|group| group.run_id.clone()).unwrap_or_default();
     Ok(Compared { run_id, rollback: rollback.to_owned(), rows, differing })
 }
 
-fn difference_rows(file: &mut CsvFile, cells: &[Option<String>], difference: &Difference) -> Result<()> {
+fn difference_rows(
+    file: &mut CsvFile,
+    cells: &[Option<String>],
+    undo: &dyn Undo,
+    difference: &Difference,
+) -> Result<()> {
     let kind = match (&difference.old, &difference.now) {
         (Some(_), Some(_)) => "differs",
         (Some(_), None) => "missing",
@@ -160,7 +166,7 @@ fn difference_rows(file: &mut CsvFile, cells: &[Option<String>], difference: &Di
         false => difference.columns.iter().map(Some).collect(),
     };
     for field in fields {
-        let of = |row: &Option<manifest::Image>| text_of(row.as_ref()?.get(field?)?);
+        let of = |row: &Option<manifest::Image>| undo.text(row.as_ref()?.get(field?)?);
         let more = [Some(kind.to_owned()), field.cloned(), of(&difference.old), of(&difference.now)];
         file.row(cells.iter().chain(&more).map(Option::as_deref))?;
     }

@@ -140,6 +140,11 @@ impl Undo for SqliteUndo<'_> {
     }
 
     /// A file has one writer.
+    /// Without the letter of the storage class.
+    fn text(&self, value: &Json) -> Option<String> {
+        value.as_str().map(|text| text.split_once(':').map_or(text, |(_, value)| value).to_owned())
+    }
+
     fn concurrency(&self) -> usize {
         1
     }

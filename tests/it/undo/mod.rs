@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use recon::event::Progress;
 use recon::ledger::manifest::{self, Change, Head, Image};
 use recon::migrate::retry::Retries;
-use recon::migrate::undo::{Guard, Kind, OnConflict, Undo, UndoBatch, Undone};
+use recon::migrate::undo::{Guard, Kind, OnConflict, StandIns, Undo, UndoBatch, Undone};
 use recon::spec::{Dataset, Spec};
 
 use crate::migrate::migration::Migration;
@@ -89,7 +89,9 @@ impl Migrated {
         let guard = Guard { columns: made.head.columns.clone(), version: made.head.version.clone(), policy };
         let mut own: Vec<Change> = Vec::new();
         let run_id = format!("undo-of-{}", made.run_id);
+        let stand_ins = StandIns::new();
         let batch = UndoBatch {
+            stand_ins: &stand_ins,
             run_id: &run_id,
             entity: "t",
             number: 0,
