@@ -657,6 +657,7 @@ pub(crate) fn column_is_gone(at: &str, column: &str) -> crate::error::Error {
 pub fn open<'a>(dataset: &'a Dataset, key: &[String]) -> Result<Box<dyn Undo + 'a>> {
     match &dataset.kind {
         DatasetKind::Postgres(options) => Ok(Box::new(super::postgres::PostgresUndo::open(options, key)?)),
+        DatasetKind::Mysql(options) => Ok(Box::new(super::mysql::MysqlUndo::open(options, key)?)),
         DatasetKind::Sqlite { path, what } => Ok(Box::new(super::sqlite::SqliteUndo::open(path, what, key)?)),
         _ => Err(crate::error::Error::usage(format!("dataset `{}` cannot be rolled back", dataset.name))),
     }

@@ -9,9 +9,21 @@ use crate::value::json;
 use mysql::prelude::Queryable;
 
 /// The most bytes of one statement, where the server takes so many: more makes it no faster.
-const STATEMENT_BYTES: usize = 1 << 20;
+pub(super) const STATEMENT_BYTES: usize = 1 << 20;
 /// What a statement has besides its rows, at most, and the protocol's own bytes.
 const SLACK_BYTES: usize = 64 << 10;
+
+/// The most bytes of a row, where the server takes so many of a statement.
+pub(super) fn largest(packet: usize) -> usize {
+    packet.saturating_sub(SLACK_BYTES)
+}
+
+/// Why a row of so many bytes is not sent.
+pub(super) fn too_large(bytes: usize, packet: usize) -> Fault {
+    let message =
+        format!("{bytes} bytes, where the server takes {packet} at a time: raise its max_allowed_packet");
+    Fault::permanent("too_large", None, message)
+}
 
 /// A record as a row of literals.
 struct Line {
@@ -32,7 +44,7 @@ impl<'s, 'a, 'b> Loading<'s, 'a, 'b> {
 
     /// Loads the records, and leaves those out that do not go in.
     pub(super) fn load(mut self, work: &mut Work) -> Result<(), Trouble> {
-        let largest = self.session.packet.saturating_sub(SLACK_BYTES);
+        let largest = largest(self.session.packet);
         let (mut lines, mut bytes) = (Vec::new(), 0);
         for place in 0..self.batch.records.len() {
             match self.line(place, largest) {
@@ -60,15 +72,10 @@ impl<'s, 'a, 'b> Loading<'s, 'a, 'b> {
             literal(column, limits, value)?.write(&mut sql);
         }
         sql.push(')');
-        if sql.len() > largest {
-            let message = format!(
-                "{} bytes, where the server takes {} at a time: raise its max_allowed_packet",
-                sql.len(),
-                self.session.packet
-            );
-            return Err(Fault::permanent("too_large", None, message));
+        match sql.len() > largest {
+            true => Err(too_large(sql.len(), self.session.packet)),
+            false => Ok(sql),
         }
-        Ok(sql)
     }
 
     /// Sends rows; where the server refuses one, the others again.
@@ -83,7 +90,7 @@ impl<'s, 'a, 'b> Loading<'s, 'a, 'b> {
             let (head, tail) =
                 self.session.target.statements.load.split_once("{{rows}}").expect("rows have a place");
             let sent = self.session.connection.query_drop([head, &rows, tail].concat());
-            let (fault, row) = match sent.map_err(|e| self.session.target.refused(e)) {
+            let (fault, row) = match sent.map_err(|e| self.session.target.place.refused(e)) {
                 Ok(()) => {
                     work.new.extend(lines.iter().map(|line| line.place));
                     continue;

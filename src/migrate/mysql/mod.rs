@@ -7,42 +7,34 @@
 mod columns;
 mod encode;
 mod load;
+mod place;
 mod refused;
 mod session;
 mod statements;
-
-use std::sync::Mutex;
-
-use mysql::prelude::Queryable;
+mod undo;
 
 use self::columns::{Kind, Limits, Table};
 use self::encode::literal;
+use self::place::Place;
 use self::session::MysqlSession;
 use self::statements::Statements;
+pub use self::undo::MysqlUndo;
 use super::mapped::Mapped;
 use super::script::{self, Dialect, Frame, Scripted};
 use super::{Batch, Defaults, Fault, Session, Target, Trouble};
 use crate::error::{Error, Result};
-use crate::query::render;
 use crate::spec::{SqlOptions, TableName, What};
 use crate::store::Purpose;
 use crate::store::mysql::{Server, quoted};
 use crate::value::Value;
 
-const MARKERS_EXIST: &str = include_str!("../../../queries/migrate/mysql/markers_exist.sql");
-const FORGET: &str = include_str!("../../../queries/migrate/mysql/forget.sql");
-
 /// A table of a MySQL or MariaDB database.
 pub struct MysqlTarget<'a> {
-    server: Server,
+    place: Place,
     mapped: &'a Mapped<'a>,
-    fingerprint: String,
     /// What each column takes.
     limits: Vec<Limits>,
     statements: Statements,
-    database: String,
-    /// Held while a session begins: only one of them makes recon's own table.
-    beginning: Mutex<()>,
 }
 
 impl<'a> MysqlTarget<'a> {
@@ -70,13 +62,10 @@ impl<'a> MysqlTarget<'a> {
             Error::failed(format!("{at}: the table was altered")).help("run the command again")
         })?;
         Ok(Self {
-            fingerprint: format!("mysql {at}"),
+            place: Place::new(server, name, &table.database),
             limits,
             statements: Statements::new(&table.database, &name.table().text, mapped, &table.columns),
-            database: table.database,
-            server,
             mapped,
-            beginning: Mutex::new(()),
         })
     }
 }
@@ -118,7 +107,7 @@ fn fit(table: &Table, at: &str, name: &TableName, mapped: &Mapped<'_>) -> Result
 
 impl Target for MysqlTarget<'_> {
     fn fingerprint(&self) -> &str {
-        &self.fingerprint
+        &self.place.fingerprint
     }
 
     fn defaults(&self) -> Defaults {
@@ -171,19 +160,10 @@ impl Target for MysqlTarget<'_> {
     }
 
     fn session(&self) -> Result<Box<dyn Session + '_>, Trouble> {
-        let _alone = self.beginning.lock().expect("nobody panics while a session begins");
         Ok(Box::new(MysqlSession::open(self)?))
     }
 
     fn forget(&self, run_id: &str, entity: &str) -> Result<()> {
-        let fail = |e| self.server.failed("cannot remove the markers of the run", e);
-        let mut connection = self.server.connect()?;
-        // Where every record was refused before it was sent, nobody made the table.
-        if connection.exec_first::<bool, _, _>(MARKERS_EXIST, (&self.database,)).map_err(fail)? == Some(true)
-        {
-            let sql = render(FORGET, &[("markers", &self.statements.markers)]);
-            connection.exec_drop(sql, (run_id, entity)).map_err(fail)?;
-        }
-        Ok(())
+        self.place.forget(run_id, entity)
     }
 }

@@ -5,7 +5,7 @@
 
 use mysql::MySqlError;
 
-use super::MysqlTarget;
+use super::place::Place;
 use crate::migrate::{Fault, FaultClass, Trouble};
 
 /// A value of a unique index that is there.
@@ -25,7 +25,7 @@ impl From<Trouble> for Refused {
     }
 }
 
-impl MysqlTarget<'_> {
+impl Place {
     /// What an error means that is no record's fault.
     pub(super) fn trouble(&self, what: &str, error: mysql::Error) -> Trouble {
         let code = match &error {

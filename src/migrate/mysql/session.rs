@@ -8,27 +8,16 @@ use serde_json::Value as Json;
 
 use super::MysqlTarget;
 use super::load::Loading;
+use super::place::{Connected, Marked};
 use super::refused::{DUPLICATE, Refused};
-use crate::error::{Context, Error};
 use crate::fault;
 use crate::ledger::manifest::{Change, Image, Op};
 use crate::migrate::undo::ranges;
 use crate::migrate::{
     Batch, Fault, FaultClass, Images, Receipt, SAME_TO_TARGET, Session, Trouble, barred, not_there,
 };
-use crate::query::render;
 use crate::value::cast::Class;
 use crate::value::{hex, json};
-
-const MARKERS_EXIST: &str = include_str!("../../../queries/migrate/mysql/markers_exist.sql");
-const CREATE_MARKERS: &str = include_str!("../../../queries/migrate/mysql/create_markers.sql");
-const TAKE_MARKER: &str = include_str!("../../../queries/migrate/mysql/take_marker.sql");
-const READ_MARKER: &str = include_str!("../../../queries/migrate/mysql/read_marker.sql");
-const WRITE_RECEIPT: &str = include_str!("../../../queries/migrate/mysql/write_receipt.sql");
-
-/// Between the look at what is there and the writing nothing is locked that is not there: gaps between rows would be locked by several
-/// workers, who then wait for each other.
-const ISOLATION: &str = "set session transaction isolation level read committed";
 
 /// What is to become of a record, in the temporary table.
 const THERE: &str = "1";
@@ -72,48 +61,31 @@ type Step<'a> = fn(&mut MysqlSession<'a>, &mut Work, usize, usize) -> Result<Vec
 
 impl<'a> MysqlSession<'a> {
     pub(super) fn open(target: &'a MysqlTarget<'a>) -> Result<Self, Trouble> {
-        let connection = target.server.connect().map_err(Trouble::Lost)?;
-        let mut session = Self { target, connection, packet: 0 };
-        session.plain(ISOLATION)?;
-        let packet = session.connection.query_first::<u64, _>("select @@max_allowed_packet");
-        session.packet = packet.map_err(|e| target.trouble("cannot write", e))?.unwrap_or(1 << 20) as usize;
-        let exist = session.connection.exec_first::<bool, _, _>(MARKERS_EXIST, (&target.database,));
-        if exist.map_err(|e| target.trouble("cannot write", e))? != Some(true) {
-            let create = render(CREATE_MARKERS, &[("markers", &target.statements.markers)]);
-            let made = session.connection.query_drop(create);
-            made.map_err(|e| target.trouble("cannot make recon's own table `recon_batches`", e))?;
-        }
+        let Connected { connection, packet } = target.place.session()?;
+        let mut session = Self { target, connection, packet };
         let made = session.connection.query_drop(&target.statements.create);
-        made.map_err(|e| target.trouble("cannot make a temporary table", e))?;
+        made.map_err(|e| target.place.trouble("cannot make a temporary table", e))?;
         Ok(session)
     }
 
     pub(super) fn plain(&mut self, sql: &str) -> Result<(), Trouble> {
-        self.connection.query_drop(sql).map_err(|e| self.target.trouble("cannot write", e))
+        self.connection.query_drop(sql).map_err(|e| self.target.place.trouble("cannot write", e))
     }
 
     pub(super) fn rows(&mut self, sql: &str, what: &str) -> Result<Vec<Row>, Trouble> {
-        self.connection.query(sql).map_err(|e| self.target.trouble(what, e))
-    }
-
-    fn marked(&self, template: &str) -> String {
-        render(template, &[("markers", &self.target.statements.markers)])
+        self.connection.query(sql).map_err(|e| self.target.place.trouble(what, e))
     }
 
     fn try_apply(&mut self, batch: &Batch<'_>, images: &mut Images<'_>) -> Result<Receipt, Trouble> {
         let target = self.target;
-        let fail = |e| target.trouble("cannot write", e);
+        let place = &target.place;
+        let marked = Marked { place, run_id: batch.run_id, entity: batch.entity, batch: batch.number };
         self.plain(&target.statements.empty)?;
         self.plain("start transaction")?;
-        let take = self.marked(TAKE_MARKER);
-        match self.connection.exec_drop(take, (batch.run_id, batch.entity, batch.number, batch.hash)) {
-            Ok(()) => {}
-            Err(mysql::Error::MySqlError(said)) if said.code == DUPLICATE => {
-                let receipt = self.receipt(batch)?;
-                self.plain("rollback")?;
-                return Ok(receipt);
-            }
-            Err(error) => return Err(fail(error)),
+        if !marked.take(&mut self.connection, batch.hash)? {
+            let receipt = marked.read_own(&mut self.connection, batch.hash)?;
+            self.plain("rollback")?;
+            return Ok(receipt);
         }
         let positions = batch.records.iter().map(|record| record.pos).collect();
         let mut work = Work { number: batch.number, positions, ..Work::default() };
@@ -134,35 +106,11 @@ impl<'a> MysqlSession<'a> {
             work.receipt.made = ranges(work.changes.iter().map(|change| change.seq));
         }
         fault::point("mysql.images-kept");
-        let receipt =
-            serde_json::to_string(&work.receipt).or_failed(|| "cannot write a receipt".to_owned())?;
-        let write = self.marked(WRITE_RECEIPT);
-        self.connection
-            .exec_drop(write, (receipt, batch.run_id, batch.entity, batch.number))
-            .map_err(fail)?;
+        marked.write(&mut self.connection, &work.receipt)?;
         fault::point("mysql.before-commit");
         self.plain("commit")?;
         fault::point("mysql.committed");
         Ok(work.receipt)
-    }
-
-    /// What the marker of a batch says that was committed earlier.
-    fn receipt(&mut self, batch: &Batch<'_>) -> Result<Receipt, Trouble> {
-        let read = self.marked(READ_MARKER);
-        let found: Result<Option<(String, Option<String>)>, _> =
-            self.connection.exec_first(read, (batch.run_id, batch.entity, batch.number));
-        let (hash, receipt) =
-            found.map_err(|e| self.target.trouble("cannot read a marker", e))?.unwrap_or_default();
-        let receipt = receipt.and_then(|text| serde_json::from_str(&text).ok());
-        receipt.filter(|_| hash == batch.hash).ok_or_else(|| {
-            let what = format!(
-                "{}: the marker of batch {} of run {} is not ours",
-                self.target.fingerprint, batch.number, batch.run_id
-            );
-            let help =
-                format!("look into the table {}; --new-run begins anew", self.target.statements.markers);
-            Trouble::Fatal(Error::failed(what).help(help))
-        })
     }
 
     /// Reads what is there of the batch's records, and locks it.
@@ -224,7 +172,7 @@ impl<'a> MysqlSession<'a> {
             .as_deref()
             .filter(|_| work.there.range(low..=high).next().is_some())
         {
-            self.connection.query_drop(between(sql, low, high)).map_err(|e| self.target.refused(e))?;
+            self.connection.query_drop(between(sql, low, high)).map_err(|e| self.target.place.refused(e))?;
         }
         Ok(Vec::new())
     }
@@ -313,7 +261,7 @@ impl<'a> MysqlSession<'a> {
         let statements = &target.statements;
         let new = work.new.range(low..=high).count();
         if let Some(insert) = statements.insert.as_deref().filter(|_| new > 0) {
-            self.connection.query_drop(between(insert, low, high)).map_err(|e| target.refused(e))?;
+            self.connection.query_drop(between(insert, low, high)).map_err(|e| target.place.refused(e))?;
             let rows = self.rows(&between(&statements.inserted, low, high), "cannot read back")?;
             if rows.len() != new {
                 return Err(not_kept());
@@ -327,7 +275,7 @@ impl<'a> MysqlSession<'a> {
         }
         let differing = work.differing.range(low..=high).count();
         if let Some(update) = statements.update.as_deref().filter(|_| differing > 0) {
-            self.connection.query_drop(between(update, low, high)).map_err(|e| target.refused(e))?;
+            self.connection.query_drop(between(update, low, high)).map_err(|e| target.place.refused(e))?;
             let rows = self.rows(&between(&statements.updated, low, high), "cannot read back")?;
             if rows.len() != differing {
                 return Err(not_kept());
@@ -390,7 +338,7 @@ pub(super) fn text(value: &Raw) -> String {
 }
 
 /// The values of some columns: text as the server writes it, or hex digits.
-fn image(values: &[Raw], columns: &[(String, bool)]) -> Image {
+pub(super) fn image(values: &[Raw], columns: &[(String, bool)]) -> Image {
     let value = |value: &Raw, is_bytes: bool| match value {
         Raw::Bytes(bytes) if is_bytes => Json::String(hex(bytes).split_off(2)),
         Raw::Bytes(_) => Json::String(text(value)),

@@ -45,16 +45,14 @@ pub(super) struct Statements {
     pub(super) key: Vec<(String, bool)>,
     /// The columns that are written.
     pub(super) written: Vec<String>,
-    /// Recon's own table.
-    pub(super) markers: String,
     /// The table.
     pub(super) table: String,
 }
 
 /// How a column's value is selected for an image, so that it is that value's whole: floats with all their digits, bits as a number,
-/// text as it is or, where it is not in UTF-8, its bytes; and whether those are bytes.
-fn image(name: &str, limits: &Limits) -> (String, bool) {
-    let column = format!("old.{}", quoted(name));
+/// text as it is or, where it is not in UTF-8, its bytes; and whether those are bytes. `side` is the row's name in the statement.
+pub(super) fn image(side: &str, name: &str, limits: &Limits) -> (String, bool) {
+    let column = format!("{side}.{}", quoted(name));
     match limits.kind {
         Kind::Float | Kind::Double => (format!("({column} + 0e0)"), false),
         Kind::Bit(_) => (format!("({column} + 0)"), false),
@@ -83,6 +81,17 @@ fn exactly(value: &str, limits: &Limits) -> String {
     }
 }
 
+/// Whether a column of the table has byte by byte what that of the temporary one has.
+pub(super) fn same_exactly(name: &str, limits: &Limits) -> String {
+    let side = |side: &str| exactly(&format!("{side}.{}", quoted(name)), limits);
+    format!("{} <=> {}", side("old"), side("new"))
+}
+
+/// A column of the temporary table, that takes what this one takes.
+pub(super) fn declared(name: String, found: &Found) -> String {
+    format!("{name} {} null default null", found.declared)
+}
+
 /// The names of the pieces that are put in later stay as they are.
 const LATER: [(&str, &str); 7] = [
     ("low", "{{low}}"),
@@ -101,8 +110,8 @@ struct Pieces<'a> {
     found: Vec<&'a Found>,
     /// The columns of an image.
     images: Vec<&'a Found>,
-    /// In quotes: database and name of the table, of the temporary one, and of recon's own.
-    tables: [String; 3],
+    /// In quotes: database and name of the table, and of the temporary one.
+    tables: [String; 2],
 }
 
 impl Pieces<'_> {
@@ -131,17 +140,13 @@ impl Pieces<'_> {
 
     /// The columns of the temporary table.
     fn declared(&self) -> String {
-        let declared = |name: String, found: &Found| format!("{name} {} null default null", found.declared);
         let columns = self.columns().map(|(_, column, found)| declared(quoted(&column.name), found));
         let resolved = self.resolved().map(|(i, _, found)| declared(format!("recon_r{i}"), found));
         list(columns.chain(resolved), ",\n  ")
     }
 
     fn exact(&self) -> String {
-        let exact = self.key().map(|(_, column, found)| {
-            let side = |side: &str| exactly(&format!("{side}.{}", quoted(&column.name)), &found.limits);
-            format!("{} <=> {}", side("old"), side("new"))
-        });
+        let exact = self.key().map(|(_, column, found)| same_exactly(&column.name, &found.limits));
         list(exact, " and ")
     }
 
@@ -159,12 +164,12 @@ impl Pieces<'_> {
         let digests = self
             .images
             .iter()
-            .map(|found| format!("coalesce(sha2({}, 256), '-')", image(&found.name, &found.limits).0));
+            .map(|found| format!("coalesce(sha2({}, 256), '-')", image("old", &found.name, &found.limits).0));
         format!("sha2(concat_ws(',', {}), 256)", list(digests, ", "))
     }
 
     fn all(&self) -> Vec<(&'static str, String)> {
-        let [table, batch, _] = self.tables.clone();
+        let [table, batch] = self.tables.clone();
         let same = self.key().map(|(_, column, _)| format!("old.{0} = new.{0}", quoted(&column.name)));
         let set = self
             .others()
@@ -204,7 +209,7 @@ impl Statements {
         let of = |column: &Column| {
             found.iter().find(|f| f.name == column.name).expect("every written column was found")
         };
-        let tables = [table, "recon_batch", "recon_batches"];
+        let tables = [table, "recon_batch"];
         let pieces = Pieces {
             mapped,
             found: mapped.columns.iter().map(of).collect(),
@@ -219,9 +224,10 @@ impl Statements {
         let plain = |template: &str| fill(template, &[]);
         let written = include_str!("../../../queries/migrate/mysql/written.sql");
         let names = pieces.names("");
-        let hexed = |f: &Found| (f.name.clone(), image(&f.name, &f.limits).1);
-        let selected =
-            |found: &mut dyn Iterator<Item = &Found>| list(found.map(|f| image(&f.name, &f.limits).0), ", ");
+        let hexed = |f: &Found| (f.name.clone(), image("old", &f.name, &f.limits).1);
+        let selected = |found: &mut dyn Iterator<Item = &Found>| {
+            list(found.map(|f| image("old", &f.name, &f.limits).0), ", ")
+        };
         let images = selected(&mut pieces.images.iter().copied());
         let key_images = selected(&mut pieces.key().map(|(_, _, found)| found));
         let verified = pieces.columns().filter(|(_, _, found)| found.limits.is_to_be_verified());
@@ -256,7 +262,6 @@ impl Statements {
             image_names: pieces.images.iter().map(|f| f.name.clone()).collect(),
             key: pieces.key().map(|(_, _, found)| hexed(found)).collect(),
             written: mapped.columns.iter().map(|c| c.name.clone()).collect(),
-            markers: pieces.tables[2].clone(),
             table: pieces.tables[0].clone(),
         }
     }

@@ -1,6 +1,7 @@
 //! Taking changes back in each kind of store, by the manifest that a run left behind: what is there is looked at and decided about,
 //! and what the store gives back is what it held before.
 
+mod mysql;
 mod sqlite;
 
 use std::path::{Path, PathBuf};
@@ -169,4 +170,85 @@ pub(crate) fn counts(undone: &Undone) -> [u64; 6] {
 /// The kinds of the conflicts, in the order of the changes.
 pub(crate) fn kinds(undone: &Undone) -> Vec<Kind> {
     undone.conflicts.iter().map(|(_, conflict)| conflict.kind).collect()
+}
+
+const FIELDS: &str = "k = { type = \"int\" }\na = \"a\"\nb = \"b\"";
+const LINES: [&str; 4] = [
+    r#"{"k":1,"a":"new","b":"new"}"#,
+    r#"{"k":2,"a":"new","b":"new"}"#,
+    r#"{"k":3,"a":"new","b":"new"}"#,
+    r#"{"k":4,"a":"new","b":"new"}"#,
+];
+const TWO: &str = "insert into t values (1, 'old', 'old'), (2, 'old', 'old')";
+
+/// A table of a store that knows SQL.
+trait Sql: std::ops::Deref<Target = Migrated> {
+    fn run(&self, sql: &str);
+    /// Rows of texts.
+    fn rows(&self, sql: &str) -> String;
+    fn all(&self) -> String {
+        self.rows("select cast(k as char), a, b from t order by k")
+    }
+}
+
+/// Rows were changed, deleted and made again since [`LINES`] were migrated over [`TWO`].
+#[track_caller]
+fn somebody_changes(table: &impl Sql) {
+    table.run("update t set a = 'mine' where k in (1, 3); delete from t where k in (2, 4)");
+    let (made, there) = (table.made(), table.all());
+    let (undone, back) = table.undone(&made, OnConflict::Skip);
+    // What is gone as it should be is no conflict.
+    assert_eq!((counts(&undone), back.changes.len()), ([0, 0, 0, 1, 3, 0], 0));
+    let mut found = kinds(&undone);
+    found.sort();
+    assert_eq!(found, [Kind::Changed, Kind::Changed, Kind::Deleted]);
+    for (_, conflict) in &undone.conflicts {
+        let a = conflict.now.as_ref().and_then(|now| now["a"].as_str());
+        assert_eq!(a.map(|a| a.trim_start_matches("t:")), (conflict.kind == Kind::Changed).then_some("mine"));
+    }
+    assert_eq!(table.all(), there);
+    let (undone, _) = table.undone(&made, OnConflict::Merge);
+    assert_eq!((counts(&undone), undone.merged), ([1, 0, 0, 1, 2, 0], 1));
+    assert_eq!(table.all(), "1 mine old, 3 mine new");
+    let (undone, back) = table.undone(&made, OnConflict::Force);
+    assert_eq!((counts(&undone), undone.forced), ([1, 1, 1, 1, 0, 0], 3));
+    assert_eq!(table.all(), "1 old old, 2 old old");
+    // A row that was taken away and made again is somebody else's.
+    table.run("insert into t values (3, 'mine', null)");
+    let (undone, _) = table.undone(&back, OnConflict::Skip);
+    assert_eq!((counts(&undone), kinds(&undone)), ([1, 1, 0, 0, 1, 0], vec![Kind::Recreated]));
+}
+
+/// The table has got another column since; then the key's is gone, then the table.
+#[track_caller]
+fn columns_are_added(table: &impl Sql) {
+    table.run("alter table t add column c varchar(9); update t set c = 'mine' where k in (1, 3)");
+    let made = table.made();
+    let (undone, _) = table.undone(&made, OnConflict::Skip);
+    assert_eq!((counts(&undone), kinds(&undone)), ([2, 1, 0, 0, 1, 0], vec![Kind::Schema]));
+    let kept = "old old mine, old old NULL, new new mine";
+    assert_eq!(table.rows("select a, b, c from t order by k"), kept);
+    let open = || recon::migrate::undo::open(table.dataset(), &["k".to_owned()]);
+    table.run("alter table t rename column k to id");
+    let error = open().err().expect("no key");
+    assert!(error.to_string().contains("has no column `k`"), "{error}");
+    table.run("drop table t");
+    let error = open().err().expect("no table");
+    assert!(error.to_string().contains("is no table"), "{error}");
+}
+
+/// A row of `child`, whose column `p` refers to `t`, refers to row 3.
+#[track_caller]
+fn others_refer(table: &impl Sql, detail: Option<&str>) {
+    table.run("insert into child values (1, 3)");
+    let (undone, _) = table.undone(&table.made(), OnConflict::Force);
+    assert_eq!((counts(&undone), kinds(&undone)), ([2, 1, 0, 0, 1, 0], vec![Kind::Referenced]));
+    if detail.is_some() {
+        assert_eq!(undone.conflicts[0].1.detail.as_deref(), detail);
+    }
+    assert_eq!(table.rows("select cast(p as char) from child"), "3");
+    table.run("delete from child");
+    let (undone, _) = table.undone(&table.made(), OnConflict::Skip);
+    assert_eq!(counts(&undone), [0, 1, 0, 3, 0, 0]);
+    assert_eq!(table.all(), "1 old old, 2 old old");
 }

@@ -4,7 +4,9 @@ use recon::migrate::undo::{Kind, OnConflict};
 use rusqlite::Connection;
 use tempfile::NamedTempFile;
 
-use super::{Migrated, counts, kinds};
+use super::{
+    FIELDS, LINES, Migrated, Sql, TWO, columns_are_added, counts, kinds, others_refer, somebody_changes,
+};
 
 /// A table of a file that was made by this SQL, and lines that were migrated into it.
 struct Table {
@@ -37,13 +39,27 @@ impl Table {
         Self { migrated: Migrated::staged(&dataset, fields, more, lines), file, before }
     }
 
+    fn dump(&self) -> Vec<String> {
+        dump(&self.file)
+    }
+}
+
+impl Sql for Table {
     fn run(&self, sql: &str) {
         let db = Connection::open(self.file.path()).expect("a database");
         db.execute_batch(&format!("pragma foreign_keys = on; {sql}")).expect("SQL");
     }
 
-    fn dump(&self) -> Vec<String> {
-        dump(&self.file)
+    fn rows(&self, sql: &str) -> String {
+        let db = Connection::open(self.file.path()).expect("a database");
+        let mut statement = db.prepare(sql).expect("a query");
+        let width = statement.column_count();
+        let text = |row: &rusqlite::Row<'_>| {
+            let cells = (0..width).map(|i| Ok(row.get::<_, Option<String>>(i)?.unwrap_or("NULL".to_owned())));
+            Ok(cells.collect::<rusqlite::Result<Vec<_>>>()?.join(" "))
+        };
+        let rows = statement.query_map([], text).expect("rows").map(|row| row.expect("a row"));
+        rows.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -127,15 +143,6 @@ fn only_the_row_of_this_very_key_counts() {
     assert_eq!(table.dump().len(), 2);
 }
 
-const FIELDS: &str = "k = { type = \"int\" }\na = \"a\"\nb = \"b\"";
-const LINES: [&str; 4] = [
-    r#"{"k":1,"a":"new","b":"new"}"#,
-    r#"{"k":2,"a":"new","b":"new"}"#,
-    r#"{"k":3,"a":"new","b":"new"}"#,
-    r#"{"k":4,"a":"new","b":"new"}"#,
-];
-const TWO: &str = "insert into t values (1, 'old', 'old'), (2, 'old', 'old')";
-
 fn simple(more: &str) -> Table {
     let sql = format!("create table t (k integer primary key, a text, b text); {TWO}; {more}");
     Table::new(&sql, FIELDS, "", &LINES)
@@ -143,42 +150,12 @@ fn simple(more: &str) -> Table {
 
 #[test]
 fn what_somebody_has_changed_since_is_a_conflict() {
-    let table = simple("");
-    table.run("update t set a = 'mine' where k in (1, 3); delete from t where k in (2, 4)");
-    let (made, there) = (table.made(), table.dump());
-    let (undone, back) = table.undone(&made, OnConflict::Skip);
-    // Of the newest first: 4 is gone as it should be.
-    assert_eq!((counts(&undone), back.changes.len()), ([0, 0, 0, 1, 3, 0], 0));
-    assert_eq!(kinds(&undone), [Kind::Changed, Kind::Deleted, Kind::Changed]);
-    assert_eq!(undone.conflicts[0].1.now.as_ref().expect("a row")["a"], "t:mine");
-    assert_eq!(table.dump(), there);
-    let (undone, _) = table.undone(&made, OnConflict::Merge);
-    assert_eq!((counts(&undone), undone.merged), ([1, 0, 0, 1, 2, 0], 1));
-    assert_eq!(table.dump(), ["integer31 text6D696E65 text6F6C64", "integer33 text6D696E65 text6E6577"]);
-    let (undone, back) = table.undone(&made, OnConflict::Force);
-    assert_eq!((counts(&undone), undone.forced), ([1, 1, 1, 1, 0, 0], 3));
-    assert_eq!(table.dump(), table.before);
-    // A row that was taken away and made again is somebody else's.
-    table.run("insert into t values (3, 'mine', null)");
-    let (undone, _) = table.undone(&back, OnConflict::Skip);
-    assert_eq!((counts(&undone), kinds(&undone)), ([1, 1, 0, 0, 1, 0], vec![Kind::Recreated]));
+    somebody_changes(&simple(""));
 }
 
 #[test]
 fn values_in_later_columns_are_kept() {
-    let table = simple("");
-    table.run("alter table t add column c text; update t set c = 'mine' where k in (1, 3)");
-    let made = table.made();
-    let (undone, _) = table.undone(&made, OnConflict::Skip);
-    assert_eq!((counts(&undone), kinds(&undone)), ([2, 1, 0, 0, 1, 0], vec![Kind::Schema]));
-    let kept = ["integer31 text6F6C64 text6F6C64 text6D696E65", "integer32 text6F6C64 text6F6C64 null"];
-    assert_eq!(table.dump()[..2], kept);
-    table.run("alter table t rename column k to id");
-    let error = recon::migrate::undo::open(table.dataset(), &["k".to_owned()]).err().expect("no key");
-    assert!(error.to_string().contains("has no column `k`"), "{error}");
-    table.run("drop table t");
-    let error = recon::migrate::undo::open(table.dataset(), &["k".to_owned()]).err().expect("no table");
-    assert!(error.to_string().contains("is no table"), "{error}");
+    columns_are_added(&simple(""));
 }
 
 #[test]
@@ -188,18 +165,7 @@ fn rows_that_others_refer_to_stay() {
     {
         let table =
             simple(&format!("create table child (x integer primary key, p int references T {action})"));
-        table.run("insert into child values (1, 3)");
-        let (undone, _) = table.undone(&table.made(), OnConflict::Force);
-        assert_eq!(
-            (counts(&undone), kinds(&undone)),
-            ([2, 1, 0, 0, 1, 0], vec![Kind::Referenced]),
-            "{action}"
-        );
-        assert_eq!(undone.conflicts[0].1.detail.as_deref(), Some("rows of child refer to it"));
-        table.run("delete from child");
-        let (undone, _) = table.undone(&table.made(), OnConflict::Skip);
-        assert_eq!(counts(&undone), [0, 1, 0, 3, 0, 0], "{action}");
-        assert_eq!(table.dump(), table.before);
+        others_refer(&table, Some("rows of child refer to it"));
     }
 }
 
