@@ -195,7 +195,12 @@ fn typed(
 
 /// What is written as reports show it.
 fn plain(limits: &Limits, value: &Value<'_>, out: &mut String) -> Result<(), Refusal> {
-    let text = value.display().unwrap_or_default();
+    let start = out.len();
+    match value {
+        Value::Number(number) => write!(out, "{number}").expect("a String takes everything"),
+        value => out.push_str(&value.display().unwrap_or_default()),
+    }
+    let text = &out[start..];
     if let Some(most) = limits.chars.filter(|most| text.len() > *most) {
         let length = text.chars().count();
         if length > most {
@@ -205,7 +210,6 @@ fn plain(limits: &Limits, value: &Value<'_>, out: &mut String) -> Result<(), Ref
     if limits.padded && text.ends_with(' ') {
         return Err(("padding", "spaces at the end, which a column of type char does not keep".to_owned()));
     }
-    out.push_str(&text);
     Ok(())
 }
 
