@@ -104,6 +104,11 @@ pub(super) fn shown(column: &Column, limits: &Limits, value: &Value<'_>) -> Resu
 
 fn escape(text: &str, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
+    // Nearly all texts are plain; not stopping at the first byte that is not lets many be looked at together.
+    if !rest.iter().fold(false, |is_odd, byte| is_odd | (*byte < b' ') | (*byte == b'\\')) {
+        out.extend_from_slice(rest);
+        return;
+    }
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\\' | b'\t' | b'\n' | b'\r')) {
         out.extend_from_slice(&rest[..at]);
         out.push(b'\\');
