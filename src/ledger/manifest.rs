@@ -220,7 +220,7 @@ impl Writer {
             lines.push(b'\n');
         }
         let path = self.path_of_next();
-        let frame = zstd::encode_all(lines.as_slice(), LEVEL).or_failed(|| cannot_write(&path))?;
+        let frame = zstd::bulk::compress(&lines, LEVEL).or_failed(|| cannot_write(&path))?;
         let mut open = match self.open.take() {
             Some(open) => open,
             None => {

@@ -1,5 +1,7 @@
 //! How a field's values are read from one side: which SQL columns it needs and how a [`Value`] is made of them.
 
+use std::borrow::Cow;
+
 use arrow::record_batch::RecordBatch;
 
 use super::resolve::StoreType;
@@ -109,9 +111,11 @@ impl Access {
             },
             Self::Document { physical, path, .. } => {
                 for (i, (tag, _)) in physical.iter().enumerate() {
-                    let cell = cells[first + i].value(row)?;
-                    if !cell.is_null() {
-                        return below(attribute(tag, cell)?, path);
+                    match (tag.as_str(), cells[first + i].value(row)) {
+                        (_, Ok(Value::Null | Value::Absent)) => {}
+                        // What is plainly in its column is not moved about.
+                        ("S" | "B" | "BOOL", cell) if path.is_empty() => return cell,
+                        (tag, cell) => return below(attribute(tag, cell?)?, path),
                     }
                 }
                 Ok(Value::Absent)
@@ -159,8 +163,10 @@ fn attribute<'a>(tag: &str, cell: Value<'a>) -> Result<Value<'a>, String> {
     Ok(match (tag, cell) {
         ("N", Value::Text(text)) => Value::Number(Number::parse(&text)?),
         ("NULL", _) => Value::Null,
-        ("M", Value::Text(text)) => json::parse_typed_map(&text)?,
-        ("L", Value::Text(text)) => json::parse_typed_list(&text)?,
+        ("M", Value::Text(Cow::Borrowed(text))) => json::parse_typed_map(text)?,
+        ("M", Value::Text(text)) => json::parse_typed_map(&text)?.into_owned(),
+        ("L", Value::Text(Cow::Borrowed(text))) => json::parse_typed_list(text)?,
+        ("L", Value::Text(text)) => json::parse_typed_list(&text)?.into_owned(),
         ("SS" | "BS", Value::List(elements)) => Value::set(elements),
         ("NS", Value::List(elements)) => {
             let numbers: Result<Vec<_>, String> = elements

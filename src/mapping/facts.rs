@@ -27,19 +27,26 @@ struct Fact {
     path: Vec<String>,
     /// For a path, the types of its values, sorted; without `NULL`.
     tags: Vec<String>,
-    /// Precision and scale of its numbers, where a decimal of the engine holds all of them.
+    /// Precision and scale of its numbers, where a decimal of the engine holds all of them and somebody asked.
     size: Option<(u32, u32)>,
 }
 
 impl Facts {
-    /// Scans the rows of a side.
+    /// Scans the rows of a side: for the types at the places `typed` and `sized`, and for the width of numbers at the latter.
     ///
     /// # Errors
     /// What the engine says of the staged rows.
-    pub(super) fn gather(staged: &Staged, warehouse: &Warehouse, places: &[Place<'_>]) -> Result<Self> {
+    pub(super) fn gather(
+        staged: &Staged,
+        warehouse: &Warehouse,
+        typed: &[Place<'_>],
+        sized: &[Place<'_>],
+    ) -> Result<Self> {
+        let same = |a: &Place<'_>, b: &Place<'_>| a.0.name == b.0.name && a.1 == b.1;
+        let is_sized = |place: &Place<'_>| sized.iter().any(|one| same(one, place));
         let mut wanted: Vec<&Place<'_>> = Vec::new();
-        for place in places.iter().filter(|(column, path)| is_open(column, path)) {
-            if !wanted.iter().any(|known| known.0.name == place.0.name && known.1 == place.1) {
+        for place in typed.iter().chain(sized).filter(|(column, path)| is_open(column, path)) {
+            if !wanted.iter().any(|known| same(known, place)) {
                 wanted.push(place);
             }
         }
@@ -66,19 +73,24 @@ impl Facts {
             let root = roots.iter().position(|known| known.name == column.name).unwrap_or_default();
             let nth = wanted[..i].iter().filter(|(c, p)| c.name == column.name && !p.is_empty()).count();
             let value = format!("p{root}[{}]", nth + 1);
-            let number = format!("json_extract_string({value}, '/N')");
-            facts.push(format!("{}, {}", tags_sql(&value), size_sql(&number)));
+            let size = match is_sized(wanted[i]) {
+                true => size_sql(&format!("json_extract_string({value}, '/N')")),
+                false => "null::bigint, null::bigint".to_owned(),
+            };
+            facts.push(format!("{}, {size}", tags_sql(&value)));
         }
         let pieces =
             [("facts", facts.join(",\n")), ("values", values.join(", ")), ("rows", staged.rows_sql())];
         let pieces: Vec<(&str, &str)> = pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
         let sql = render(include_str!("../../queries/mapping/facts.sql"), &pieces);
         let row = warehouse.integers(&sql)?.pop().unwrap_or_default();
-        let found = wanted.iter().zip(row.chunks(3)).map(|((column, path), three)| Fact {
-            column: column.name.clone(),
-            path: path.clone(),
+        let found = wanted.iter().zip(row.chunks(3)).map(|(place, three)| Fact {
+            column: place.0.name.clone(),
+            path: place.1.clone(),
             tags: tags_of(three[0].unwrap_or(0)),
-            size: size_of(three[1].unwrap_or(1).max(1), three[2].unwrap_or(0)),
+            size: is_sized(place)
+                .then(|| size_of(three[1].unwrap_or(1).max(1), three[2].unwrap_or(0)))
+                .flatten(),
         });
         Ok(Self(found.collect()))
     }

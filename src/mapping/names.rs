@@ -47,7 +47,7 @@ impl<'a> Names<'a> {
     ) -> Result<Self> {
         let mut names = Self { spec, warehouse, staged, logical: Vec::new(), facts: Facts::default() };
         let plain = used.iter().filter_map(|sql| names.plain(sql));
-        let mut places: Vec<Place<'_>> = plain.filter(|(_, path)| !path.is_empty()).collect();
+        let typed: Vec<Place<'_>> = plain.filter(|(_, path)| !path.is_empty()).collect();
         let expressions =
             used.iter().copied().filter(|sql| names.plain(sql).is_none()).chain(seen.iter().copied());
         let paths: Vec<Vec<String>> = expressions
@@ -55,8 +55,9 @@ impl<'a> Names<'a> {
             .filter(|path| !path.call)
             .map(|path| path.parts)
             .collect();
-        places.extend(paths.iter().filter_map(|p| staged.column(&p[0]).map(|c| (c, p[1..].to_vec()))));
-        names.facts = Facts::gather(staged, warehouse, &places)?;
+        let place = |p: &Vec<String>| staged.column(&p[0]).map(|c| (c, p[1..].to_vec()));
+        let sized: Vec<Place<'_>> = paths.iter().filter_map(place).collect();
+        names.facts = Facts::gather(staged, warehouse, &typed, &sized)?;
         for column in &staged.columns {
             let sql = |cast| match &column.store {
                 StoreType::Document { .. } => document_sql(column, names.facts.size(column, &[]), cast),

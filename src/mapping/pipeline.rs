@@ -75,9 +75,13 @@ pub(crate) fn spawn_workers<R: Send>(
     results.into_iter().collect()
 }
 
-type Finished<R, T> = (Vec<Result<R>>, T);
+pub(crate) type Finished<R, T> = (Vec<Result<R>>, T);
 
-fn with_workers<R: Send, T>(
+/// Runs `work` on `threads` threads, and something else on this one meanwhile.
+///
+/// # Errors
+/// A thread that cannot be started.
+pub(crate) fn with_workers<R: Send, T>(
     threads: usize,
     work: impl Fn(usize) -> Result<R> + Sync,
     meanwhile: impl FnOnce() -> T,

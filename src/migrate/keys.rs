@@ -9,6 +9,7 @@ use arrow::array::{AsArray, Int64Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt64Type};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::mapped::{Column, Mapped, Origin};
@@ -85,7 +86,7 @@ impl Keys {
         let start = |n: usize| {
             let fail = || format!("cannot write {}", path(n).display());
             let file = File::create(path(n)).or_failed(fail)?;
-            let out = ArrowWriter::try_new(file, Arc::clone(&schema), None).or_failed(fail)?;
+            let out = ArrowWriter::try_new(file, Arc::clone(&schema), Some(plain())).or_failed(fail)?;
             Ok::<_, Error>((out, path(n), 0, Vec::new()))
         };
         let (key, sql) = (mapped.key(), keys_sql(mapped));
@@ -153,8 +154,8 @@ impl Keys {
         let schema = Arc::new(Schema::new(schema().fields()[1..].to_vec()));
         let batch =
             RecordBatch::try_new(Arc::clone(&schema), vec![halves(high), halves(low)]).or_failed(fail)?;
-        let mut out =
-            ArrowWriter::try_new(File::create(&path).or_failed(fail)?, schema, None).or_failed(fail)?;
+        let mut out = ArrowWriter::try_new(File::create(&path).or_failed(fail)?, schema, Some(plain()))
+            .or_failed(fail)?;
         out.write(&batch).or_failed(fail)?;
         out.close().or_failed(fail)?;
         let pieces = [("files", self.list()), ("wanted", query::file(&path))];
@@ -182,6 +183,11 @@ fn schema() -> Schema {
         Field::new("high", DataType::UInt64, false),
         Field::new("low", DataType::UInt64, false),
     ])
+}
+
+/// Hashes do not repeat: a dictionary of them would only cost.
+fn plain() -> WriterProperties {
+    WriterProperties::builder().set_dictionary_enabled(false).build()
 }
 
 /// The query of the key's columns alone, at the places where the whole query has them.

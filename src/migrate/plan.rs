@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, AsArray, UInt8Array, UInt64Array};
 use arrow::compute::concat_batches;
@@ -25,6 +26,7 @@ use crate::error::{Context, Error, Result};
 use crate::event::{self, Progress};
 use crate::fault;
 use crate::mapping::access::{Access, cells};
+use crate::mapping::pipeline::with_workers;
 use crate::mapping::plan::Side;
 use crate::query::{self, render};
 use crate::value::Value;
@@ -34,6 +36,8 @@ use crate::warehouse::Warehouse;
 /// Batches in a file: so many that there are few files, and few enough that a file's list of batches is small.
 const BATCHES_A_FILE: u64 = 128;
 const HEAD: &str = "plan.json";
+/// Batches of the engine on their way to the file.
+const QUEUE_BATCHES: usize = 8;
 /// About the most bytes of a batch's values in memory: a batch of long ones has fewer records, down to one.
 const BATCH_BYTES_MAX: usize = 32 << 20;
 
@@ -115,29 +119,25 @@ impl Planning<'_> {
     /// What the engine says; a disk that is full; an interruption.
     pub fn write(&self, mapped: &Mapped<'_>, keys: &Keys, selection: &Selection) -> Result<Plan> {
         let fail = || format!("cannot write {}", self.folder.display());
-        let id_max = selection.id_max.as_deref().map(|text| Bound::new(mapped, text)).transpose()?;
-        let mut out = Output::new(self.folder, self.batch_records);
-        let (mut scratch, mut left_over) = (Vec::new(), 0);
-        let limit = selection.limit.unwrap_or(u64::MAX);
-        self.warehouse.stream(&ordered_sql(mapped, selection), |batch| {
-            self.progress.check()?;
-            let batch = match &id_max {
-                Some(bound) => {
-                    let kept = bound.filter(mapped, &batch)?;
-                    left_over += (batch.num_rows() - kept.num_rows()) as u64;
-                    kept
-                }
-                None => batch,
-            };
-            let room = (limit - out.records).min(batch.num_rows() as u64) as usize;
-            left_over += (batch.num_rows() - room) as u64;
-            if room == 0 {
-                return Ok(());
+        let (sender, receiver) = sync_channel(QUEUE_BATCHES);
+        let receiver = Mutex::new(Some(receiver));
+        let (seed, folder, batch_records) = (self.seed, self.folder, self.batch_records);
+        // What is in order is written while the engine goes on; it belongs to this thread.
+        let write = |_| {
+            let receiver = receiver.lock().expect("nobody panics with it").take();
+            let (mut out, mut scratch) = (Output::new(folder, batch_records), Vec::new());
+            for batch in receiver.into_iter().flatten() {
+                out.push(judged(mapped, keys, seed, &batch, &mut scratch)?)?;
             }
-            event::add(&self.progress.rows_planned, room as u64);
-            out.push(self.judged(mapped, keys, &batch.slice(0, room), &mut scratch)?)
-        })?;
-        let (records, files) = out.finish()?;
+            out.finish()
+        };
+        let (mut written, selected) = with_workers(1, write, || self.select(mapped, selection, sender))?;
+        let written = written.pop().expect("there is one worker");
+        // Where it cannot be written, that is why the engine was stopped.
+        let (records, files, left_over) = match (written, selected) {
+            (Ok((records, files)), Ok(left_over)) => (records, files, left_over),
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
         let plan = Plan {
             folder: self.folder.to_path_buf(),
             records,
@@ -155,47 +155,79 @@ impl Planning<'_> {
         Ok(plan)
     }
 
-    /// A batch of the engine with our own columns before it.
-    fn judged(
+    /// Sends the records that are written, in the order of their keys, and returns how many are left for another run.
+    fn select(
         &self,
         mapped: &Mapped<'_>,
-        keys: &Keys,
-        batch: &RecordBatch,
-        scratch: &mut Vec<u8>,
-    ) -> Result<RecordBatch> {
-        let (cells, rows) = (cells(batch), batch.num_rows());
-        let (mut highs, mut lows, mut verdicts) =
-            (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(rows));
-        for row in 0..rows {
-            let (hash, verdict) = match key_hash(mapped.key(), &cells, row, self.seed, scratch) {
-                Err(_) => (0, verdict::NO_KEY),
-                Ok(hash) if keys.duplicates.contains(&hash) => (hash, verdict::DUPLICATE),
-                Ok(hash) => (hash, verdict::FINE),
+        selection: &Selection,
+        sender: SyncSender<RecordBatch>,
+    ) -> Result<u64> {
+        let id_max = selection.id_max.as_deref().map(|text| Bound::new(mapped, text)).transpose()?;
+        let (mut room, mut left_over) = (selection.limit.unwrap_or(u64::MAX), 0);
+        self.warehouse.stream(&ordered_sql(mapped, selection), |batch| {
+            self.progress.check()?;
+            let batch = match &id_max {
+                Some(bound) => {
+                    let kept = bound.filter(mapped, &batch)?;
+                    left_over += (batch.num_rows() - kept.num_rows()) as u64;
+                    kept
+                }
+                None => batch,
             };
-            highs.push(high(hash));
-            lows.push(low(hash));
-            verdicts.push(verdict);
-        }
-        let mut fields = vec![
-            Arc::new(Field::new("pos", DataType::Int64, false)),
-            Arc::new(Field::new("high", DataType::UInt64, false)),
-            Arc::new(Field::new("low", DataType::UInt64, false)),
-            Arc::new(Field::new("verdict", DataType::UInt8, false)),
-        ];
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::clone(batch.column(0)),
-            Arc::new(UInt64Array::from(highs)),
-            Arc::new(UInt64Array::from(lows)),
-            Arc::new(UInt8Array::from(verdicts)),
-        ];
-        let schema = batch.schema();
-        for (field, column) in schema.fields().iter().zip(batch.columns()).skip(1) {
-            fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
-            columns.push(Arc::clone(column));
-        }
-        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-            .or_failed(|| "cannot put a batch together".to_owned())
+            let rows = room.min(batch.num_rows() as u64);
+            left_over += batch.num_rows() as u64 - rows;
+            if rows == 0 {
+                return Ok(());
+            }
+            room -= rows;
+            event::add(&self.progress.rows_planned, rows);
+            let sent = sender.send(batch.slice(0, rows as usize));
+            sent.map_err(|_| Error::failed(format!("cannot write {}", self.folder.display())))
+        })?;
+        Ok(left_over)
     }
+}
+
+/// A batch of the engine with our own columns before it.
+fn judged(
+    mapped: &Mapped<'_>,
+    keys: &Keys,
+    seed: u64,
+    batch: &RecordBatch,
+    scratch: &mut Vec<u8>,
+) -> Result<RecordBatch> {
+    let (cells, rows) = (cells(batch), batch.num_rows());
+    let (mut highs, mut lows, mut verdicts) =
+        (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(rows));
+    for row in 0..rows {
+        let (hash, verdict) = match key_hash(mapped.key(), &cells, row, seed, scratch) {
+            Err(_) => (0, verdict::NO_KEY),
+            Ok(hash) if keys.duplicates.contains(&hash) => (hash, verdict::DUPLICATE),
+            Ok(hash) => (hash, verdict::FINE),
+        };
+        highs.push(high(hash));
+        lows.push(low(hash));
+        verdicts.push(verdict);
+    }
+    let mut fields = vec![
+        Arc::new(Field::new("pos", DataType::Int64, false)),
+        Arc::new(Field::new("high", DataType::UInt64, false)),
+        Arc::new(Field::new("low", DataType::UInt64, false)),
+        Arc::new(Field::new("verdict", DataType::UInt8, false)),
+    ];
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::clone(batch.column(0)),
+        Arc::new(UInt64Array::from(highs)),
+        Arc::new(UInt64Array::from(lows)),
+        Arc::new(UInt8Array::from(verdicts)),
+    ];
+    let schema = batch.schema();
+    for (field, column) in schema.fields().iter().zip(batch.columns()).skip(1) {
+        fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
+        columns.push(Arc::clone(column));
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        .or_failed(|| "cannot put a batch together".to_owned())
 }
 
 impl Plan {

@@ -121,10 +121,15 @@ pub enum BytesText {
 ///
 /// # Errors
 /// What is wrong with the value, in words that do not repeat it.
+#[inline]
 pub fn cast<'a>(value: Value<'a>, class: Class, reading: &Reading) -> Result<Value<'a>, String> {
-    if value.is_null() {
-        return Ok(value);
+    match (&value, class) {
+        (Value::Null | Value::Absent, _) | (_, Class::Any) | (Value::Text(_), Class::Text) => Ok(value),
+        _ => cast_other(value, class, reading),
     }
+}
+
+fn cast_other<'a>(value: Value<'a>, class: Class, reading: &Reading) -> Result<Value<'a>, String> {
     if let (false, Value::Text(_), Some(wanted)) = (reading.free, &value, class.own_type_everywhere()) {
         return Err(format!("a string where a {wanted} is expected; give the field a `type` to convert it"));
     }

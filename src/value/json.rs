@@ -9,7 +9,7 @@ use base64::Engine;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Number, Value};
+use super::{Number, Value, typed};
 
 /// How deep a document may be nested.
 pub const DEPTH_MAX: usize = 1_000;
@@ -70,16 +70,16 @@ fn parse_deep(text: &str) -> Result<Value<'static>, String> {
 ///
 /// # Errors
 /// Text that is not of that form, in words.
-pub fn parse_typed_map(text: &str) -> Result<Value<'static>, String> {
-    typed_members(&parse_deep(text)?)
+pub fn parse_typed_map(text: &str) -> Result<Value<'_>, String> {
+    typed::map(text).map_or_else(|| typed_members(&parse_deep(text)?), Ok)
 }
 
 /// Reads the inside of a typed list, as in `[{"S":"a"}]`.
 ///
 /// # Errors
 /// Text that is not of that form, in words.
-pub fn parse_typed_list(text: &str) -> Result<Value<'static>, String> {
-    typed_elements(&parse_deep(text)?)
+pub fn parse_typed_list(text: &str) -> Result<Value<'_>, String> {
+    typed::list(text).map_or_else(|| typed_elements(&parse_deep(text)?), Ok)
 }
 
 fn typed_members(value: &Value<'static>) -> Result<Value<'static>, String> {

@@ -10,6 +10,7 @@ pub mod json;
 pub mod kind;
 mod number;
 pub mod time;
+mod typed;
 
 use std::borrow::Cow;
 
@@ -91,11 +92,25 @@ mod tag {
 
 impl<'a> Value<'a> {
     /// A set of these elements: sorted by their canonical bytes, each once.
-    pub fn set(elements: Vec<Value<'a>>) -> Self {
+    pub fn set(mut elements: Vec<Value<'a>>) -> Self {
+        if elements.iter().all(|e| matches!(e, Self::Text(_))) {
+            // Their canonical bytes are the length, then the text: nothing has to be encoded.
+            elements.sort_by(|a, b| a.text_order().cmp(&b.text_order()));
+            elements.dedup_by(|a, b| a.text_order() == b.text_order());
+            return Self::Set(elements);
+        }
         let mut keyed: Vec<(Vec<u8>, Value<'a>)> = elements.into_iter().map(|e| (e.encoded(), e)).collect();
         keyed.sort_by(|a, b| a.0.cmp(&b.0));
         keyed.dedup_by(|a, b| a.0 == b.0);
         Self::Set(keyed.into_iter().map(|(_, e)| e).collect())
+    }
+
+    /// What texts are ordered by in a set.
+    fn text_order(&self) -> Option<([u8; 8], &[u8])> {
+        match self {
+            Self::Text(text) => Some(((text.len() as u64).to_le_bytes(), text.as_bytes())),
+            _ => None,
+        }
     }
 
     /// The same value, borrowing nothing.

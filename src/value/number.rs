@@ -249,6 +249,12 @@ impl Number {
         }
     }
 
+    /// The coefficient of a number whose digits are few, as nearly all are.
+    fn narrow(&self) -> Option<Narrow> {
+        let Coefficient::Small(coefficient) = self.coefficient else { return None };
+        (-18..=18).contains(&self.exponent).then(|| i64::try_from(coefficient).ok().map(Narrow)).flatten()
+    }
+
     fn aligned(&self, exponent: i32) -> BigInt {
         let shift = u32::try_from(self.exponent - exponent).expect("aligned to the smaller exponent");
         self.big() * BigInt::from(10).pow(shift)
@@ -257,7 +263,11 @@ impl Number {
     fn digit_count(&self) -> i64 {
         match &self.coefficient {
             Coefficient::Small(0) => 0,
-            Coefficient::Small(c) => i64::from(c.unsigned_abs().ilog10()) + 1,
+            Coefficient::Small(c) => {
+                let c = c.unsigned_abs();
+                // As in `normalised`.
+                i64::from(u64::try_from(c).map_or_else(|_| c.ilog10(), u64::ilog10)) + 1
+            }
             Coefficient::Big(c) => c.magnitude().to_string().len() as i64,
         }
     }
@@ -306,8 +316,29 @@ impl Ord for Number {
     }
 }
 
+/// A coefficient that 64-bit arithmetic writes.
+struct Narrow(i64);
+
+impl Narrow {
+    /// Writes it with up to 18 zeros behind it or digits behind the point.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>, exponent: i32) -> fmt::Result {
+        let digits = exponent.unsigned_abs();
+        match exponent {
+            0 => return write!(f, "{}", self.0),
+            1.. => return write!(f, "{}{:0width$}", self.0, 0, width = digits as usize),
+            _ => {}
+        }
+        let (sign, unit) = (if self.0 < 0 { "-" } else { "" }, 10_u64.pow(digits));
+        let (whole, rest) = (self.0.unsigned_abs() / unit, self.0.unsigned_abs() % unit);
+        write!(f, "{sign}{whole}.{rest:0width$}", width = digits as usize)
+    }
+}
+
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(narrow) = self.narrow() {
+            return narrow.fmt(f, self.exponent);
+        }
         let big = self.big();
         let digits = big.magnitude().to_string();
         let sign = if big.sign() == Sign::Minus { "-" } else { "" };
@@ -411,6 +442,22 @@ mod tests {
         fn text_and_back(c in any::<i128>(), e in -40i32..40) {
             let number = Number::from_scaled(c, e);
             prop_assert_eq!(n(&number.to_string()), number);
+        }
+
+        #[test]
+        fn every_digit_of_a_short_number_is_written(c in any::<i64>(), e in -20i32..20) {
+            let digits = c.unsigned_abs().to_string();
+            let (whole, rest) = match usize::try_from(-e) {
+                Ok(after) => {
+                    let digits = format!("{digits:0>width$}", width = after + 1);
+                    let (whole, rest) = digits.split_at(digits.len() - after);
+                    (whole.to_owned(), rest.trim_end_matches('0').to_owned())
+                }
+                Err(_) => (digits + &"0".repeat(e.unsigned_abs() as usize), String::new()),
+            };
+            let sign = if c < 0 { "-" } else { "" };
+            let point = if rest.is_empty() { "" } else { "." };
+            prop_assert_eq!(Number::from_scaled(c.into(), -e).to_string(), format!("{sign}{whole}{point}{rest}"));
         }
 
         #[test]

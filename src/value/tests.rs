@@ -103,6 +103,18 @@ fn typed_attributes() {
     );
 }
 
+proptest! {
+    #[test]
+    fn texts_of_a_set_are_in_the_order_of_their_bytes(texts in prop::collection::vec("[ab\u{e9}]{0,4}", 0..8)) {
+        let Value::Set(elements) = Value::set(texts.iter().map(|t| text(t)).collect()) else { panic!("a set") };
+        let encoded: Vec<Vec<u8>> = elements.iter().map(Value::encoded).collect();
+        let mut expected: Vec<Vec<u8>> = texts.iter().map(|t| text(t).encoded()).collect();
+        expected.sort();
+        expected.dedup();
+        prop_assert_eq!(encoded, expected);
+    }
+}
+
 #[test]
 fn numbers_fit_or_fail() {
     assert!(to(text("1E2"), Class::Int).expect("an integer").same(&number("100")));

@@ -36,6 +36,8 @@ const BATCH_MAX: Duration = Duration::from_secs(600);
 pub(super) struct PostgresSession<'a> {
     target: &'a PostgresTarget<'a>,
     connection: PgConnection,
+    /// Whether nothing of the next batch is expected to be there: nothing of the last one was.
+    expects_new: bool,
 }
 
 /// Why a statement did not run.
@@ -55,7 +57,7 @@ impl From<Trouble> for Refused {
 impl<'a> PostgresSession<'a> {
     pub(super) async fn open(target: &'a PostgresTarget<'a>) -> Result<Self, Trouble> {
         let connection = target.server.connect().await.map_err(Trouble::Lost)?;
-        let mut session = Self { target, connection };
+        let mut session = Self { target, connection, expects_new: target.index_is_alike };
         Marked::make(&target.server, &mut session.connection).await?;
         session.plain(&target.statements.create, "cannot make a temporary table").await?;
         Ok(session)
@@ -84,9 +86,12 @@ impl<'a> PostgresSession<'a> {
         }
         let mut work = Work { number: batch.number, ..Work::default() };
         self.copy(batch, &mut work).await?;
-        self.look(batch, &mut work).await?;
-        self.bar(batch, &mut work).await?;
-        self.write(batch, &mut work).await?;
+        if !(self.expects_new && self.write_new(batch, &mut work).await?) {
+            self.look(batch, &mut work).await?;
+            self.bar(batch, &mut work).await?;
+            self.write(batch, &mut work).await?;
+            self.expects_new = self.target.index_is_alike && work.images.is_empty();
+        }
         work.receipt.unchanged = batch.records.len() as u64
             - work.receipt.inserted
             - work.receipt.updated
@@ -206,6 +211,23 @@ impl<'a> PostgresSession<'a> {
         Ok(())
     }
 
+    /// Writes all records without a look at what is there. `false` where that fails: nothing is written then.
+    async fn write_new(&mut self, batch: &Batch<'_>, work: &mut Work) -> Result<bool, Trouble> {
+        let (Some(low), Some(high)) = (work.new.first(), work.new.last()) else { return Ok(false) };
+        let (low, high, mut part) = (*low, *high, Part::default());
+        let Some(insert) = self.target.statements.insert_new.as_deref() else { return Ok(false) };
+        self.plain("savepoint part", "").await?;
+        match self.insert_range((insert, batch), work, (low, high), &mut part).await {
+            Ok(()) => work.add(part),
+            Err(Refused::Other(trouble)) => return Err(trouble),
+            Err(Refused::Record { .. }) => {
+                self.plain("rollback to savepoint part", "").await?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Writes the records; where that fails, each half of them on its own, until the record is found.
     async fn write(&mut self, batch: &Batch<'_>, work: &mut Work) -> Result<(), Trouble> {
         let Some(last) = batch.records.len().checked_sub(1) else { return Ok(()) };
@@ -214,16 +236,11 @@ impl<'a> PostgresSession<'a> {
             self.plain("savepoint part", "").await?;
             let fault = match self.write_range(batch, work, (low, high)).await {
                 Ok(part) => {
-                    for place in part.barred {
-                        work.fail(
-                            batch,
-                            place,
-                            barred(self.target.mapped, self.target.statements.update.is_some()),
-                        );
+                    for place in &part.barred {
+                        let may_update = self.target.statements.update.is_some();
+                        work.fail(batch, *place, barred(self.target.mapped, may_update));
                     }
-                    work.receipt.inserted += part.inserted;
-                    work.receipt.updated += part.changes.len() as u64 - part.inserted;
-                    work.changes.extend(part.changes);
+                    work.add(part);
                     continue;
                 }
                 Err(Refused::Other(trouble)) => return Err(trouble),
@@ -247,30 +264,45 @@ impl<'a> PostgresSession<'a> {
         work: &Work,
         (low, high): (usize, usize),
     ) -> Result<Part, Refused> {
-        let (target, mut part) = (self.target, Part::default());
-        let statements = &target.statements;
-        let expected = work.new.range(low..=high).count();
-        if let Some(insert) = statements.insert.as_deref().filter(|_| expected > 0) {
-            let query = sqlx::query(AssertSqlSafe(insert)).bind(low as i32).bind(high as i32);
-            let rows = query.fetch_all(&mut self.connection).await.map_err(|e| self.refused(e))?;
-            if rows.len() != expected {
-                let message = "the row did not go in: one of its key came in meanwhile, or a trigger of the table left it out";
-                let fault = Fault { class: FaultClass::Conflict, ..Fault::permanent("taken", None, message) };
-                return Err(Refused::Record { fault, line: None });
-            }
-            // They come back in the order in which they were written.
-            for (row, place) in rows.iter().zip(work.new.range(low..=high)) {
-                let read = || Ok((row.try_get::<String, _>(0)?, image(row, 1, &statements.key)?));
-                let (digest, key) = read().map_err(|e: sqlx::Error| self.refused(e))?;
-                let change = statements.change(work.number, Op::Insert, key, digest);
-                part.changes.push(Change { pos: Some(batch.records[*place].pos), ..change });
-            }
-            part.inserted = rows.len() as u64;
+        let mut part = Part::default();
+        if let Some(insert) = self.target.statements.insert.as_deref() {
+            self.insert_range((insert, batch), work, (low, high), &mut part).await?;
         }
         if work.images.keys().any(|place| (low..=high).contains(place)) {
             self.update_range(batch, work, (low, high), &mut part).await?;
         }
         Ok(part)
+    }
+
+    /// Writes what is not there.
+    async fn insert_range(
+        &mut self,
+        (insert, batch): (&str, &Batch<'_>),
+        work: &Work,
+        (low, high): (usize, usize),
+        part: &mut Part,
+    ) -> Result<(), Refused> {
+        let statements = &self.target.statements;
+        let expected = work.new.range(low..=high).count();
+        if expected == 0 {
+            return Ok(());
+        }
+        let query = sqlx::query(AssertSqlSafe(insert)).bind(low as i32).bind(high as i32);
+        let rows = query.fetch_all(&mut self.connection).await.map_err(|e| self.refused(e))?;
+        if rows.len() != expected {
+            let message = "the row did not go in: one of its key came in meanwhile, or a trigger of the table left it out";
+            let fault = Fault { class: FaultClass::Conflict, ..Fault::permanent("taken", None, message) };
+            return Err(Refused::Record { fault, line: None });
+        }
+        // They come back in the order in which they were written.
+        for (row, place) in rows.iter().zip(work.new.range(low..=high)) {
+            let read = || Ok((row.try_get::<String, _>(0)?, image(row, 1, &statements.key)?));
+            let (digest, key) = read().map_err(|e: sqlx::Error| self.refused(e))?;
+            let change = statements.change(work.number, Op::Insert, key, digest);
+            part.changes.push(Change { pos: Some(batch.records[*place].pos), ..change });
+        }
+        part.inserted = rows.len() as u64;
+        Ok(())
     }
 
     /// Changes what is there and differs, and finds what of it must not be changed.
@@ -363,6 +395,13 @@ struct Work {
 impl Work {
     fn fail(&mut self, batch: &Batch<'_>, place: usize, fault: Fault) {
         self.receipt.faults.push((batch.records[place].row, fault));
+    }
+
+    /// Counts what a part of it wrote.
+    fn add(&mut self, part: Part) {
+        self.receipt.inserted += part.inserted;
+        self.receipt.updated += part.changes.len() as u64 - part.inserted;
+        self.changes.extend(part.changes);
     }
 }
 

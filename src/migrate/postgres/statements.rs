@@ -19,6 +19,8 @@ pub(super) struct Statements {
     pub(super) differing: String,
     /// Writes what is not there; `None` where only what is there is changed.
     pub(super) insert: Option<String>,
+    /// The same where nothing is expected to be there: it fails where something is.
+    pub(super) insert_new: Option<String>,
     /// Changes what is there; `None` where it stays.
     pub(super) update: Option<String>,
     /// The columns of an image, in order.
@@ -64,6 +66,17 @@ impl Statements {
         let values: Vec<String> = written.iter().map(|c| format!("new.{c}")).collect();
         let key_texts: Vec<String> = key.iter().map(|k| format!("old.{k}::text")).collect();
         let (images_sql, key_list) = (image_list.join(", "), key.join(", "));
+        let insert = |template: &str| {
+            let more = [
+                ("columns", written.join(", ")),
+                ("overriding", overriding.to_owned()),
+                ("values", values.join(", ")),
+                ("key", key_list.clone()),
+                ("returning", format!("{digest}, {}", key_texts.join(", "))),
+            ];
+            let more: Vec<(&str, &str)> = more.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
+            (mapped.policy() != Policy::UpdateOnly).then(|| fill(template, &more))
+        };
         Self {
             create: fill(
                 include_str!("../../../queries/migrate/postgres/create_batch.sql"),
@@ -75,18 +88,8 @@ impl Statements {
                 fill(include_str!("../../../queries/migrate/postgres/images.sql"), &more)
             },
             differing: fill(include_str!("../../../queries/migrate/postgres/differing.sql"), &[]),
-            insert: (mapped.policy() != Policy::UpdateOnly).then(|| {
-                let more = [
-                    ("columns", written.join(", ")),
-                    ("overriding", overriding.to_owned()),
-                    ("values", values.join(", ")),
-                    ("key", key_list.clone()),
-                    ("returning", format!("{digest}, {}", key_texts.join(", "))),
-                ];
-                let more: Vec<(&str, &str)> =
-                    more.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
-                fill(include_str!("../../../queries/migrate/postgres/insert.sql"), &more)
-            }),
+            insert: insert(include_str!("../../../queries/migrate/postgres/insert.sql")),
+            insert_new: insert(include_str!("../../../queries/migrate/postgres/insert_new.sql")),
             update: (mapped.policy() != Policy::InsertOnly && !set.is_empty()).then(|| {
                 let more = [("set", set.join(", ")), ("returning", format!("{digest}, {images_sql}"))];
                 let more: Vec<(&str, &str)> =

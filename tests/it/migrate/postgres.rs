@@ -448,6 +448,70 @@ fn keys_that_the_target_takes_for_one_are_refused() {
     assert_eq!(database.run("select name from images where id = 'B'"), "mine\n");
 }
 
+/// An index that tells keys apart which the column takes for one does not stand for a look at what is there.
+#[test]
+fn keys_that_only_the_column_takes_for_one_are_refused() {
+    let database = Database::new(
+        "create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false); \
+         create table images (id text collate blind not null, name text); \
+         create unique index on images (id collate \"C\"); insert into images values ('B', 'mine')",
+    );
+    let project = Project::new();
+    project.write(
+        "recon.toml",
+        SPEC.split("price =").next().expect("the part before").replace(", type = \"int\"", ""),
+    );
+    project.write("old.jsonl", "{\"id\":\"a\",\"name\":\"one\"}\n{\"id\":\"b\",\"name\":\"two\"}\n");
+    assert_eq!(recon(&project, &database, &["stage", "source"]).code, 0);
+    let ran = recon(&project, &database, &["migrate"]);
+    assert_eq!(
+        (ran.code, failures(&project)),
+        (1, vec![("b".to_owned(), "duplicate_key".to_owned(), String::new())]),
+        "{ran:?}"
+    );
+    assert_eq!(database.run("select id, name from images order by name"), "B|mine\na|one\n");
+}
+
+/// Records that are there and records that are not, in batches of all kinds: a batch that finds nothing there lets the next one
+/// be written without a look, and what is there all the same is changed with its old image.
+#[test]
+fn batches_in_which_some_are_there_follow_on_batches_in_which_none_is() {
+    let there = "(i between 25 and 34 or i = 59 or i between 70 and 79)";
+    let database = Database::new(&format!(
+        "{TABLE}; insert into images select i, 'before', i, null, null from generate_series(0, 99) i where {there}"
+    ));
+    let project = staged(&lines(0..100), &database);
+    let ran = recon(
+        &project,
+        &database,
+        &["migrate", "--batch-size", "10", "--concurrency", "1", "--format", "json"],
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let counts = ["inserted", "updated", "unchanged", "failed"].map(|name| told(&ran)[name].clone());
+    assert_eq!(counts, [79, 21, 0, 0], "{ran:?}");
+    assert_eq!(
+        database.run("select count(*), count(*) filter (where name = 'name ' || id) from images"),
+        "100|100\n"
+    );
+    let (mut inserted, mut old) = (Vec::new(), Vec::new());
+    let folders = format!("{}/runs/*/entities/image/manifest", project.path("home").display());
+    let folder = glob::glob(&folders).expect("a pattern").next().expect("a manifest").expect("a path");
+    recon::ledger::manifest::read(&folder, |change| {
+        let id: i64 = change.key["id"].as_str().and_then(|id| id.parse().ok()).expect("a number");
+        match change.pre {
+            Some(pre) => old.push((id, pre["name"].as_str().map(str::to_owned))),
+            None => inserted.push(id),
+        }
+        Ok(())
+    })
+    .expect("a manifest");
+    old.sort();
+    let is_there = |i: &i64| (25..=34).contains(i) || *i == 59 || (70..=79).contains(i);
+    let expected: Vec<(i64, Option<String>)> =
+        (0..100).filter(is_there).map(|i| (i, Some("before".to_owned()))).collect();
+    assert_eq!((inserted.len(), old), (79, expected));
+}
+
 #[test]
 fn a_run_that_is_unfinished_goes_on_only_with_what_it_began_with() {
     let database = Database::new(TABLE);
