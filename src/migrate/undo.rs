@@ -198,6 +198,9 @@ pub struct Undone {
     pub altered: Vec<(usize, Vec<String>)>,
     /// The numbers in the rollback's manifest of the changes that were made, from–to.
     pub made: Vec<(u64, u64)>,
+    /// Rows among the restored and inserted whose time to live is past, so that the store will soon remove them.
+    #[serde(default)]
+    pub expired: u64,
 }
 
 /// What is to be done about a row.
@@ -630,6 +633,7 @@ pub(crate) fn column_is_gone(at: &str, column: &str) -> crate::error::Error {
 pub fn open<'a>(dataset: &'a Dataset, key: &[String]) -> Result<Box<dyn Undo + 'a>> {
     match &dataset.kind {
         DatasetKind::Postgres(options) => Ok(Box::new(super::postgres::PostgresUndo::open(options, key)?)),
+        DatasetKind::Dynamodb(options) => Ok(Box::new(super::dynamodb::DynamodbUndo::open(options, key)?)),
         DatasetKind::Mysql(options) => Ok(Box::new(super::mysql::MysqlUndo::open(options, key)?)),
         DatasetKind::Sqlite { path, what } => Ok(Box::new(super::sqlite::SqliteUndo::open(path, what, key)?)),
         _ => Err(crate::error::Error::usage(format!("dataset `{}` cannot be rolled back", dataset.name))),
