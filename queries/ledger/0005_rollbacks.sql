@@ -23,6 +23,7 @@ create table rollbacks (
   merged    integer not null default 0 check (merged >= 0),
   forced    integer not null default 0 check (forced >= 0),
   altered   integer not null default 0 check (altered >= 0),
+  expired   integer not null default 0 check (expired >= 0),
   conflicts integer not null default 0 check (conflicts >= 0),
   failed    integer not null default 0 check (failed >= 0),
   primary key (run_id, entity)

@@ -55,6 +55,8 @@ pub struct UndoCounts {
     pub conflicts: u64,
     /// Rows that the store did not let go back.
     pub failed: u64,
+    /// Those among the restored and inserted whose time to live is past, so that the store will take them away.
+    pub expired: u64,
 }
 
 /// A batch that was begun.
@@ -214,6 +216,7 @@ impl Ledger {
                     c.altered,
                     c.conflicts,
                     c.failed,
+                    c.expired,
                 ];
                 let sums = sums.map(|n| rusqlite::types::Value::Integer(n as i64));
                 let names = [run_id, entity].map(|text| rusqlite::types::Value::Text(text.to_owned()));
@@ -276,6 +279,7 @@ fn rollback(row: &Row<'_>) -> rusqlite::Result<Rollback> {
             altered: count(16)?,
             conflicts: count(17)?,
             failed: count(18)?,
+            expired: count(19)?,
         },
     })
 }

@@ -44,6 +44,14 @@ pub trait Undo: Send + Sync {
     /// Hex SHA-256 of a row, as the manifests of this kind of target have it. `columns` are those of a whole row then.
     fn digest(&self, row: &Image, columns: &[String]) -> Result<String>;
 
+    /// A row in one spelling: two of the same values are equal.
+    ///
+    /// # Errors
+    /// An image that is none of this kind of target.
+    fn spelled(&self, row: &Image) -> Result<Image> {
+        Ok(row.clone())
+    }
+
     /// A value of an image for people; `None` for NULL.
     fn text(&self, value: &Json) -> Option<String> {
         match value {
@@ -218,6 +226,9 @@ pub struct Undone {
     pub altered: Vec<(usize, Vec<String>)>,
     /// The numbers in the rollback's manifest of the changes that were made, from–to.
     pub made: Vec<(u64, u64)>,
+    /// Rows among the restored and inserted whose time to live is past, so that the store will soon remove them.
+    #[serde(default)]
+    pub expired: u64,
 }
 
 /// What is to be done about a row.
@@ -657,6 +668,7 @@ pub(crate) fn column_is_gone(at: &str, column: &str) -> crate::error::Error {
 pub fn open<'a>(dataset: &'a Dataset, key: &[String]) -> Result<Box<dyn Undo + 'a>> {
     match &dataset.kind {
         DatasetKind::Postgres(options) => Ok(Box::new(super::postgres::PostgresUndo::open(options, key)?)),
+        DatasetKind::Dynamodb(options) => Ok(Box::new(super::dynamodb::DynamodbUndo::open(options, key)?)),
         DatasetKind::Mysql(options) => Ok(Box::new(super::mysql::MysqlUndo::open(options, key)?)),
         DatasetKind::Sqlite { path, what } => Ok(Box::new(super::sqlite::SqliteUndo::open(path, what, key)?)),
         _ => Err(crate::error::Error::usage(format!("dataset `{}` cannot be rolled back", dataset.name))),

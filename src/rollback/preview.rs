@@ -61,6 +61,7 @@ pub fn preview(
             for changes in batch.read(group)?.chunks(ROWS_AT_ONCE) {
                 let keys: Vec<&Image> = changes.iter().map(|change| &change.key).collect();
                 let there = session.look(&keys).map_err(|trouble| trouble.error())?;
+                let (changes, there) = spelled(undo, changes, there)?;
                 for (change, now) in changes.iter().zip(&there) {
                     let known = if is_first {
                         None
@@ -80,6 +81,20 @@ pub fn preview(
         }
     }
     Ok(all)
+}
+
+/// Changes and what is there in one spelling.
+fn spelled(
+    undo: &dyn Undo,
+    changes: &[Change],
+    there: Vec<Option<Image>>,
+) -> Result<(Vec<Change>, Vec<Option<Image>>)> {
+    let image = |image: Option<&Image>| image.map(|image| undo.spelled(image)).transpose();
+    let change = |change: &Change| -> Result<Change> {
+        Ok(Change { pre: image(change.pre.as_ref())?, post: image(change.post.as_ref())?, ..change.clone() })
+    };
+    let changes = changes.iter().map(change).collect::<Result<_>>()?;
+    Ok((changes, there.iter().map(|now| image(now.as_ref())).collect::<Result<_>>()?))
 }
 
 fn undo_of<'u>(undos: &'u BTreeMap<String, Box<dyn Undo + '_>>, group: &Group) -> Result<&'u dyn Undo> {
@@ -184,6 +199,7 @@ pub fn compare(
                 let there = session.look(&keys).map_err(|trouble| trouble.error())?;
                 *compared.entry(group.entity.clone()).or_default() += changes.len() as u64;
                 event::add(&progress.rows_done, changes.len() as u64);
+                let (changes, there) = spelled(undo, changes, there)?;
                 for (change, now) in changes.iter().zip(there) {
                     if let Some(columns) = differing(change.pre.as_ref(), now.as_ref(), &group.guard) {
                         let (entity, key) = (group.entity.clone(), change.key.clone());

@@ -351,5 +351,6 @@ fn counts(undone: &Undone, changes: u64) -> UndoCounts {
         altered: undone.altered.len() as u64,
         conflicts: undone.conflicts.len() as u64,
         failed: undone.faults.len() as u64,
+        expired: undone.expired,
     }
 }

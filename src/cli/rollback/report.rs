@@ -230,7 +230,7 @@ impl Told {
                     "target": r.target, "changes": r.changes, "rolled_back": c.restored + c.removed + c.inserted,
                     "restored": c.restored, "removed": c.removed, "inserted": c.inserted, "unchanged": c.noop,
                     "merged": c.merged, "forced": c.forced, "altered": c.altered, "conflicts": c.conflicts,
-                    "failed": c.failed, "pending": r.changes.saturating_sub(c.handled),
+                    "failed": c.failed, "expired": c.expired, "pending": r.changes.saturating_sub(c.handled),
                 });
                 (r.entity.clone(), facts)
             })
@@ -337,6 +337,7 @@ pub(super) fn show(global: &Global, told: &Told) -> Result<()> {
         for (n, what) in [
             (c.merged, "of them keep columns that somebody has changed (--on-conflict merge)"),
             (c.forced, "of them had been changed by somebody (--on-conflict force)"),
+            (c.expired, "of them have a time to live that is past: the store will take them away again"),
             (c.altered, "are back but for columns in which the table keeps another value: failures.csv"),
         ] {
             if n > 0 {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
@@ -84,6 +85,11 @@ impl Link {
     /// The table's name, as the spec has it.
     pub(super) fn table(&self) -> &str {
         &self.table
+    }
+
+    /// The key's attributes, the partition key first.
+    pub(super) fn keys(&self) -> &[String] {
+        &self.keys
     }
 
     /// The first of the key's attributes, which every item has.
@@ -218,6 +224,38 @@ impl Link {
                 Ok(_) => Ok(Answer::Written),
                 Err(error) => match error.as_service_error() {
                     Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                        Ok(Answer::Refused(refused.item.clone()))
+                    }
+                    _ => Err(Failure::of(&self.place, error)),
+                },
+            }
+        })
+        .await
+    }
+
+    /// Removes an item on the condition of an update.
+    pub(super) async fn delete(
+        &self,
+        how: How<'_>,
+        key: &Item,
+        update: &Update,
+        tries: &mut u64,
+    ) -> Result<Answer, Stop> {
+        self.ask(how, 1, tries, async || {
+            let values = Some(update.values.clone()).filter(|values| !values.is_empty());
+            let request = self
+                .client
+                .delete_item()
+                .table_name(&self.table)
+                .set_key(Some(key.clone()))
+                .condition_expression(&update.condition)
+                .set_expression_attribute_names(Some(update.names.clone()))
+                .set_expression_attribute_values(values)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            match request.send().await {
+                Ok(_) => Ok(Answer::Written),
+                Err(error) => match error.as_service_error() {
+                    Some(DeleteItemError::ConditionalCheckFailedException(refused)) => {
                         Ok(Answer::Refused(refused.item.clone()))
                     }
                     _ => Err(Failure::of(&self.place, error)),

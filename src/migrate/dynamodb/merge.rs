@@ -1,6 +1,6 @@
 //! What an item becomes: a record's attributes put into what is there, and the request that says just that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value as Json, json};
@@ -146,6 +146,12 @@ pub(super) fn barred_by_version(mapped: &Mapped<'_>, old: &Item, wanted: &Wanted
     })
 }
 
+/// An update's expression; empty where there is nothing to be done.
+fn clauses(sets: &[String], removes: &[String]) -> String {
+    let clauses = [("SET ", sets), ("REMOVE ", removes)].into_iter().filter(|(_, all)| !all.is_empty());
+    clauses.map(|(word, all)| format!("{word}{}", all.join(","))).collect::<Vec<_>>().join(" ")
+}
+
 /// An `UpdateItem`: its expressions, with a placeholder for every name and value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Update {
@@ -186,10 +192,7 @@ impl Update {
             .map(|(path, value)| format!("{}={}", update.path(&path), update.value(value)))
             .collect();
         let removes: Vec<String> = removes.iter().map(|path| update.path(path)).collect();
-        let clauses = [("SET ", sets), ("REMOVE ", removes)];
-        let clauses = clauses.iter().filter(|(_, all)| !all.is_empty());
-        update.update =
-            clauses.map(|(word, all)| format!("{word}{}", all.join(","))).collect::<Vec<_>>().join(" ");
+        update.update = clauses(&sets, &removes);
         // An item without a version is told by its attributes, as where the spec names none.
         let version = mapped.version.map(|at| &mapped.columns[at]);
         let guards = match version.filter(|version| get(old, &path_of(version)).is_some()) {
@@ -204,6 +207,34 @@ impl Update {
             conditions.push(match get(old, &path) {
                 Some(value) => format!("{name}={}", update.value(value.clone())),
                 None => format!("attribute_not_exists({name})"),
+            });
+        }
+        update.condition = conditions.join(" AND ");
+        update
+    }
+
+    /// What makes one item of another that is still as it was, attribute by attribute; of a great many, those that are to be changed
+    /// come first. `keys` are the key's, the partition key first. Nothing is to be updated where both are the same.
+    pub(super) fn between(keys: &[String], old: &Item, new: &Item) -> Self {
+        let mut update = Self::default();
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).filter(|n| !keys.contains(n)).collect();
+        let (kept, changed): (Vec<&String>, Vec<&String>) =
+            names.into_iter().partition(|name| is_same(old.get(*name), new.get(*name)));
+        let (mut sets, mut removes) = (Vec::new(), Vec::new());
+        for name in &changed {
+            let place = update.name(name);
+            match new.get(*name) {
+                Some(value) => sets.push(format!("{place}={}", update.value(value.clone()))),
+                None => removes.push(place),
+            }
+        }
+        update.update = clauses(&sets, &removes);
+        let mut conditions = vec![format!("attribute_exists({})", update.name(&keys[0]))];
+        for name in changed.into_iter().chain(kept).take(CONDITIONS_MAX) {
+            let place = update.name(name);
+            conditions.push(match old.get(name) {
+                Some(value) => format!("{place}={}", update.value(value.clone())),
+                None => format!("attribute_not_exists({place})"),
             });
         }
         update.condition = conditions.join(" AND ");

@@ -5,18 +5,22 @@
 //! written, one that is its old image was not, and anything else is somebody else's change, which is reported and left alone.
 
 mod encode;
+mod find;
 mod link;
 mod merge;
 mod session;
 mod tempo;
+mod undo;
 mod write;
 
 use aws_sdk_dynamodb::types::{ScalarAttributeType, TableDescription, TableStatus};
+use sha2::{Digest, Sha256};
 
 use self::encode::{encode, encode_key, key_type_of};
 use self::link::Link;
 use self::merge::{Wanted, path_of};
 use self::session::DynamodbSession;
+pub use self::undo::DynamodbUndo;
 use super::mapped::{Mapped, check_places};
 use super::script::{Frame, Scripted};
 use super::{Batch, Defaults, Fault, Session, Target, Trouble};
@@ -66,11 +70,9 @@ impl<'a> DynamodbTarget<'a> {
         check_attributes(mapped, &place)?;
         let of = |name: &String| names.iter().position(|n| n == name).unwrap_or_default();
         let units = table.provisioned_throughput().and_then(|t| t.write_capacity_units());
-        let arn = table.table_arn().unwrap_or(&options.table);
-        let at = options.endpoint.as_ref().map(|endpoint| format!(" at {endpoint}")).unwrap_or_default();
         Ok(Self {
             mapped,
-            fingerprint: format!("dynamodb {arn}{at}"),
+            fingerprint: fingerprint(options, &table),
             key_places: mapped.key().iter().map(|column| of(&column.name)).collect(),
             key_types,
             units_a_second: units.and_then(|units| u64::try_from(units).ok()).filter(|units| *units > 0),
@@ -137,6 +139,18 @@ fn check_size(item: &Item) -> Result<u64, Fault> {
         }
         size => Ok(size),
     }
+}
+
+/// What tells the table from others.
+fn fingerprint(options: &DynamodbOptions, table: &TableDescription) -> String {
+    let arn = table.table_arn().unwrap_or(&options.table);
+    let at = options.endpoint.as_ref().map(|endpoint| format!(" at {endpoint}")).unwrap_or_default();
+    format!("dynamodb {arn}{at}")
+}
+
+/// Hex SHA-256 of an item, however it is spelled.
+fn digest(item: &Item) -> String {
+    Sha256::digest(item::canonical(item)).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_ready(table: &TableDescription, place: &str) -> Result<()> {

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use sha2::{Digest, Sha256};
-
-use super::link::{How, Stop};
+use super::find::Found;
+use super::link::How;
 use super::merge::{Update, Wanted, barred_by_version, differs, merge};
-use super::write::{Done, Work, side_by_side};
-use super::{DynamodbTarget, REQUESTS, check_size};
+use super::write::{Done, Work};
+use super::{DynamodbTarget, check_size, digest};
 use crate::error::Result;
 use crate::fault;
 use crate::ledger::manifest::{Change, Op};
@@ -16,11 +15,8 @@ use crate::migrate::undo::ranges;
 use crate::migrate::{Batch, Fault, FaultClass, Images, Receipt, Session, Trouble};
 use crate::spec::Policy;
 use crate::store::dynamodb::Item;
-use crate::store::dynamodb::item::{canonical, from_image, to_image};
+use crate::store::dynamodb::item::{from_image, to_image};
 use crate::store::net::block_on;
-
-/// Keys of one `BatchGetItem` (DynamoDB's limit).
-const KEYS_AT_ONCE: usize = 100;
 
 /// A worker's requests to the table.
 pub(super) struct DynamodbSession<'a> {
@@ -45,7 +41,7 @@ impl<'a> DynamodbSession<'a> {
         let how = How { retries: batch.retries, progress: batch.progress };
         let mut receipt = Receipt::default();
         let wanted = self.wanted(batch, &mut receipt);
-        let earlier = self.earlier(batch)?;
+        let earlier = self.target.link.announced(batch.earlier)?;
         let found = self.find(how, wanted, &mut receipt).await?;
         let (mut works, mut changes) = (Vec::new(), Vec::new());
         let (mut made, mut rows) = (Vec::new(), Vec::new());
@@ -151,15 +147,6 @@ impl<'a> DynamodbSession<'a> {
         all
     }
 
-    /// What an earlier try announced, by key; of a key's changes the first.
-    fn earlier<'b>(&self, batch: &Batch<'b>) -> Result<HashMap<String, &'b Change>> {
-        let mut all = HashMap::new();
-        for change in batch.earlier {
-            all.entry(self.target.link.key_text(&from_image(&change.key)?)).or_insert(change);
-        }
-        Ok(all)
-    }
-
     /// Reads what is there.
     async fn find(
         &self,
@@ -169,36 +156,7 @@ impl<'a> DynamodbSession<'a> {
     ) -> Result<Vec<(Wanted, Option<Item>)>, Trouble> {
         let link = &self.target.link;
         let keys: Vec<Item> = wanted.iter().map(|wanted| wanted.key.clone()).collect();
-        let chunks: Vec<&[Item]> = keys.chunks(KEYS_AT_ONCE).collect();
-        let pages = side_by_side(REQUESTS, &chunks, async |chunk| {
-            let refused = match link.get(how, chunk).await {
-                Ok(items) => return Ok((items, HashMap::new())),
-                Err(Stop::Batch(trouble)) => return Err(trouble),
-                Err(Stop::Record(fault)) => fault,
-            };
-            let (mut items, mut faults) = (HashMap::new(), HashMap::new());
-            if refused.class == FaultClass::Retryable {
-                let all = chunk.iter().map(|key| (link.key_text(key), refused.clone()));
-                return Ok((items, all.collect()));
-            }
-            // One key can spoil the request for all.
-            for key in *chunk {
-                match link.get(how, std::slice::from_ref(key)).await {
-                    Ok(found) => items.extend(found),
-                    Err(Stop::Batch(trouble)) => return Err(trouble),
-                    Err(Stop::Record(fault)) => {
-                        faults.insert(link.key_text(key), fault);
-                    }
-                }
-            }
-            tracing::debug!("keys were read one by one: {}", refused.message);
-            Ok((items, faults))
-        });
-        let (mut items, mut faults) = (HashMap::new(), HashMap::new());
-        for (found, refused) in pages.await? {
-            items.extend(found);
-            faults.extend(refused);
-        }
+        let Found { mut items, mut faults } = link.find(how, &keys).await?;
         let mut all = Vec::with_capacity(wanted.len());
         for wanted in wanted {
             let key = link.key_text(&wanted.key);
@@ -263,20 +221,18 @@ impl<'a> DynamodbSession<'a> {
     }
 
     fn change(&self, batch: u64, work: &Work) -> Result<Change> {
-        let digest = Sha256::digest(canonical(&work.new));
         let mut columns: Vec<String> = Vec::new();
         for column in &self.target.mapped.columns {
             if !columns.contains(&column.name) {
                 columns.push(column.name.clone());
             }
         }
-        let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let table = self.target.link.table();
         Ok(Change {
             columns: if work.op == Op::Update { columns } else { Vec::new() },
             pre: work.old.as_ref().map(to_image).transpose()?,
             post: if work.op == Op::Update { Some(to_image(&work.new)?) } else { None },
-            ..Change::without_images(table, batch, work.op, to_image(&work.key)?, digest)
+            ..Change::without_images(table, batch, work.op, to_image(&work.key)?, digest(&work.new))
         })
     }
 }

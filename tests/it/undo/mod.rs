@@ -1,6 +1,7 @@
 //! Taking changes back in each kind of store, by the manifest that a run left behind: what is there is looked at and decided about,
 //! and what the store gives back is what it held before.
 
+mod dynamodb;
 mod mysql;
 mod sqlite;
 
@@ -10,6 +11,7 @@ use recon::event::Progress;
 use recon::ledger::manifest::{self, Change, Head, Image};
 use recon::migrate::retry::Retries;
 use recon::migrate::undo::{Guard, Kind, OnConflict, StandIns, Undo, UndoBatch, Undone};
+use recon::migrate::{Images, Trouble};
 use recon::spec::{Dataset, Spec};
 
 use crate::migrate::migration::Migration;
@@ -86,9 +88,34 @@ impl Migrated {
         earlier: &[Change],
         policy: OnConflict,
     ) -> (Undone, Made) {
+        let mut own: Vec<Change> = Vec::new();
+        let mut images = |changes: &mut Vec<Change>| {
+            for change in changes.iter_mut() {
+                change.seq = (earlier.len() + own.len()) as u64 + 1;
+                own.push(change.clone());
+            }
+            Ok(())
+        };
+        let undone = self.undone_with(made, changes, earlier, policy, &mut images);
+        let undone = undone.unwrap_or_else(|e| panic!("{:?}", e.error()));
+        assert_eq!(counted(&undone.made), undone.restored + undone.removed + undone.inserted, "{undone:?}");
+        let undo = self.open(made);
+        let run_id = format!("undo-of-{}", made.run_id);
+        let head = Head { run_id: run_id.clone(), columns: undo.columns().to_vec(), ..made.head.clone() };
+        (undone, Made { run_id, head, changes: own })
+    }
+
+    /// The same, with somebody who takes the images.
+    pub(crate) fn undone_with(
+        &self,
+        made: &Made,
+        changes: &[Change],
+        earlier: &[Change],
+        policy: OnConflict,
+        images: &mut Images<'_>,
+    ) -> Result<Undone, Trouble> {
         let undo = self.open(made);
         let guard = Guard { columns: made.head.columns.clone(), version: made.head.version.clone(), policy };
-        let mut own: Vec<Change> = Vec::new();
         let run_id = format!("undo-of-{}", made.run_id);
         let stand_ins = StandIns::new();
         let batch = UndoBatch {
@@ -104,30 +131,21 @@ impl Migrated {
             retries: Retries::default(),
             progress: &Progress::default(),
         };
-        let mut images = |changes: &mut Vec<Change>| {
-            for change in changes.iter_mut() {
-                change.seq = (earlier.len() + own.len()) as u64 + 1;
-                own.push(change.clone());
-            }
-            Ok(())
-        };
-        let mut session = undo.session().unwrap_or_else(|e| panic!("{:?}", e.error()));
-        let undone = session.undo(&batch, &mut images).unwrap_or_else(|e| panic!("{:?}", e.error()));
-        assert_eq!(counted(&undone.made), undone.restored + undone.removed + undone.inserted, "{undone:?}");
+        let mut session = undo.session()?;
+        let undone = session.undo(&batch, images)?;
         if !undo.writes_in_parts() {
             // The marker knows it, and a second try finds that.
-            let again = session.undo(&batch, &mut |_| panic!("it is done")).expect("it is done");
+            let again = session.undo(&batch, &mut |_| panic!("it is done"))?;
             assert_eq!(again, undone);
             undo.forget(&run_id, "t").expect("the marker goes");
-            let again = session.undo(&batch, &mut |_| Ok(())).unwrap_or_else(|e| panic!("{:?}", e.error()));
+            let again = session.undo(&batch, &mut |_| Ok(()))?;
             if undone.altered.is_empty() {
                 let as_before = counts(&undone)[..4].iter().sum::<u64>() - undone.merged;
                 assert_eq!((again.noop, again.made.len()), (as_before, 0), "{again:?}");
             }
             undo.forget(&run_id, "t").expect("the marker goes");
         }
-        let head = Head { run_id: run_id.clone(), columns: undo.columns().to_vec(), ..made.head.clone() };
-        (undone, Made { run_id, head, changes: own })
+        Ok(undone)
     }
 
     /// Reads what is there, and holds it against the digests that the run wrote.
