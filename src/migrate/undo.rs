@@ -671,6 +671,13 @@ pub fn open<'a>(dataset: &'a Dataset, key: &[String]) -> Result<Box<dyn Undo + '
         DatasetKind::Dynamodb(options) => Ok(Box::new(super::dynamodb::DynamodbUndo::open(options, key)?)),
         DatasetKind::Mysql(options) => Ok(Box::new(super::mysql::MysqlUndo::open(options, key)?)),
         DatasetKind::Sqlite { path, what } => Ok(Box::new(super::sqlite::SqliteUndo::open(path, what, key)?)),
-        _ => Err(crate::error::Error::usage(format!("dataset `{}` cannot be rolled back", dataset.name))),
+        DatasetKind::Csv(_)
+        | DatasetKind::Jsonl { .. }
+        | DatasetKind::Parquet { .. }
+        | DatasetKind::DynamodbExport(_) => Err(crate::error::Error::usage(format!(
+            "dataset `{}` is files, of which recon changes none: there is nothing to roll back in them",
+            dataset.name
+        ))
+        .help("remove the files of the run, which have its id in their names; `migrate` writes them again")),
     }
 }

@@ -4,7 +4,7 @@
 //! `RECON_TEST_RECORDS=1000000 ./test directions::` does it with a million records each.
 
 #[cfg(feature = "faults")]
-mod kills;
+pub(crate) mod kills;
 mod planted;
 
 use std::collections::BTreeSet;

@@ -13,7 +13,7 @@ mod migrate;
 mod moments;
 mod network;
 mod panics;
-mod points;
+pub(crate) mod points;
 pub(crate) mod process;
 pub(crate) mod project;
 mod reports;

@@ -2,6 +2,9 @@
 
 mod bench;
 mod cases;
+mod dynamodb;
+#[cfg(feature = "faults")]
+mod scale;
 
 use bench::{Bench, Kind};
 

@@ -44,9 +44,6 @@ impl Direction {
     /// Kills runs until there were as many kills as are wanted. `begin` makes the target as it is before any run, `is_whole` holds it
     /// against what has to be.
     fn is_killed(&self, begin: impl Fn(), is_whole: impl Fn(&str)) {
-        let number = |name, otherwise: u64| {
-            std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
-        };
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
         let (wanted, seed) =
             (number("RECON_TEST_KILLS", KILLS.into()), number("RECON_TEST_SEED", now.as_nanos() as u64));
@@ -89,6 +86,11 @@ impl Direction {
         }
         println!("{kills} kills in {rounds} rounds");
     }
+}
+
+/// A number that the environment says, or another.
+pub(crate) fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
 fn failed(told: &Json) -> u64 {
@@ -170,11 +172,11 @@ fn changes(table: &str) -> BTreeMap<String, u64> {
 }
 
 /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014), to have the same kills again.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// From 0 to 1.
-    fn share(&mut self) -> f64 {
+    pub(crate) fn share(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

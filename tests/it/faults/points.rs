@@ -102,7 +102,7 @@ impl Situation {
 }
 
 /// The names in `fault::point("…")` of the sources.
-pub(super) fn points() -> BTreeSet<String> {
+pub(crate) fn points() -> BTreeSet<String> {
     let pattern = format!("{}/src/**/*.rs", env!("CARGO_MANIFEST_DIR"));
     let mut names = BTreeSet::new();
     for path in glob::glob(&pattern).expect("a glob") {
@@ -117,8 +117,8 @@ pub(super) fn points() -> BTreeSet<String> {
 }
 
 /// What the names of points begin with that only a run passes which writes to a target.
-const OF_WRITING: [&str; 8] =
-    ["migrate.", "plan.", "manifest.", "postgres.", "mysql.", "sqlite.", "dynamodb.", "files."];
+const OF_WRITING: [&str; 9] =
+    ["migrate.", "plan.", "manifest.", "postgres.", "mysql.", "sqlite.", "dynamodb.", "files.", "rollback."];
 
 /// The points that a run passes which writes to a target of some kind.
 pub(super) fn points_of_writing(target: &str) -> BTreeSet<String> {

@@ -7,13 +7,15 @@ use rusqlite::types::ValueRef;
 use serde_json::Value as Json;
 
 use crate::project::{Project, Ran};
-use crate::servers::{mariadb, postgres};
+use crate::servers::{dynamodb, mariadb, postgres};
 
 /// A store, with a database of its own.
 pub(super) enum Kind {
     Postgres(postgres::Database),
     Mariadb(mariadb::Database),
     Sqlite,
+    /// A table of this name.
+    Dynamodb(String),
 }
 
 impl Kind {
@@ -92,6 +94,9 @@ impl Bench {
                 format!("kind = \"mysql\"\nurl = \"{}\"\ntable = \"{table}\"", database.url)
             }
             Kind::Sqlite => format!("kind = \"sqlite\"\npath = \"new.db\"\ntable = \"{table}\""),
+            Kind::Dynamodb(name) => {
+                format!("kind = \"dynamodb\"\ntable = \"{name}\"\nendpoint = \"{}\"", dynamodb::endpoint())
+            }
         }
     }
 
@@ -101,6 +106,7 @@ impl Bench {
             Kind::Postgres(_) => postgres,
             Kind::Mariadb(_) => mariadb,
             Kind::Sqlite => sqlite,
+            Kind::Dynamodb(_) => panic!("no SQL"),
         }
     }
 
@@ -111,6 +117,7 @@ impl Bench {
             Kind::Postgres(database) => database.run(sql),
             Kind::Mariadb(database) => database.run(sql).replace('\t', "|").replace("NULL", ""),
             Kind::Sqlite => self.sqlite(sql),
+            Kind::Dynamodb(_) => panic!("no SQL"),
         }
     }
 
@@ -161,7 +168,7 @@ impl Bench {
 
     #[track_caller]
     pub(super) fn runs(&self, args: &[&str], code: i32) -> Ran {
-        let ran = self.project.recon(args);
+        let ran = self.project.recon_with(args, &dynamodb::ENVIRONMENT);
         assert_eq!(ran.code, code, "{args:?}: {ran:?}");
         ran
     }
@@ -193,6 +200,7 @@ impl Bench {
             .args(["--spec", "recon.toml", "--home", "home"])
             .args(args)
             .current_dir(self.project.path(""));
+        command.envs(dynamodb::ENVIRONMENT);
         let killed = command.env("RECON_FAULT", point).output().expect("it runs");
         assert_eq!(killed.status.code(), None, "{point}: {killed:?}");
     }

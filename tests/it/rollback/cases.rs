@@ -43,22 +43,13 @@ pub(super) fn target_edited_later(bench: Bench) {
 pub(super) fn killed_in_the_middle(bench: Bench) {
     filled(&bench);
     let before = bench.dump();
-    for point in [
-        "rollback.before-planned",
-        "rollback.before-rename",
-        "rollback.intent",
-        "rollback.intent:2",
-        "manifest.before-sync:2",
-        "rollback.images-kept",
-        "rollback.before-commit:2",
-        "rollback.committed",
-        "rollback.committed:3",
-        "rollback.applied:2",
-        "rollback.before-done",
-        "rollback.batch-done",
-        "rollback.before-amended",
-        "rollback.before-end",
-    ] {
+    let points = crate::faults::points::points();
+    // The others are of a target that writes in parts.
+    let points =
+        points.iter().filter(|point| point.starts_with("rollback.") && *point != "rollback.item-written");
+    let more =
+        ["manifest.before-sync:2", "rollback.intent:2", "rollback.before-commit:2", "rollback.committed:3"];
+    for point in points.map(String::as_str).chain(more) {
         bench.migrate().has(&[("inserted", 10), ("updated", 10)]);
         bench.is_killed(&["rollback", "apply", "--run", "last"], point);
         let told = bench.rolls_back(&["--run", "last"], 0);
