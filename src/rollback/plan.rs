@@ -374,7 +374,7 @@ pub fn parts(ledger: &Ledger, folder_of: &dyn Fn(&str, &str) -> PathBuf) -> Resu
     Ok(parts)
 }
 
-/// Whether all that a run changed of an entity was taken back and stays so.
+/// Whether all that a run changed of an entity was taken back, no row left, and stays so.
 pub fn is_rolled_back(rollbacks: &[Rollback], run_id: &str, entity: &str) -> bool {
     rolled_back_by(rollbacks, run_id, entity).is_some()
 }
@@ -382,7 +382,8 @@ pub fn is_rolled_back(rollbacks: &[Rollback], run_id: &str, entity: &str) -> boo
 /// The rollback that took back all that a run changed of an entity, where it is in force.
 pub fn rolled_back_by<'r>(rollbacks: &'r [Rollback], run_id: &str, entity: &str) -> Option<&'r str> {
     let is_of = |r: &&Rollback| {
-        r.entity == entity && r.is_whole && r.state == "done" && r.undo_of.iter().any(|one| one == run_id)
+        let is_all = r.is_whole && r.state == "done" && r.counts.conflicts + r.counts.failed == 0;
+        r.entity == entity && is_all && r.undo_of.iter().any(|one| one == run_id)
     };
     let in_force = |r: &&Rollback| !is_rolled_back(rollbacks, &r.run_id, entity);
     rollbacks.iter().rev().filter(is_of).find(in_force).map(|r| r.run_id.as_str())

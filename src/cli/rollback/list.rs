@@ -8,8 +8,9 @@ use crate::cli::{Format, Global, print};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::manifest::read_head;
+use crate::ledger::rollback::Rollback;
 use crate::reconcile::report::terminal::{plain, thousands};
-use crate::rollback::plan::rolled_back_by;
+use crate::rollback::plan::{Part, rolled_back_by};
 
 /// An entity of a run that wrote.
 struct Line {
@@ -61,6 +62,17 @@ pub(super) fn run(global: &Global) -> Result<u8> {
     print(&out)
 }
 
+/// What the newest rollback of a run has left as it is.
+fn left(rollbacks: &[Rollback], part: &Part) -> String {
+    let is_of = |r: &&Rollback| r.entity == part.entity && r.is_whole && r.undo_of.contains(&part.run_id);
+    match rollbacks.iter().rev().find(is_of) {
+        Some(r) if r.counts.conflicts + r.counts.failed > 0 => {
+            format!("; {} left {} rows", r.run_id, thousands(r.counts.conflicts + r.counts.failed))
+        }
+        _ => String::new(),
+    }
+}
+
 fn lines(ledger: &Ledger) -> Result<Vec<Line>> {
     let (parts, rollbacks) = (all_parts(ledger)?, ledger.rollbacks()?);
     let mut lines = Vec::new();
@@ -71,7 +83,7 @@ fn lines(ledger: &Ledger) -> Result<Vec<Line>> {
         };
         let state = match rolled_back_by(&rollbacks, &part.run_id, &part.entity) {
             Some(by) => format!("rolled back by {by}"),
-            None => format!("can be rolled back{unfinished}"),
+            None => format!("can be rolled back{unfinished}{}", left(&rollbacks, &part)),
         };
         lines.push(Line {
             started_at: run_row(ledger, &part.run_id)?.map(|run| run.started_at).unwrap_or_default(),

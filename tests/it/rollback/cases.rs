@@ -530,6 +530,7 @@ pub(super) fn rolled_back_records_are_pending(bench: Bench) {
     bench.migrate().has(&[("records", 0)]);
     let listed = bench.runs(&["rollback", "list"], 0);
     assert!(listed.stdout.contains("rolled back by"), "{listed:?}");
+    assert!(listed.stdout.contains(&format!("{} left 1 rows", back.run_id())), "{listed:?}");
 }
 
 pub(super) fn a_damaged_manifest_is_refused(bench: Bench) {
