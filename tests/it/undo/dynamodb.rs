@@ -100,7 +100,7 @@ fn dump(table: &str) -> Vec<Json> {
     let page = ask("Scan", &json!({ "TableName": table, "ConsistentRead": true }));
     assert!(page.get("LastEvaluatedKey").is_none_or(Json::is_null), "more than a page");
     let mut items: Vec<Json> = page["Items"].as_array().expect("items").iter().map(sorted).collect();
-    items.sort_by_key(Json::to_string);
+    items.sort_by_key(|item| item["k"].to_string());
     items
 }
 
@@ -133,7 +133,7 @@ fn values_of_every_type_come_back_as_they_were() {
                 "b": { "B": "AP8=" }, "e": { "B": "" }, "t": { "BOOL": true }, "nil": { "NULL": true } }),
         json!({ "k": { "S": "2" }, "ss": { "SS": ["b", "a", ""] }, "ns": { "NS": ["2", "10", "-0.5"] }, "bs": { "BS": ["AP8=", "AA=="] },
                 "l": { "L": [{ "L": [] }, { "M": {} }, { "S": "" }, { "N": "1" }, { "NULL": true }] },
-                "deep": { "M": { "a b": { "M": { "c.d": { "SS": ["é"] } } }, "": { "N": "0" } } }, "a": { "N": "7" } }),
+                "deep": { "M": { "a b": { "M": { "c.d": { "SS": ["é"] } } }, "x": { "N": "0" } } }, "a": { "N": "7" } }),
         json!({ "k": { "S": "3" }, "a": { "S": "old" }, "large": { "S": "x".repeat(390 << 10) } }),
     ];
     items.push(json!({ "k": { "S": "4" } }));
