@@ -262,15 +262,15 @@ fn what_an_earlier_try_has_written_is_done() {
 fn items_whose_time_is_past_are_counted() {
     let name = "undo_expired";
     let item = |k: &str, at: &str| json!({ "k": { "S": k }, "a": { "S": "old" }, "ttl": { "N": at } });
-    let lines = ["1", "2", "3"].map(|k| json!({ "k": k, "a": "new" }));
-    let table =
-        Table::new(name, "k = \"k\"\na = \"a\"", "", &[item("1", "1000"), item("2", "99999999999")], &lines);
+    let lines = ["1", "2", "3", "4"].map(|k| json!({ "k": k, "a": "new" }));
+    let items = [item("1", "1000"), item("2", "99999999999"), item("3", "1")];
+    let table = Table::new(name, "k = \"k\"\na = \"a\"", "", &items, &lines);
     ask(
         "UpdateTimeToLive",
         &json!({ "TableName": name, "TimeToLiveSpecification": { "AttributeName": "ttl", "Enabled": true } }),
     );
     let (undone, _) = table.undone(&table.made(), OnConflict::Skip);
-    assert_eq!((counts(&undone), undone.expired), ([2, 1, 0, 0, 0, 0], 1));
+    assert_eq!((counts(&undone), undone.expired), ([3, 1, 0, 0, 0, 0], 2));
     assert_eq!(table.dump(), table.before);
 }
 

@@ -4,6 +4,7 @@ use recon::migrate::undo::{Kind, OnConflict};
 
 use super::{
     FIELDS, LINES, Migrated, Sql, TWO, columns_are_added, counts, kinds, others_refer, somebody_changes,
+    the_index_goes,
 };
 use crate::servers::mariadb::Database;
 
@@ -142,6 +143,14 @@ fn keys_are_told_apart_by_their_bytes() {
 fn simple(more: &str) -> Table {
     let sql = format!("create table t (k int primary key, a varchar(20), b varchar(20)); {TWO}; {more}");
     Table::new(&sql, FIELDS, "", &LINES)
+}
+
+#[test]
+fn without_its_index_a_key_is_still_one_row() {
+    let sql = "create table t (k varchar(9) primary key, a varchar(9)); insert into t values ('Bob', 'old')";
+    let lines = [r#"{"k":"ann","a":"x"}"#, r#"{"k":"Bob","a":"x"}"#];
+    let table = Table::new(sql, "k = \"k\"\na = \"a\"", "", &lines);
+    the_index_goes(&table, "alter table t drop primary key");
 }
 
 #[test]
