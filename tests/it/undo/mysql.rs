@@ -226,11 +226,9 @@ fn what_a_trigger_does_is_reported() {
 #[test]
 fn a_time_that_the_table_sets_itself_stays_as_it_is() {
     let table = Table::new(
-        &format!(
-            "create table t (k int primary key, a varchar(20), b varchar(20), \
-             at timestamp(6) not null default current_timestamp(6) on update current_timestamp(6)); \
-             insert into t (k, a, b) values (1, 'old', 'old')"
-        ),
+        "create table t (k int primary key, a varchar(20), b varchar(20), \
+         at timestamp(6) not null default current_timestamp(6) on update current_timestamp(6)); \
+         insert into t (k, a, b) values (1, 'old', 'old')",
         FIELDS,
         "",
         &LINES[..1],
