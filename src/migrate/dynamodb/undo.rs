@@ -183,7 +183,7 @@ impl<'c> Case<'c> {
     }
 
     /// What is to be there, each value spelled as it was before or is now.
-    fn new(&self, step: &Step) -> Result<Option<Item>> {
+    fn wanted(&self, step: &Step) -> Result<Option<Item>> {
         let Step::Write(write) = step else { return Ok(None) };
         let mut item = from_image(&write.row)?;
         for (name, value) in &mut item {
@@ -256,7 +256,7 @@ impl Session<'_> {
             Step::Nothing => undone.noop += 1,
             Step::Conflict(conflict) => undone.conflicts.push((case.place, conflict.clone())),
             Step::Remove { .. } | Step::Write(_) => {
-                let new = case.new(&step)?;
+                let new = case.wanted(&step)?;
                 if let Some(Err(fault)) = new.as_ref().map(check_size) {
                     undone.faults.push((case.place, fault));
                     return Ok(None);

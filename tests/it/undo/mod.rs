@@ -270,3 +270,15 @@ fn others_refer(table: &impl Sql, detail: Option<&str>) {
     assert_eq!(counts(&undone), [0, 1, 0, 3, 0, 0]);
     assert_eq!(table.all(), "1 old old, 2 old old");
 }
+
+/// Keys `ann` and `Bob` (which was there) were migrated; their index, by which `ANN` is `ann`, goes with this.
+#[track_caller]
+fn the_index_goes(table: &impl Sql, drop: &str) {
+    table.run(drop);
+    table.run("insert into t values ('ANN', 'x'), ('BOB', 'mine')");
+    let (undone, _) = table.undone(&table.made(), OnConflict::Skip);
+    assert_eq!(counts(&undone), [1, 1, 0, 0, 0, 0]);
+    let mut rows: Vec<String> = table.rows("select k, a from t").split(", ").map(str::to_owned).collect();
+    rows.sort();
+    assert_eq!(rows, ["ANN x", "BOB mine", "Bob old"]);
+}

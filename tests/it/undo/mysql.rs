@@ -4,6 +4,7 @@ use recon::migrate::undo::{Kind, OnConflict};
 
 use super::{
     FIELDS, LINES, Migrated, Sql, TWO, columns_are_added, counts, kinds, others_refer, somebody_changes,
+    the_index_goes,
 };
 use crate::servers::mariadb::Database;
 
@@ -145,6 +146,14 @@ fn simple(more: &str) -> Table {
 }
 
 #[test]
+fn without_its_index_a_key_is_still_one_row() {
+    let sql = "create table t (k varchar(9) primary key, a varchar(9)); insert into t values ('Bob', 'old')";
+    let lines = [r#"{"k":"ann","a":"x"}"#, r#"{"k":"Bob","a":"x"}"#];
+    let table = Table::new(sql, "k = \"k\"\na = \"a\"", "", &lines);
+    the_index_goes(&table, "alter table t drop primary key");
+}
+
+#[test]
 fn what_somebody_has_changed_since_is_a_conflict() {
     somebody_changes(&simple(""));
 }
@@ -217,11 +226,9 @@ fn what_a_trigger_does_is_reported() {
 #[test]
 fn a_time_that_the_table_sets_itself_stays_as_it_is() {
     let table = Table::new(
-        &format!(
-            "create table t (k int primary key, a varchar(20), b varchar(20), \
-             at timestamp(6) not null default current_timestamp(6) on update current_timestamp(6)); \
-             insert into t (k, a, b) values (1, 'old', 'old')"
-        ),
+        "create table t (k int primary key, a varchar(20), b varchar(20), \
+         at timestamp(6) not null default current_timestamp(6) on update current_timestamp(6)); \
+         insert into t (k, a, b) values (1, 'old', 'old')",
         FIELDS,
         "",
         &LINES[..1],

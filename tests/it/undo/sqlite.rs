@@ -6,6 +6,7 @@ use tempfile::NamedTempFile;
 
 use super::{
     FIELDS, LINES, Migrated, Sql, TWO, columns_are_added, counts, kinds, others_refer, somebody_changes,
+    the_index_goes,
 };
 
 /// A table of a file that was made by this SQL, and lines that were migrated into it.
@@ -146,6 +147,13 @@ fn only_the_row_of_this_very_key_counts() {
 fn simple(more: &str) -> Table {
     let sql = format!("create table t (k integer primary key, a text, b text); {TWO}; {more}");
     Table::new(&sql, FIELDS, "", &LINES)
+}
+
+#[test]
+fn without_its_index_a_key_is_still_one_row() {
+    let sql = "create table t (k text collate nocase, a text); create unique index i on t (k); insert into t values ('Bob', 'old')";
+    let lines = [r#"{"k":"ann","a":"x"}"#, r#"{"k":"Bob","a":"x"}"#];
+    the_index_goes(&Table::new(sql, "k = \"k\"\na = \"a\"", "", &lines), "drop index i");
 }
 
 #[test]
