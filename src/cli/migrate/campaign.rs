@@ -327,12 +327,7 @@ impl Campaign<'_> {
         if matches!(self.task, Task::Migrate) && self.choice.filter.is_none() && plan.left_over == 0 {
             ledger.resolve_older((run_id, entity), state.generation)?;
         }
-        let all: Vec<&[String]> = ledger
-            .migrations_of(run_id)?
-            .iter()
-            .filter_map(|m| field.spec.entity(&m.entity).map(|entity| entity.key.as_slice()))
-            .collect();
-        report::write_failures(ledger, run_id, &all, &ledger.home().join("runs").join(run_id))?;
+        write_failures(field, run_id)?;
         fault::point("migrate.before-done");
         ledger.end_migration(run_id, entity, "done")?;
         fault::point("migrate.done");
@@ -435,6 +430,14 @@ impl Campaign<'_> {
         }
         Writer::reopen(folder).map(Some)
     }
+}
+
+/// Writes `failures.csv` of all entities of a run.
+fn write_failures(field: &Field<'_>, run_id: &str) -> Result<()> {
+    let migrations = field.ledger.migrations_of(run_id)?;
+    let entities = migrations.iter().filter_map(|m| field.spec.entity(&m.entity));
+    let keys: Vec<&[String]> = entities.map(|entity| entity.key.as_slice()).collect();
+    report::write_failures(field.ledger, run_id, &keys, &field.ledger.home().join("runs").join(run_id))
 }
 
 /// Folds the rows of an entity's source, where the spec says so. A record of which a row may be missing is not to be written.
