@@ -1,5 +1,5 @@
-"""The contests about writing: a staged export into PostgreSQL, the same killed at half and gone on with, a table into DynamoDB, and
-`status` beside a large run."""
+"""The contests about writing: a staged export into PostgreSQL, the same killed at half and gone on with, and rolled back, a table into
+DynamoDB, and `status` beside a large run."""
 
 import atexit
 import contextlib
@@ -96,6 +96,45 @@ class Migration:
     def answer(self, _):
         found = self.sql("select json_build_object('rows', count(*), 'sum', sum(hashtextextended(m::text, 0))) from moved m")
         return json.loads(found)
+
+
+class Back(Migration):
+    """The same over a table that has half of the rows already, with other names: some are changed, some are new. And back again."""
+
+    full = None
+
+    def prepare(self):
+        super().prepare()
+        full = self.sum("moved")
+        self.sql("drop table if exists moved_before; create table moved_before as select * from moved where hashtext(pk) % 2 = 0")
+        self.sql("update moved_before set name = 'before'")
+        self.before, self.full = self.sum("moved_before"), full
+        return {"as it has to be": True}
+
+    def begin(self):
+        super().begin()
+        # Not yet where the table is filled for the first time.
+        if self.full:
+            self.sql("insert into moved select * from moved_before")
+
+    def migrate_over(self):
+        reading = self.migrate()
+        self.wanted = self.full
+        return reading
+
+    def roll_back(self):
+        self.migrate()
+        self.sql("checkpoint")
+        reading = run(self.command("home", "rollback", "apply", "--run", "last"))
+        self.wanted = self.before
+        return reading
+
+    def sum(self, table):
+        found = self.sql(f"select json_build_object('rows', count(*), 'sum', sum(hashtextextended(m::text, 0))) from {table} m")
+        return json.loads(found)
+
+    def answer(self, _):
+        return {"as it has to be": self.sum("moved") == self.wanted}
 
 
 class IntoDynamodb:
@@ -215,6 +254,14 @@ def contests(bench, disk_bytes):
             Contestant("recon undisturbed", migration.migrate, migration.answer),
         ]
 
+    def rollback():
+        back = Back(bench, items)
+        expected = back.prepare()
+        return expected, [
+            Contestant("recon", back.roll_back, back.answer),
+            Contestant("recon migrate", back.migrate_over, back.answer),
+        ]
+
     few = bench.options.rows // 25
 
     def dynamodb():
@@ -236,6 +283,8 @@ def contests(bench, disk_bytes):
     return [
         Contest("migrate", title, disk_bytes, migrate, [Goal("psql \\copy", time=2.0)]),
         Contest("resume", f"{title}: killed at half, and gone on with", disk_bytes, resume, [Goal("recon undisturbed", time=1.05)]),
+        Contest("rollback", f"roll back what was migrated into PostgreSQL, {items / MEGA:g} M items, half of them over rows that were there",
+                disk_bytes, rollback, [Goal("recon migrate", time=1.3)]),
         Contest("migrate-dynamodb", f"migrate a PostgreSQL table into DynamoDB Local, {few / MEGA:g} M rows", disk_bytes, dynamodb,
                 [Goal("boto3 batch_writer, 10 threads", time=1.11)]),
         Contest("status", f"status beside a run of {many / MEGA:g} M records", many * 400, status),

@@ -31,11 +31,11 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How long it is waited for the first signal to arrive before the second.
 const BETWEEN_SIGNALS: Duration = Duration::from_millis(300);
 /// The commands that heed signals by saving what they have.
-const STOPPABLE: [&str; 5] = ["stage", "diff", "migrate", "replay", "spot-check"];
+const STOPPABLE: [&str; 6] = ["stage", "diff", "migrate", "replay", "rollback", "spot-check"];
 
 #[derive(Args, Debug)]
 pub(super) struct StartArgs {
-    /// stage, diff, migrate or replay, with its options
+    /// stage, diff, migrate, replay or rollback apply, with its options
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
@@ -114,10 +114,11 @@ fn arguments(args: &StartArgs) -> Result<(Vec<OsString>, &'static str)> {
         Ok(Cli { command: Wanted::Diff(_), .. }) => "diff",
         Ok(Cli { command: Wanted::Migrate(_), .. }) => "migrate",
         Ok(Cli { command: Wanted::Replay(_), .. }) => "replay",
+        Ok(Cli { command: Wanted::Rollback(args), .. }) if args.is_apply() => "rollback",
         Ok(_) => {
             let first = args.command[0].to_string_lossy().into_owned();
             return Err(Error::usage(format!("`{first}` is not run in the background"))
-                .help("recon start takes stage, diff, migrate and replay"));
+                .help("recon start takes stage, diff, migrate, replay and rollback apply"));
         }
         Err(error) => {
             let words = error.to_string();

@@ -169,7 +169,7 @@ enum Command {
     /// Read random records afresh from both stores and show them side by side
     #[command(after_help = "Example: recon spot-check -n 50 --seed 7")]
     SpotCheck(spot_check::SpotCheckArgs),
-    /// Run a command in the background: stage, diff, migrate or replay, with its options
+    /// Run a command in the background: stage, diff, migrate, replay or rollback apply, with its options
     #[command(after_help = START_HELP)]
     Start(background::StartArgs),
     /// Ask the run that is going on to finish what it is at, save, and end; waits until it has

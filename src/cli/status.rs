@@ -1,6 +1,7 @@
 //! `recon status`, `recon runs` and `recon reset`.
 
 mod migrations;
+mod rollbacks;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use self::migrations::Writing;
+use self::rollbacks::Rolling;
 use super::{Format, Global, print};
 use crate::error::{Error, Result};
 use crate::ledger::told::HowFar;
@@ -42,7 +44,7 @@ pub(super) fn status(global: &Global) -> Result<u8> {
     let Some(ledger) = Ledger::open_reader(&home)? else {
         return empty(
             global,
-            &json!({ "running": null, "progress": null, "last_run": null, "written": null, "records": [] }),
+            &json!({ "running": null, "progress": null, "last_run": null, "written": null, "rolled_back": null, "records": [] }),
         );
     };
     let ((runs, holder), mut totals) = (ledger.runs_now(1)?, ledger.totals()?);
@@ -51,6 +53,7 @@ pub(super) fn status(global: &Global) -> Result<u8> {
     let progress = running.map(|run| ledger.how_far(&run.run_id)).transpose()?.flatten();
     let progress = running.zip(progress).map(|(run, how_far)| Pace::new(run, how_far));
     let writing = Writing::read(global, &ledger, running)?;
+    let rolling = Rolling::read(global, &ledger)?;
     if global.format == Format::Json {
         let totals: Vec<_> = totals
             .iter()
@@ -66,19 +69,20 @@ pub(super) fn status(global: &Global) -> Result<u8> {
             "progress": progress.as_ref().map(Pace::json),
             "last_run": runs.first().map(run_json),
             "written": writing.as_ref().map(Writing::json),
+            "rolled_back": rolling.as_ref().map(Rolling::json),
             "records": totals,
         });
         return print(&serde_json::to_string_pretty(&text).expect("facts are always JSON"));
     }
-    print(&status_text(global, holder.as_deref(), runs.first(), progress.as_ref(), writing.as_ref(), &totals))
+    let told = (progress.as_ref(), writing.as_ref(), rolling.as_ref());
+    print(&status_text(global, holder.as_deref(), runs.first(), told, &totals))
 }
 
 fn status_text(
     global: &Global,
     holder: Option<&str>,
     last: Option<&RunRow>,
-    progress: Option<&Pace>,
-    writing: Option<&Writing>,
+    (progress, writing, rolling): (Option<&Pace>, Option<&Writing>, Option<&Rolling>),
     totals: &[Total],
 ) -> String {
     let mut out = match holder {
@@ -93,6 +97,9 @@ fn status_text(
     }
     if let Some(writing) = writing {
         out.push_str(&writing.text());
+    }
+    if let Some(rolling) = rolling {
+        out.push_str(&rolling.text());
     }
     if !totals.is_empty() {
         let mut table = Table::new();
@@ -112,7 +119,7 @@ fn status_text(
             Some(_) => "status        (again, until it ends: nothing else may be begun before)",
             None => {
                 let written = writing.zip(last).and_then(|(writing, last)| writing.next(last));
-                written.unwrap_or_else(|| next(last))
+                written.or_else(|| rolling.map(Rolling::next)).unwrap_or_else(|| next(last))
             }
         };
         out.push_str(&format!("next: {} {next}\n", global.command()));

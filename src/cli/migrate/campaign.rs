@@ -14,7 +14,7 @@ use super::earlier::{
     merges, open_elsewhere, open_migrations, remove_left_plans, settle,
 };
 use super::report::{self, Known, Told};
-use super::unfinished::{Standing, unfinished};
+use super::unfinished::{Standing, check_rolled_back, unfinished};
 use super::wanted::Wanted;
 use super::{Choice, How, Task};
 use crate::cli::diff::staged;
@@ -76,6 +76,7 @@ impl Campaign<'_> {
         let watch = Watch::open(&self.how.watch, &spec)?;
         let ledger = global.staged_ledger(kind)?;
         let progress = Arc::new(Progress::default());
+        check_rolled_back(global, &ledger)?;
         let open = open_migrations(&ledger)?;
         let resumed = match self.standing(&spec, &ledger, &open, new_run)? {
             Standing::Goes { run_id, choice } => Some((run_id, *choice)),

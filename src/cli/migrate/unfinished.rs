@@ -89,6 +89,15 @@ fn what_changed(spec: &Spec, ledger: &Ledger, open: &[Migration]) -> Result<Opti
         .then(|| "the spec changed since it began, though not how its records are written".to_owned()))
 }
 
+/// Refuses to write while a rollback is unfinished, which would take for somebody's work what is written now.
+pub(super) fn check_rolled_back(global: &Global, ledger: &Ledger) -> Result<()> {
+    let rollbacks = ledger.rollbacks()?;
+    let Some(open) = rollbacks.iter().find(|rollback| rollback.state == "running") else { return Ok(()) };
+    let command = global.command();
+    Err(Error::usage(format!("rollback {} is unfinished", open.run_id))
+        .help(format!("`{command} rollback apply` goes on with it; only then can anything be written")))
+}
+
 /// An unfinished run stands in the way.
 pub(super) fn unfinished(global: &Global, run_id: &str, why: &str, kind: &str) -> Error {
     let command = global.command();

@@ -27,6 +27,13 @@ pub(super) struct RollbackArgs {
     command: Command,
 }
 
+impl RollbackArgs {
+    /// Whether it changes the target.
+    pub(super) fn is_apply(&self) -> bool {
+        matches!(self.command, Command::Apply(_))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The runs that wrote, the newest first, and which of them can be rolled back

@@ -52,6 +52,17 @@ pub(super) fn killed_in_the_middle(bench: Bench) {
     for point in points.map(String::as_str).chain(more) {
         bench.migrate().has(&[("inserted", 10), ("updated", 10)]);
         bench.is_killed(&["rollback", "apply", "--run", "last"], point);
+        if point == "rollback.applied" {
+            // Nothing is written until it is at its end, and everybody is told.
+            assert!(bench.runs(&["migrate"], 2).stderr.contains("rollback apply"));
+            assert!(
+                bench
+                    .runs(&["status"], 0)
+                    .stdout
+                    .contains("next: recon --spec recon.toml --home home rollback apply")
+                    || bench.runs(&["status"], 0).stdout.contains("rollback apply        (goes on with it)")
+            );
+        }
         let told = bench.rolls_back(&["--run", "last"], 0);
         assert_eq!(bench.dump(), before, "{point}: {told:?}");
         told.has(&[("rolled_back", 20), ("unchanged", 0), ("pending", 0), ("conflicts", 0)]);
