@@ -403,7 +403,7 @@ fn what_is_allowed_passes() {
         ("cli/diff.rs", "use crate::{reconcile, stage::{self, Unit}, error::Result}; use super::status;"),
         (
             "rollback/apply.rs",
-            "use crate::migrate::undo::Undo; use crate::migrate::{retry::Retries as Tries}; use super::plan;",
+            "use crate::migrate::undo::Undo; use crate::migrate::retry::{Retries as Tries}; use super::plan;",
         ),
         ("stage/csv/mod.rs", "use super::sink; use super::super::error::Result; mod tests { use super::*; }"),
         (

@@ -73,7 +73,8 @@ fn a_large_ledger_is_added_up_at_once_while_somebody_writes_to_it() {
              insert into migrations select printf('3000010%d-000000000-migrate-0', value), 'image', 'migrate', 1, '', '', '{}', 10000000,
                20000, 0, 'running', 20000, 10000000, 9980000, 0, 0, 20000
              from n where value between 1 and 3;
-             insert into batches select m.run_id, 'image', value, 500, printf('%032x', value), 'APPLIED', 499, 0, 0, 1
+             insert into batches (run_id, entity, batch, records, hash, state, inserted, failed)
+             select m.run_id, 'image', value, 500, printf('%032x', value), 'APPLIED', 499, 1
              from migrations m, n where m.records = 10000000;
              insert into exceptions (run_id, entity, batch, pos, generation, key, key_hash, stage, class, code, message, attempts)
              select run_id, entity, batch, batch * 500, 1, '[\"1\"]', hash, 'migrate', 'permanent', '22001', 'too long', 1 from batches

@@ -147,7 +147,10 @@ impl Bench {
     /// All rows in the order of their keys.
     #[track_caller]
     pub(super) fn dump(&self) -> String {
-        self.sql("select * from t order by k")
+        match &self.kind {
+            Kind::Dynamodb(_) => format!("{:#?}", self.items()),
+            _ => self.sql("select * from t order by k"),
+        }
     }
 
     /// Forgets all runs.

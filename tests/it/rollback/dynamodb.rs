@@ -56,7 +56,7 @@ impl Bench {
     }
 
     /// All items in the order of their keys, sets in one order.
-    fn items(&self) -> Vec<Json> {
+    pub(super) fn items(&self) -> Vec<Json> {
         let mut all = Vec::new();
         let mut start = Json::Null;
         loop {

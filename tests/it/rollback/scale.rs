@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::{Value as Json, json};
+
 use super::bench::{Bench, FIELDS, Kind, TABLE};
 use crate::directions::kills::{Random, number};
 use crate::faults::process::{Ended, Running, recon};
@@ -17,18 +19,27 @@ const KILLS: u64 = 6;
 
 /// A table in which every third of so many records is already, and all of them staged.
 fn filled(bench: &Bench, records: u64) {
-    bench.sql(TABLE);
-    let series = bench.by(
-        "select i * 3, 'before ' || i, i, 'own ' || i from generate_series(0, {n}) i",
-        "select seq * 3, concat('before ', seq), seq, concat('own ', seq) from seq_0_to_{n}",
-        "with recursive s (i) as (values (0) union all select i + 1 from s where i < {n}) \
-         select i * 3, 'before ' || i, i, 'own ' || i from s",
-    );
-    bench.sql(&format!("insert into t {}", series.replace("{n}", &((records - 1) / 3).to_string())));
+    let line = |k: u64| format!("{{\"k\":{k},\"name\":\"name {k}\",\"n\":{}}}\n", k * 10);
+    bench.project.write("old.jsonl", (0..records).map(line).collect::<String>());
     bench.spec("", FIELDS);
-    let lines: String =
-        (0..records).map(|k| format!("{{\"k\":{k},\"name\":\"name {k}\",\"n\":{}}}\n", k * 10)).collect();
-    bench.project.write("old.jsonl", lines);
+    if let Kind::Dynamodb(table) = &bench.kind {
+        let item =
+            |k: u64| json!({ "k": { "N": k.to_string() }, "name": { "S": "before" }, "own": { "S": "own" } });
+        let put = |k: u64| json!({ "PutRequest": { "Item": item(k) } });
+        let puts: Vec<Json> = (0..records).step_by(3).map(put).collect();
+        for puts in puts.chunks(25) {
+            dynamodb::ask("BatchWriteItem", &json!({ "RequestItems": { table: puts } }));
+        }
+    } else {
+        let series = bench.by(
+            "select i * 3, 'before ' || i, i, 'own ' || i from generate_series(0, {n}) i",
+            "select seq * 3, concat('before ', seq), seq, concat('own ', seq) from seq_0_to_{n}",
+            "with recursive s (i) as (values (0) union all select i + 1 from s where i < {n}) \
+             select i * 3, 'before ' || i, i, 'own ' || i from s",
+        );
+        bench.sql(TABLE);
+        bench.sql(&format!("insert into t {}", series.replace("{n}", &((records - 1) / 3).to_string())));
+    }
     bench.runs(&["stage", "source"], 0);
 }
 
@@ -125,6 +136,12 @@ fn killed_at_random_in_postgres() {
 #[test]
 fn killed_at_random_in_mariadb() {
     killed(&Bench::new(Kind::mariadb()));
+}
+
+#[test]
+fn killed_at_random_in_dynamodb() {
+    dynamodb::table("rollback_killed_at_random", &[("k", "N")]);
+    killed(&Bench::new(Kind::Dynamodb("rollback_killed_at_random".to_owned())));
 }
 
 #[test]
