@@ -48,6 +48,8 @@ macro_rules! on_sql {
                 torn_segment,
                 #[cfg(feature = "faults")]
                 image_captured_and_never_committed,
+                #[cfg(feature = "faults")]
+                unfinished_runs_that_are_left,
                 schema_changed_since,
                 values_kept_outside_the_row,
                 large_binary_and_exact_values,

@@ -175,9 +175,11 @@ impl Campaign<'_> {
             self.settled(field, entity, target.as_ref(), None)?;
             let mapping = digest(field.spec, entity);
             self.fit(field, &sides, target.as_ref(), &mut alone)?;
-            // Nobody asks any more for the markers of a run that is left as it is.
+            // Of a run that is left as it is, only a rollback asks for markers: for those of batches that the ledger does not know to be written.
             for left in open.iter().filter(|m| m.entity == entity.name && m.target == target.fingerprint()) {
-                target.forget(&left.run_id, &left.entity)?;
+                if field.ledger.batches(&left.run_id, &left.entity)?.iter().all(|batch| batch.applied) {
+                    target.forget(&left.run_id, &left.entity)?;
+                }
             }
             migrations.push(Migration {
                 run_id: run_id.to_owned(),

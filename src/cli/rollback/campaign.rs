@@ -119,6 +119,8 @@ impl Campaign<'_> {
         }
         let Some(open) = rollbacks.iter().find(|r| r.state == "running") else { return Ok(None) };
         if new_run {
+            let folder = ledger.home().join("runs").join(&open.run_id);
+            self.amend(ledger, &open.run_id, &Plan::open(&folder)?, &folder)?;
             ledger.end_rollback(&open.run_id, "abandoned")?;
             return Ok(None);
         }
@@ -321,9 +323,14 @@ impl Campaign<'_> {
                 side.undo.forget(&run, &entity)?;
             }
         }
+        self.amend(field.ledger, run_id, plan, field.folder)
+    }
+
+    /// Makes pending what is rolled back.
+    fn amend(&self, ledger: &Ledger, run_id: &str, plan: &Plan, folder: &Path) -> Result<()> {
         let warehouse = Warehouse::in_memory(self.global.threads(), self.global.engine_memory())?;
-        warehouse.spill_to(field.ledger.home())?;
-        done::amend(field.ledger, &warehouse, run_id, plan, field.folder)
+        warehouse.spill_to(ledger.home())?;
+        done::amend(ledger, &warehouse, run_id, plan, folder)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::warehouse::Warehouse;
 const WITHOUT: &str = include_str!("../../../queries/rollback/positions_without.sql");
 const WITH: &str = include_str!("../../../queries/rollback/positions_with.sql");
 
-/// Amends what the runs of a plan say they have written. Doing it again changes nothing.
+/// Amends what the runs of a plan say they have written, by the batches that were begun. Doing it again changes nothing.
 pub(super) fn amend(
     ledger: &Ledger,
     warehouse: &Warehouse,
@@ -29,6 +29,8 @@ pub(super) fn amend(
     plan: &Plan,
     folder: &Path,
 ) -> Result<()> {
+    // What is not known to be taken back is written again, and found to be there.
+    let begun: HashSet<u64> = ledger.undo_batches(run_id)?.into_iter().map(|row| row.batch).collect();
     let mut kept: HashSet<(String, String, u64)> = HashSet::new();
     ledger.undo_exceptions(run_id, |e| {
         if e.state != "ALTERED" {
@@ -40,7 +42,7 @@ pub(super) fn amend(
     for group in &plan.groups {
         // The run that wrote a record, and whether the record counts as written afterwards.
         let mut positions: BTreeMap<(String, bool), Vec<i64>> = BTreeMap::new();
-        for batch in &group.batches {
+        for batch in group.batches.iter().filter(|batch| begun.contains(&batch.number)) {
             for change in batch.read(group)? {
                 let is_kept = !kept.is_empty()
                     && kept.contains(&(group.run_id.clone(), group.entity.clone(), change.seq));

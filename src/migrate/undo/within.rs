@@ -121,7 +121,7 @@ fn halved(
         rows.savepoint(true)?;
         if let [place] = range.as_slice() {
             steps.remove(place);
-            match is_reference(&fault) {
+            match phase == Phase::Delete && is_reference(&fault) {
                 true => {
                     let (now, detail) = (there[*place].clone(), Some(fault.message));
                     undone.conflicts.push((*place, Conflict { kind: Kind::Referenced, now, detail }));

@@ -341,6 +341,27 @@ pub(super) fn image_captured_and_never_committed(bench: Bench) {
     assert_eq!(bench.dump(), before);
 }
 
+/// What is left unfinished on both sides: a migration of which a batch is committed and nobody knows, and a rollback that is given up.
+#[cfg(feature = "faults")]
+pub(super) fn unfinished_runs_that_are_left(bench: Bench) {
+    filled(&bench);
+    let before = bench.dump();
+    bench.is_killed(&["migrate", "--batch-size", "5", "--concurrency", "1"], "migrate.applied:2");
+    let again = bench.told(&["migrate", "--new-run"], 0);
+    let after = bench.dump();
+    again.has(&[("records", 15), ("unchanged", 5)]);
+    let told = bench.rolls_back(&["--since", "1h"], 0);
+    told.has(&[("rolled_back", 20), ("conflicts", 0), ("unchanged", 0)]);
+    assert_eq!(bench.dump(), before);
+    let run = bench.migrate().run_id();
+    bench.is_killed(&["rollback", "apply", "--run", &run, "--concurrency", "1"], "rollback.batch-done:2");
+    assert!(bench.runs(&["rollback", "apply", "--ids", "3"], 2).stderr.contains("--new-run"));
+    // What is asked for now was taken back by the other one, or is by this one.
+    bench.rolls_back(&["--ids", "3", "--new-run"], 0);
+    bench.migrate();
+    assert_eq!(bench.dump(), after);
+}
+
 pub(super) fn schema_changed_since(bench: Bench) {
     filled(&bench);
     bench.migrate();
