@@ -49,6 +49,8 @@ pub mod ledger {
     pub(crate) const RESOLVE_POSITION: &str = include_str!("../queries/ledger/resolve_position.sql");
     pub(crate) const RESOLVE_OLDER: &str = include_str!("../queries/ledger/resolve_older.sql");
     pub(crate) const EXCEPTIONS: &str = include_str!("../queries/ledger/exceptions.sql");
+    pub(crate) const SETTLE_BATCH: &str = include_str!("../queries/ledger/settle_batch.sql");
+    pub(crate) const SETTLE_UNDO_BATCH: &str = include_str!("../queries/ledger/settle_undo_batch.sql");
     pub(crate) const INSERT_ROLLBACK: &str = include_str!("../queries/ledger/insert_rollback.sql");
     pub(crate) const PLAN_ROLLBACK: &str = include_str!("../queries/ledger/plan_rollback.sql");
     pub(crate) const END_ROLLBACK: &str = include_str!("../queries/ledger/end_rollback.sql");

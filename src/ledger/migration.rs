@@ -38,6 +38,14 @@ pub struct Migration {
     pub counts: Counts,
 }
 
+impl Migration {
+    /// Whether it keeps no old images (`--no-undo`).
+    pub fn is_without_images(&self) -> bool {
+        let options: serde_json::Value = serde_json::from_str(&self.options).unwrap_or_default();
+        options["no_undo"] == true
+    }
+}
+
 /// What became of a migration's batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -135,6 +135,22 @@ impl Ledger {
         })
     }
 
+    /// Says which changes a batch made of which only the target knew; `is_rollback` tells whose batch it is.
+    ///
+    /// # Errors
+    /// A disk that is full or refuses.
+    pub fn settle_batch(
+        &self,
+        (run_id, entity): (&str, &str),
+        batch: u64,
+        made: &[(u64, u64)],
+        is_rollback: bool,
+    ) -> Result<()> {
+        let made = serde_json::to_string(made).expect("numbers are always JSON");
+        let sql = if is_rollback { sql::SETTLE_UNDO_BATCH } else { sql::SETTLE_BATCH };
+        self.execute(sql, params![run_id, entity, batch as i64, made])
+    }
+
     /// Ends a rollback: `done` or `abandoned`.
     ///
     /// # Errors

@@ -24,6 +24,27 @@ const FILE: &str = "rollback.json";
 pub struct Plan {
     /// In the order in which they are taken back; each waits for the one before.
     pub groups: Vec<Group>,
+    /// What the target told of batches of which only it knew.
+    pub settled: Vec<Settled>,
+    /// Keys that were asked for and that no run has changed.
+    pub not_found: Vec<String>,
+    /// Runs that were left out, with the reason.
+    pub left_out: Vec<String>,
+}
+
+/// A batch of which only the target knew what it changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// The run.
+    pub run_id: String,
+    /// The entity.
+    pub entity: String,
+    /// The batch.
+    pub batch: u64,
+    /// The numbers of its changes, from–to.
+    pub made: Vec<(u64, u64)>,
+    /// Whether the run is a rollback.
+    pub is_rollback: bool,
 }
 
 /// The changes that one run made of one entity.
@@ -107,6 +128,26 @@ pub struct Request {
     pub policy: OnConflict,
 }
 
+impl Part {
+    /// Holds what was read of the manifest against what the ledger knows to be in it.
+    ///
+    /// # Errors
+    /// A manifest of which changes are missing.
+    pub fn check(&self, frames: &[Frame]) -> Result<()> {
+        let known = self.made.values().flatten().flatten().map(|(_, to)| *to).max().unwrap_or(0);
+        let read = frames.last().map_or(0, Frame::last_seq);
+        if known <= read {
+            return Ok(());
+        }
+        Err(Error::failed(format!(
+            "{} is damaged: it holds {read} changes, and run {} has made {known}",
+            self.folder.display(),
+            self.run_id
+        ))
+        .help("nothing can be rolled back by it: restore the file, or the target, from a backup"))
+    }
+}
+
 impl Plan {
     /// Puts a plan together.
     ///
@@ -117,9 +158,7 @@ impl Plan {
         let mut versions = Versions::new(request.to_version.clone());
         for part in parts {
             let (head, frames) = manifest::frames(&part.folder)?;
-            if let Some(missing) = segment_missing(&head, &frames) {
-                return Err(missing);
-            }
+            part.check(&frames)?;
             let Some(first) = frames.first() else { continue };
             let undo = undos.of(part, &first.key)?;
             let guard = Guard { columns: head.columns, version: head.version, policy: request.policy };
@@ -130,7 +169,7 @@ impl Plan {
                 let made = match part.made.get(&frame.batch) {
                     None => continue,
                     Some(Some(made)) => made.clone(),
-                    Some(None) => settled(undo, part, frame)?,
+                    Some(None) => plan.settle(undo, part, frame)?,
                 };
                 let mut seqs = cut(&made, frame);
                 if seqs.is_empty() {
@@ -164,6 +203,27 @@ impl Plan {
         }
         versions.finish()?;
         Ok(plan)
+    }
+
+    /// The changes of a batch that was begun, of which only the target knows whether they were made.
+    fn settle(&mut self, undo: &dyn Undo, part: &Part, frame: &Frame) -> Result<Vec<(u64, u64)>> {
+        if undo.writes_in_parts() {
+            // Each row tells by itself.
+            return Ok(vec![(frame.first_seq, frame.last_seq())]);
+        }
+        let receipt = undo.receipt(&part.run_id, &part.entity, frame.batch)?;
+        let made = receipt.map(|receipt| receipt.made).unwrap_or_default();
+        let settled = Settled {
+            run_id: part.run_id.clone(),
+            entity: part.entity.clone(),
+            batch: frame.batch,
+            made: made.clone(),
+            is_rollback: part.is_rollback,
+        };
+        if !(made.is_empty() || self.settled.contains(&settled)) {
+            self.settled.push(settled);
+        }
+        Ok(made)
     }
 
     fn push(&mut self, part: &Part, guard: &Guard, frame: &Frame, seqs: Vec<(u64, u64)>) {
@@ -269,16 +329,6 @@ fn fits(undo: &dyn Undo, columns: &[String]) -> Result<()> {
     }
 }
 
-/// The changes of a batch that was begun, of which only the target knows whether they were made.
-fn settled(undo: &dyn Undo, part: &Part, frame: &Frame) -> Result<Vec<(u64, u64)>> {
-    if undo.writes_in_parts() {
-        // Each row tells by itself.
-        return Ok(vec![(frame.first_seq, frame.last_seq())]);
-    }
-    let receipt = undo.receipt(&part.run_id, &part.entity, frame.batch)?;
-    Ok(receipt.map(|receipt| receipt.made).unwrap_or_default())
-}
-
 /// Finds where a record had a version.
 struct Versions {
     wanted: Option<String>,
@@ -324,13 +374,6 @@ impl Versions {
     }
 }
 
-/// A run of which not all changes can be read.
-fn segment_missing(head: &manifest::Head, frames: &[Frame]) -> Option<Error> {
-    let last = head.segments.last().map_or(0, |segment| segment.last_seq);
-    let read = frames.last().map_or(0, Frame::last_seq);
-    (read < last).then(|| Error::failed(format!("the manifest of run {} ends too early", head.run_id)))
-}
-
 fn is_in(ranges: &[(u64, u64)], seq: u64) -> bool {
     ranges.iter().any(|(from, to)| (*from..=*to).contains(&seq))
 }
@@ -350,9 +393,13 @@ pub fn parts(ledger: &Ledger, folder_of: &dyn Fn(&str, &str) -> PathBuf) -> Resu
     let mut parts = Vec::new();
     for m in ledger.migrations()? {
         let folder = folder_of(&m.run_id, &m.entity).join("manifest");
-        if folder.join("manifest.json").exists() {
+        // One that is gone is missed by whoever reads it.
+        if folder.join("manifest.json").exists()
+            || (!m.is_without_images() && m.counts.inserted + m.counts.updated > 0)
+        {
             let rows = ledger.batches(&m.run_id, &m.entity)?;
-            let made = rows.into_iter().map(|row| (row.batch, row.applied.then_some(row.made))).collect();
+            let known = |applied: bool, made: Vec<_>| (applied || !made.is_empty()).then_some(made);
+            let made = rows.into_iter().map(|row| (row.batch, known(row.applied, row.made))).collect();
             let Migration { run_id, entity, target, .. } = m;
             parts.push(Part { run_id, entity, folder, target, made, is_rollback: false });
         }
@@ -361,7 +408,8 @@ pub fn parts(ledger: &Ledger, folder_of: &dyn Fn(&str, &str) -> PathBuf) -> Resu
         let folder = folder_of(&r.run_id, &r.entity).join("manifest");
         if folder.join("manifest.json").exists() {
             let rows = ledger.undo_batches(&r.run_id)?.into_iter().filter(|row| row.entity == r.entity);
-            let made = rows.map(|row| (row.batch, row.done.then_some(row.made))).collect();
+            let known = |done: bool, made: Vec<_>| (done || !made.is_empty()).then_some(made);
+            let made = rows.map(|row| (row.batch, known(row.done, row.made))).collect();
             let Rollback { run_id, entity, target, .. } = r;
             parts.push(Part { run_id, entity, folder, target, made, is_rollback: true });
         }

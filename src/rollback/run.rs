@@ -143,22 +143,25 @@ impl Job<'_> {
         if group.guard.version.is_none() || before.is_empty() {
             return Ok(all);
         }
+        // What the change of a batch was to restore, by the batch's number and the key.
         let mut meant = HashMap::new();
         for earlier in before {
             for batch in &earlier.batches {
                 for change in batch.read(earlier)? {
                     if let Some(pre) = &change.pre {
-                        meant.insert(key_text(&change.key), side.undo.digest(pre, &group.guard.columns)?);
+                        let of = (batch.number, key_text(&change.key));
+                        meant.insert(of, side.undo.digest(pre, &group.guard.columns)?);
                     }
                 }
             }
         }
         let folder = side.manifest.lock().expect("nobody panics while it writes").folder().to_path_buf();
         manifest::read(&folder, |change| {
-            let key = key_text(&change.key);
+            let of = (change.batch, key_text(&change.key));
             // The last one is what is there.
-            if let (Some(there), Some(meant)) = (change.post_hash, meant.get(&key)) {
-                all.insert(key, (there, meant.clone()));
+            match (change.post_hash, meant.get(&of)) {
+                (Some(there), Some(meant)) => drop(all.insert(of.1, (there, meant.clone()))),
+                _ => drop(all.remove(&of.1)),
             }
             Ok(())
         })?;

@@ -50,6 +50,12 @@ macro_rules! on_sql {
                 image_captured_and_never_committed,
                 #[cfg(feature = "faults")]
                 unfinished_runs_that_are_left,
+                somebody_works_between_runs,
+                what_is_back_stays_back,
+                all_that_is_back_is_pending,
+                #[cfg(feature = "faults")]
+                what_only_the_target_knew_stays_known,
+                a_table_that_refers_to_itself,
                 schema_changed_since,
                 values_kept_outside_the_row,
                 large_binary_and_exact_values,

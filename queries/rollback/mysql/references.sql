@@ -1,9 +1,7 @@
--- The foreign keys that refer to a table and take rows with them, or change them. Parameters: the database, the table. Columns: child_schema,
+-- The foreign keys that refer to a table. Parameters: the database, the table. Columns: child_schema,
 -- child, name, child_column, parent_column. Grain: one column of one foreign key.
 select k.table_schema as child_schema, k.table_name as child, k.constraint_name as name, k.column_name as child_column,
   k.referenced_column_name as parent_column
 from information_schema.key_column_usage as k
-join information_schema.referential_constraints as r
-  on r.constraint_schema = k.constraint_schema and r.table_name = k.table_name and r.constraint_name = k.constraint_name
-where k.referenced_table_schema = ? and k.referenced_table_name = ? and r.delete_rule in ('CASCADE', 'SET NULL', 'SET DEFAULT')
+where k.referenced_table_schema = ? and k.referenced_table_name = ?
 order by k.table_schema, k.table_name, k.constraint_name, k.ordinal_position

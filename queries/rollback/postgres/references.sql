@@ -1,6 +1,6 @@
--- The foreign keys that refer to a table. Parameters: $1 the table as regclass takes it. Columns: child (its table, quoted), is_self, follows
--- (whether rows that refer go or change with what they refer to), child_columns, parent_columns. Grain: one foreign key.
-select c.conrelid::regclass::text as child, c.conrelid = c.confrelid as is_self, c.confdeltype in ('c', 'n', 'd') as follows,
+-- The foreign keys that refer to a table. Parameters: $1 the table as regclass takes it. Columns: child (its table, quoted), is_self,
+-- child_columns, parent_columns. Grain: one foreign key.
+select c.conrelid::regclass::text as child, c.conrelid = c.confrelid as is_self,
   array(
     select a.attname::text from unnest(c.conkey) with ordinality as k (n, i)
     join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.n order by k.i

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::campaign::{Campaign, Field, digest, of_entity, referred_first};
 use super::earlier::{done_files, make_anew};
 use super::script::Script;
+use super::unfinished::check_rolled_back;
 use super::wanted::Wanted;
 use super::{Task, report};
 use crate::cli::progress::Bar;
@@ -26,6 +27,7 @@ impl Campaign<'_> {
         let spec = self.global.load_spec()?;
         let home = self.global.home();
         let Some(ledger) = Ledger::open_reader(&home)? else { return Err(self.global.nothing_staged()) };
+        check_rolled_back(self.global, &ledger)?;
         let progress = Arc::new(Progress::default());
         let scratch = tempfile::tempdir().or_failed(|| "cannot make a temporary folder".to_owned())?;
         let warehouse = Warehouse::in_memory(self.global.threads(), self.global.engine_memory())?;

@@ -16,7 +16,7 @@ use crate::error::{Context, Error, Result};
 use crate::event::Progress;
 use crate::fault;
 use crate::ledger::Ledger;
-use crate::ledger::manifest::{FORMAT, Head, Writer};
+use crate::ledger::manifest::{FORMAT, Head, Writer, read_head};
 use crate::ledger::rollback::Rollback;
 use crate::migrate::undo::{OnConflict, Undo};
 use crate::rollback::plan::{Part, Plan, Undos};
@@ -129,8 +129,10 @@ impl Campaign<'_> {
         let same_run = |run: &Option<String>| {
             run.as_ref().is_none_or(|run| run == "last" || choice.run.as_ref() == Some(run))
         };
-        let asked = Choice { run: choice.run.clone(), ..self.choice.clone() };
-        if self.choice.is_plain() || (asked == choice && same_run(&self.choice.run)) {
+        let on_conflict = self.choice.on_conflict.or(choice.on_conflict);
+        let asked = Choice { run: choice.run.clone(), on_conflict, ..self.choice.clone() };
+        let same_policy = self.choice.on_conflict.is_none_or(|policy| policy == choice.policy());
+        if (self.choice.is_plain() && same_policy) || (asked == choice && same_run(&self.choice.run)) {
             return Ok(Some((open.run_id.clone(), choice)));
         }
         let command = self.global.command();
@@ -143,12 +145,13 @@ impl Campaign<'_> {
     fn ready<'s>(&self, field: &Field<'s>, chosen: &Chosen) -> Result<Ready<'s>> {
         let mut undos: Undos<'s> = undos(field.spec);
         let mut request = self.choice.request(self.global, field.spec)?;
-        let plan = Plan::make(&chosen.parts, &mut undos, &mut request)?;
-        let not_found = request.keys.iter().flatten().flat_map(|(_, wanted)| wanted.not_found()).collect();
+        let mut plan = Plan::make(&chosen.parts, &mut undos, &mut request)?;
+        plan.not_found = request.keys.iter().flatten().flat_map(|(_, wanted)| wanted.not_found()).collect();
+        plan.left_out.clone_from(&chosen.left_out);
         let facts = Facts {
             runs: run_ids(&plan),
-            astride: chosen.astride.clone(),
-            not_found,
+            left_out: plan.left_out.clone(),
+            not_found: plan.not_found.clone(),
             key_fields: request.key_fields,
         };
         Ok(Ready { plan, undos: undos.all, facts })
@@ -171,7 +174,7 @@ impl Campaign<'_> {
             false => {
                 let chosen = self.choice.chosen(self.global, field.spec, ledger)?;
                 let ready = self.ready(field, &chosen)?;
-                if self.choice.on_conflict == OnConflict::Abort {
+                if self.choice.policy() == OnConflict::Abort {
                     let previews = self.look(field, &ready)?;
                     if previews.values().any(|preview| preview.conflicts > 0) {
                         let (run_id, folder) = (run_id.to_owned(), field.folder.to_path_buf());
@@ -224,7 +227,12 @@ impl Campaign<'_> {
         }
         let key_fields =
             field.spec.entities.iter().map(|entity| (entity.name.clone(), entity.key.clone())).collect();
-        let facts = Facts { runs: run_ids(&plan), astride: Vec::new(), not_found: Vec::new(), key_fields };
+        let facts = Facts {
+            runs: run_ids(&plan),
+            left_out: plan.left_out.clone(),
+            not_found: plan.not_found.clone(),
+            key_fields,
+        };
         Ok(Ready { plan, undos: undos.all, facts })
     }
 
@@ -264,6 +272,10 @@ impl Campaign<'_> {
         let mut open = ledger.migrations()?;
         open.retain(|m| (m.state == "planning" || m.state == "running") && rolled.contains(&&m.run_id));
         migrate::abandon(ledger, &open)?;
+        // The markers go with the rollback's end.
+        for s in &plan.settled {
+            ledger.settle_batch((&s.run_id, &s.entity), s.batch, &s.made, s.is_rollback)?;
+        }
         ledger.plan_rollback(run_id, &plan.changes().into_iter().collect::<Vec<_>>())
     }
 
@@ -285,7 +297,16 @@ impl Campaign<'_> {
         for (entity, undo) in undos {
             let folder = folder_of(field.ledger.home(), run_id, &entity).join("manifest");
             let manifest = match folder.join("manifest.json").exists() {
-                true => Writer::reopen(&folder)?,
+                true => {
+                    if read_head(&folder)?.columns != undo.columns() {
+                        return Err(Error::usage(format!(
+                            "the columns of {} changed since the rollback began",
+                            undo.fingerprint()
+                        ))
+                        .help("with --new-run what it took back stays so, and another one begins"));
+                    }
+                    Writer::reopen(&folder)?
+                }
                 false => Writer::create(
                     &folder,
                     Head {

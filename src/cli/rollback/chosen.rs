@@ -10,17 +10,17 @@ use crate::cli::{Global, keys};
 use crate::error::{Context, Error, Result};
 use crate::ledger::rollback::Rollback;
 use crate::ledger::{Ledger, RunRow};
-use crate::migrate::undo::{self, Undo};
+use crate::migrate::undo::{self, OnConflict, Undo};
 use crate::rollback::keys::Wanted;
-use crate::rollback::plan::{Part, Request, Undos, is_rolled_back, parts, rolled_back_by};
+use crate::rollback::plan::{Part, Request, Undos, is_rolled_back, parts};
 use crate::spec::Spec;
 
 /// What a rollback is of.
 pub(super) struct Chosen {
     /// The runs' parts, the newest first.
     pub(super) parts: Vec<Part>,
-    /// Runs that began before `--since` and ended after it, whose changes since are left as they are.
-    pub(super) astride: Vec<String>,
+    /// Runs that are left as they are although something of them may be meant, with the reason.
+    pub(super) left_out: Vec<String>,
 }
 
 impl Choice {
@@ -28,6 +28,11 @@ impl Choice {
     pub(super) fn is_plain(&self) -> bool {
         let plain = Self { on_conflict: self.on_conflict, ..Self::default() };
         *self == plain
+    }
+
+    /// What is done about a row that somebody has changed since.
+    pub(super) fn policy(&self) -> OnConflict {
+        self.on_conflict.unwrap_or_default()
     }
 
     /// Whether all that the runs changed is to go back.
@@ -56,24 +61,54 @@ impl Choice {
             if all.is_empty() {
                 return Err(without_images(ledger, &run_id)?);
             }
-            return Ok(Chosen { parts: all, astride: Vec::new() });
+            return Ok(Chosen { parts: all, left_out: Vec::new() });
         }
         let since = self.since.as_deref().map(moment).transpose()?;
         let runs = ledger.runs(u32::MAX)?;
-        let (mut kept, mut astride) = (Vec::new(), Vec::new());
+        let began = |run_id: &str| -> Result<Option<Timestamp>> {
+            time(runs.iter().find(|run| run.run_id == run_id).map(|run| &run.started_at))
+        };
+        let is_in = |at: Option<Timestamp>| since.is_none_or(|since| at.is_none_or(|at| at >= since));
+        let (mut kept, mut left_out) = (Vec::new(), Vec::new());
         for part in all {
-            let run = runs.iter().find(|run| run.run_id == part.run_id);
-            let (began, ended) =
-                (time(run.map(|run| &run.started_at))?, time(run.and_then(|run| run.ended_at.as_ref()))?);
-            let is_in = |at: Option<Timestamp>| since.is_none_or(|since| at.is_none_or(|at| at >= since));
-            if is_in(began) {
+            let ended =
+                runs.iter().find(|run| run.run_id == part.run_id).and_then(|run| run.ended_at.as_ref());
+            if !is_in(began(&part.run_id)?) {
+                if !part.is_rollback
+                    && is_in(time(ended)?)
+                    && !is_rolled_back(&rollbacks, &part.run_id, &part.entity)
+                {
+                    left_out
+                        .push(format!("run {} began before and ended after; --run takes it", part.run_id));
+                }
+                continue;
+            }
+            // A rollback of what is taken back here anyway has done a part of the work; only one of earlier runs' changes is a change.
+            let own = rollbacks
+                .iter()
+                .find(|r| part.is_rollback && r.run_id == part.run_id && r.entity == part.entity);
+            let mut is_change = own.is_none();
+            for of in own.iter().flat_map(|own| &own.undo_of) {
+                is_change |= !is_in(began(of)?);
+            }
+            if is_change {
                 kept.push(part);
-            } else if is_in(ended) && !is_rolled_back(&rollbacks, &part.run_id, &part.entity) {
-                astride.push(part.run_id);
             }
         }
-        let kept = without_pairs(kept, &rollbacks);
-        Ok(Chosen { parts: kept, astride })
+        for m in ledger.migrations()? {
+            let is_asked = global.entity.is_empty() || names.contains(&m.entity.as_str());
+            if is_asked
+                && m.is_without_images()
+                && m.counts.inserted + m.counts.updated > 0
+                && is_in(began(&m.run_id)?)
+            {
+                left_out.push(format!(
+                    "run {} kept no old images (--no-undo) and cannot be rolled back",
+                    m.run_id
+                ));
+            }
+        }
+        Ok(Chosen { parts: kept, left_out })
     }
 
     /// A run by its id or as `last`.
@@ -124,6 +159,11 @@ impl Choice {
             (None, None) => None,
         };
         let records: usize = by_entity.iter().flatten().map(|(_, keys)| keys.len()).sum();
+        if by_entity.is_some() && records == 0 {
+            return Err(
+                Error::usage("no key is asked for").help("--ids KEYS names them; a CSV has a line for each")
+            );
+        }
         if self.to_version.is_some() && records != 1 {
             return Err(Error::usage("--to-version is of one record").help("name it with --ids KEY"));
         }
@@ -132,7 +172,7 @@ impl Choice {
                 .map(|all| all.into_iter().map(|(name, keys)| (name, Wanted::new(keys))).collect()),
             key_fields: entities.iter().map(|entity| (entity.name.clone(), entity.key.clone())).collect(),
             to_version: self.to_version.clone(),
-            policy: self.on_conflict,
+            policy: self.policy(),
         })
     }
 }
@@ -161,27 +201,6 @@ pub(super) fn undos(spec: &Spec) -> Undos<'_> {
         let dataset = spec.dataset(&entity.target).expect("the spec was checked");
         undo::open(dataset, key).map_err(|e| e.of(&format!("entity `{}`", entity.name)))
     }))
-}
-
-/// Leaves out runs that are rolled back, together with the rollbacks that did it: both are as if they had not been.
-fn without_pairs(parts: Vec<Part>, rollbacks: &[Rollback]) -> Vec<Part> {
-    let is_there = |parts: &[Part], run_id: &str, entity: &str| {
-        parts.iter().any(|part| part.run_id == run_id && part.entity == entity)
-    };
-    let undoes_all_here = |part: &Part| {
-        let own = rollbacks.iter().find(|r| r.run_id == part.run_id && r.entity == part.entity);
-        own.is_some_and(|own| {
-            own.is_whole
-                && own.state == "done"
-                && own.undo_of.iter().all(|one| is_there(&parts, one, &part.entity))
-        })
-    };
-    let goes = |part: &Part| {
-        rolled_back_by(rollbacks, &part.run_id, &part.entity)
-            .is_some_and(|by| is_there(&parts, by, &part.entity))
-            || undoes_all_here(part)
-    };
-    parts.iter().filter(|part| !goes(part)).cloned().collect()
 }
 
 /// Why a run that wrote cannot be rolled back.

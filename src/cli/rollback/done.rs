@@ -56,13 +56,39 @@ pub(super) fn amend(
         }
         for ((run, is_done), positions) in positions {
             write(&path, positions)?;
-            amend_one(ledger, warehouse, group, (&run, is_done), &path)?;
+            for run in runs_of(ledger, group, &run, is_done)? {
+                amend_one(ledger, warehouse, group, (&run, is_done), &path)?;
+            }
         }
     }
     match path.exists() {
         true => fs::remove_file(&path).or_failed(|| format!("cannot remove {}", path.display())),
         false => Ok(()),
     }
+}
+
+/// The runs that may say of a record that it is written: also those that found it there. Of another staging the positions are others', and
+/// all of it is pending, to be found there.
+fn runs_of(ledger: &Ledger, group: &Group, run: &str, is_done: bool) -> Result<Vec<String>> {
+    if is_done {
+        return Ok(vec![run.to_owned()]);
+    }
+    let all = ledger.migrations()?;
+    let Some(own) = all.iter().find(|m| m.run_id == run && m.entity == group.entity) else {
+        return Ok(Vec::new());
+    };
+    let mut same = Vec::new();
+    for m in all.iter().filter(|m| m.entity == own.entity && m.target == own.target) {
+        if (m.generation, &m.mapping) == (own.generation, &own.mapping) {
+            same.push(m.run_id.clone());
+        } else {
+            let done = folder_of(ledger.home(), &m.run_id, &m.entity).join("done.parquet");
+            if done.exists() {
+                fs::remove_file(&done).or_failed(|| format!("cannot remove {}", done.display()))?;
+            }
+        }
+    }
+    Ok(same)
 }
 
 /// Takes positions out of what a run has written, or puts them back.

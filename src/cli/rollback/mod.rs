@@ -68,9 +68,9 @@ pub(super) struct Choice {
     /// Of one record: only so far back that it is what it was with this version
     #[arg(long, value_name = "N", requires = "ids")]
     to_version: Option<String>,
-    /// What is done about a row that somebody has changed since
-    #[arg(long, value_enum, default_value_t = OnConflict::Skip)]
-    on_conflict: OnConflict,
+    /// What is done about a row that somebody has changed since [default: skip]
+    #[arg(long, value_enum)]
+    on_conflict: Option<OnConflict>,
     /// The entities that were named, if any were.
     #[arg(skip)]
     entities: Vec<String>,

@@ -23,8 +23,8 @@ use crate::rollback::preview::Preview;
 pub(super) struct Facts {
     /// The runs whose changes are taken back, the newest first.
     pub(super) runs: Vec<String>,
-    /// Runs that began before `--since` and ended after it.
-    pub(super) astride: Vec<String>,
+    /// Runs that are left as they are although something of them may be meant, with the reason.
+    pub(super) left_out: Vec<String>,
     /// Keys that were asked for and that no run has changed.
     pub(super) not_found: Vec<String>,
     /// The fields of each entity's key.
@@ -41,12 +41,15 @@ impl Facts {
         self.key_fields.get(entity).map_or(&[][..], Vec::as_slice)
     }
 
+    /// Whether something that may be meant is not part of it.
+    fn is_short(&self) -> bool {
+        !(self.not_found.is_empty() && self.left_out.is_empty())
+    }
+
     /// What the user has to know besides.
     fn remarks(&self, out: &mut String) {
-        for run in &self.astride {
-            out.push_str(&format!(
-                "run {run} began before and ended after: it is not part of this; --run {run} is\n"
-            ));
+        for run in &self.left_out {
+            out.push_str(&format!("left out: {run}\n"));
         }
         if !self.not_found.is_empty() {
             let first: Vec<String> = self.not_found.iter().take(3).map(|key| plain(key)).collect();
@@ -72,7 +75,7 @@ impl Looked {
     /// 1 where rows are in conflict, or keys are no record's.
     pub(super) fn exit_code(&self) -> u8 {
         let conflicts: u64 = self.previews.values().map(|preview| preview.conflicts).sum();
-        u8::from(conflicts > 0 || !self.facts.not_found.is_empty())
+        u8::from(conflicts > 0 || self.facts.is_short())
     }
 
     fn json(&self) -> Json {
@@ -89,7 +92,7 @@ impl Looked {
             .collect();
         json!({
             "schema_version": 1, "run_id": self.run_id, "command": "rollback plan", "dry_run": true,
-            "exit_code": self.exit_code(), "runs": self.facts.runs, "left_out": self.facts.astride,
+            "exit_code": self.exit_code(), "runs": self.facts.runs, "left_out": self.facts.left_out,
             "not_found": self.facts.not_found, "entities": entities,
         })
     }
@@ -215,7 +218,7 @@ impl Told {
         let left = self.sum(|r| r.counts.conflicts + r.counts.failed + r.counts.altered + r.counts.merged);
         match self.interrupted {
             true => 3,
-            false => u8::from(left > 0 || !self.facts.not_found.is_empty()),
+            false => u8::from(left > 0 || self.facts.is_short()),
         }
     }
 
@@ -237,7 +240,7 @@ impl Told {
             .collect();
         json!({
             "schema_version": 1, "run_id": self.run_id, "command": "rollback", "exit_code": self.exit_code(),
-            "runs": self.facts.runs, "left_out": self.facts.astride, "not_found": self.facts.not_found,
+            "runs": self.facts.runs, "left_out": self.facts.left_out, "not_found": self.facts.not_found,
             "duration_seconds": (seconds * 1000.0).round() / 1000.0, "records_per_second": self.rate(), "entities": entities,
         })
     }

@@ -57,6 +57,7 @@ pub(super) fn run(global: &Global, run: Option<&str>) -> Result<u8> {
         {
             progress.check()?;
             let read = manifest::read(&part.folder, |_| Ok(()))?;
+            part.check(&manifest::frames(&part.folder)?.1)?;
             wholes.push(Whole {
                 run_id: part.run_id.clone(),
                 entity: part.entity.clone(),
@@ -94,7 +95,8 @@ fn rollback_of(
     let mut own = rollbacks.iter().rev().filter(|r| r.state == "done" && is_asked(&r.entity));
     let found = match run {
         "last" => own.next(),
-        id => own.find(|r| r.run_id == id || r.undo_of.iter().any(|one| one == id)),
+        // Of a migration, only where all of it was taken back.
+        id => own.find(|r| r.run_id == id || (r.is_whole && r.undo_of.iter().any(|one| one == id))),
     };
     let wrote = |id: &str| parts.iter().any(|part| part.run_id == id);
     match found {
@@ -207,6 +209,9 @@ fn words(wholes: &[Whole], compared: Option<&Compared>, folder: Option<&std::pat
     if wholes.is_empty() {
         out.push_str("no run has a manifest\n");
     }
+    if compared.is_none() && wholes.len() == 1 {
+        out.push_str("it is not rolled back as a whole, so the target was not compared\n");
+    }
     if let Some(c) = compared {
         for (entity, rows) in &c.rows {
             out.push_str(&format!(
@@ -216,7 +221,7 @@ fn words(wholes: &[Whole], compared: Option<&Compared>, folder: Option<&std::pat
             ));
         }
         out.push_str(&match c.differing {
-            0 => "the target is as it was before\n".to_owned(),
+            0 => "these rows are as they were before\n".to_owned(),
             n => format!(
                 "{} rows are not as they were: {}\n",
                 thousands(n),

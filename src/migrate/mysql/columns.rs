@@ -108,6 +108,11 @@ impl Table {
         self.unique.iter().any(|columns| *columns == key)
     }
 
+    /// Whether other columns than the key's are unique.
+    pub(super) fn has_other_unique(&self) -> bool {
+        self.unique.len() > 1
+    }
+
     /// Looks a table up; without a database, in the session's.
     pub(super) fn look_up(session: &mut Conn, database: Option<&str>, table: &str) -> mysql::Result<Self> {
         let database = match database {

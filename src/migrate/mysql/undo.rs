@@ -51,6 +51,8 @@ pub struct MysqlUndo {
     columns: Vec<String>,
     key: Vec<String>,
     references: Vec<Reference>,
+    /// Whether other columns than the key's are unique.
+    has_other_unique: bool,
 }
 
 /// A foreign key that refers to the table and takes rows with what they refer to, or changes them.
@@ -81,7 +83,7 @@ impl MysqlUndo {
             return Err(Error::usage(format!("{} {name} is no table", server.shown)).help(help));
         }
         let references = references(&mut connection, &table.database, &name.table().text).map_err(fail)?;
-        let place = Place::new(server, name, &table.database);
+        let (place, has_other_unique) = (Place::new(server, name, &table.database), table.has_other_unique());
         let found: Vec<Found> = table.columns.into_iter().filter(|found| !found.generated).collect();
         let columns: Vec<String> = found.iter().map(|found| found.name.clone()).collect();
         if let Some(gone) = key.iter().find(|name| !columns.contains(name)) {
@@ -89,7 +91,7 @@ impl MysqlUndo {
         }
         let tables = [name.table().text.as_str(), "recon_batch"]
             .map(|name| format!("{}.{}", quoted(&table.database), quoted(name)));
-        Ok(Self { place, tables, found, columns, key: key.to_vec(), references })
+        Ok(Self { place, tables, found, columns, key: key.to_vec(), references, has_other_unique })
     }
 
     fn column(&self, name: &str) -> Option<&Found> {
@@ -175,7 +177,9 @@ impl Undo for MysqlUndo {
     }
 
     fn concurrency(&self) -> usize {
-        if self.references.iter().any(|reference| reference.is_self) { 1 } else { 2 }
+        // What rows must not have in common, or refer to among themselves, goes back only in its order.
+        let is_ordered = self.has_other_unique || self.references.iter().any(|reference| reference.is_self);
+        if is_ordered { 1 } else { 2 }
     }
 
     fn receipt(&self, run_id: &str, entity: &str, batch: u64) -> Result<Option<Receipt>> {

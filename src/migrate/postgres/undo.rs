@@ -24,6 +24,7 @@ use crate::store::postgres::Server;
 
 const COLUMNS: &str = include_str!("../../../queries/rollback/postgres/columns.sql");
 const REFERENCES: &str = include_str!("../../../queries/rollback/postgres/references.sql");
+const UNIQUE_INDEXES: &str = include_str!("../../../queries/rollback/postgres/unique_indexes.sql");
 const ROWS: &str = include_str!("../../../queries/rollback/postgres/rows.sql");
 const REFERRED: &str = include_str!("../../../queries/rollback/postgres/referred.sql");
 const INSERT: &str = include_str!("../../../queries/rollback/postgres/insert.sql");
@@ -42,6 +43,8 @@ pub struct PostgresUndo {
     /// The columns of the key, with their types.
     key: Vec<(String, String)>,
     references: Vec<Reference>,
+    /// Whether other columns than the key's are unique.
+    has_other_unique: bool,
     /// Held while a session begins: only one of them makes recon's own table.
     beginning: Mutex<()>,
 }
@@ -50,7 +53,6 @@ pub struct PostgresUndo {
 struct Reference {
     child: String,
     is_self: bool,
-    follows: bool,
     child_columns: Vec<String>,
     parent_columns: Vec<String>,
 }
@@ -68,14 +70,24 @@ impl PostgresUndo {
         };
         let table = name.to_string();
         let fingerprint = format!("postgres {} {name}", server.shown);
-        let (found, references) = block_on(look_up(&server, &table))?;
+        let (found, references, has_other_unique) = block_on(look_up(&server, &table))?;
         let of = |name: &String| {
             let column = found.iter().find(|(column, _)| column == name);
             column.cloned().ok_or_else(|| crate::migrate::undo::column_is_gone(&fingerprint, name))
         };
         let key = key.iter().map(of).collect::<Result<Vec<_>>>()?;
         let (columns, types) = found.into_iter().unzip();
-        Ok(Self { server, fingerprint, table, columns, types, key, references, beginning: Mutex::new(()) })
+        Ok(Self {
+            server,
+            fingerprint,
+            table,
+            columns,
+            types,
+            key,
+            references,
+            has_other_unique,
+            beginning: Mutex::new(()),
+        })
     }
 
     fn type_of(&self, column: &str) -> &str {
@@ -103,7 +115,8 @@ impl PostgresUndo {
     }
 }
 
-async fn look_up(server: &Server, table: &str) -> Result<(Vec<(String, String)>, Vec<Reference>)> {
+/// Columns with their types, what refers to the table, and whether more than one index is unique.
+async fn look_up(server: &Server, table: &str) -> Result<(Vec<(String, String)>, Vec<Reference>, bool)> {
     let fail = |e| server.failed(&format!("cannot look {table} up"), e);
     let mut connection = server.connect().await?;
     let rows = sqlx::query(COLUMNS).bind(table).fetch_all(&mut connection).await.map_err(fail)?;
@@ -114,13 +127,14 @@ async fn look_up(server: &Server, table: &str) -> Result<(Vec<(String, String)>,
         Ok(Reference {
             child: row.try_get("child")?,
             is_self: row.try_get("is_self")?,
-            follows: row.try_get("follows")?,
             child_columns: row.try_get("child_columns")?,
             parent_columns: row.try_get("parent_columns")?,
         })
     };
     let references = rows.iter().map(reference).collect::<sqlx::Result<_>>().map_err(fail)?;
-    Ok((columns, references))
+    let unique = sqlx::query(UNIQUE_INDEXES).bind(table).fetch_one(&mut connection).await;
+    let unique: i64 = unique.and_then(|row| row.try_get("indexes")).map_err(fail)?;
+    Ok((columns, references, unique > 1))
 }
 
 impl Undo for PostgresUndo {
@@ -133,7 +147,9 @@ impl Undo for PostgresUndo {
     }
 
     fn concurrency(&self) -> usize {
-        if self.references.iter().any(|reference| reference.is_self) { 1 } else { 2 }
+        // What rows must not have in common, or refer to among themselves, goes back only in its order.
+        let is_ordered = self.has_other_unique || self.references.iter().any(|reference| reference.is_self);
+        if is_ordered { 1 } else { 2 }
     }
 
     fn receipt(&self, run_id: &str, entity: &str, batch: u64) -> Result<Option<Receipt>> {
@@ -289,23 +305,24 @@ impl Rows for Session<'_> {
 
     fn referred(&mut self, keys: &[&Image]) -> Result<Vec<(usize, String)>, Trouble> {
         let mut all = Vec::new();
-        for reference in self.target.references.iter().filter(|reference| reference.follows) {
+        for reference in &self.target.references {
             let pairs = reference.child_columns.iter().zip(&reference.parent_columns);
             let refers: Vec<String> = pairs
                 .map(|(child, parent)| format!("child.{} = old.{}", identifier(child), identifier(parent)))
                 .collect();
             // Of these rows themselves one may refer to another.
             let own: Vec<String> = self.target.key.iter().map(|(name, _)| identifier(name)).collect();
-            let casts = self.target.key.iter().enumerate();
-            let casts: Vec<String> = casts.map(|(i, (_, ty))| format!("own.k{i}::{ty}")).collect();
+            let same = own.iter().zip(&self.target.key).enumerate();
+            let same: Vec<String> = same
+                .map(|(i, (name, (_, ty)))| format!("child.{name} is not distinct from own.k{i}::{ty}"))
+                .collect();
             let texts: Vec<String> = (0..own.len()).map(|i| format!("${}::text[]", i + 2)).collect();
             let names: Vec<String> = (0..own.len()).map(|i| format!("k{i}")).collect();
             let other = format!(
-                " and (child.{}) not in (select {} from unnest({}) as own ({}))",
-                own.join(", child."),
-                casts.join(", "),
+                " and not exists (select 1 from unnest({}) as own ({}) where {})",
                 texts.join(", "),
-                names.join(", ")
+                names.join(", "),
+                same.join(" and ")
             );
             let other = if reference.is_self { other } else { String::new() };
             let more =
