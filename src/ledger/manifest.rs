@@ -220,7 +220,7 @@ impl Writer {
             lines.push(b'\n');
         }
         let path = self.path_of_next();
-        let frame = zstd::bulk::compress(&lines, LEVEL).or_failed(|| cannot_write(&path))?;
+        let frame = compressed(&lines).or_failed(|| cannot_write(&path))?;
         let mut open = match self.open.take() {
             Some(open) => open,
             None => {
@@ -289,6 +289,13 @@ impl Writer {
         fs::rename(&temporary, &path).or_failed(|| cannot_write(&path))?;
         sync_folder(&self.folder)
     }
+}
+
+/// A frame that tells by a checksum of its own whether it is whole: the digest of its segment comes only once that is closed.
+fn compressed(lines: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+    compressor.include_checksum(true)?;
+    compressor.compress(lines)
 }
 
 fn path_of(folder: &Path, segment: usize) -> PathBuf {

@@ -55,6 +55,7 @@ macro_rules! on_sql {
                 all_that_is_back_is_pending,
                 #[cfg(feature = "faults")]
                 what_only_the_target_knew_stays_known,
+                unique_values_change_places,
                 a_table_that_refers_to_itself,
                 schema_changed_since,
                 values_kept_outside_the_row,

@@ -77,9 +77,13 @@ fn lines(ledger: &Ledger) -> Result<Vec<Line>> {
     let (parts, rollbacks) = (all_parts(ledger)?, ledger.rollbacks()?);
     let mut lines = Vec::new();
     for part in parts {
-        let unfinished = match read_head(&part.folder)?.complete {
-            true => "",
-            false => ", unfinished",
+        let unfinished = match read_head(&part.folder) {
+            Ok(head) if head.complete => "",
+            Ok(_) => ", unfinished",
+            Err(error) => {
+                tracing::warn!("{error}");
+                ", but its manifest cannot be read"
+            }
         };
         let state = match rolled_back_by(&rollbacks, &part.run_id, &part.entity) {
             Some(by) => format!("rolled back by {by}"),

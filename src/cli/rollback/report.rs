@@ -361,7 +361,7 @@ pub(super) fn show(global: &Global, told: &Told) -> Result<()> {
     if told.sum(|r| r.counts.failed) > 0 {
         out.push_str(&format!("what did not go back: {}\n", told.folder.join("failures.csv").display()));
     }
-    if !global.quiet && !told.entities.is_empty() {
+    if !global.quiet && told.sum(|r| r.counts.restored + r.counts.removed + r.counts.inserted) > 0 {
         out.push_str(&format!(
             "to undo this: {command} rollback apply --run {}\nnext: {command} rollback verify --run {}\n",
             told.run_id, told.run_id

@@ -10,8 +10,10 @@ use super::Pace;
 use crate::cli::Global;
 use crate::error::Result;
 use crate::ledger::migration::Migration;
+use crate::ledger::rollback::Rollback;
 use crate::ledger::{Ledger, RunRow};
 use crate::reconcile::report::terminal::{plain, thousands};
+use crate::rollback::plan::is_rolled_back;
 
 /// A run that writes, or wrote.
 pub(super) struct Writing {
@@ -27,6 +29,8 @@ struct Entity {
     migration: Migration,
     /// Records that did not go through in any run so far.
     open: u64,
+    /// Rows that rollbacks in force have taken back since.
+    rolled_back: u64,
 }
 
 impl Entity {
@@ -42,7 +46,8 @@ impl Entity {
 
     /// Records that no run has written; unknown until they are planned.
     fn pending(&self) -> Option<u64> {
-        (self.migration.state != "planning").then(|| self.to_do() + self.migration.left_over)
+        (self.migration.state != "planning")
+            .then(|| self.to_do() + self.migration.left_over + self.rolled_back)
     }
 }
 
@@ -54,11 +59,22 @@ impl Writing {
         if !is_running && run.state == "running" {
             "interrupted".clone_into(&mut run.state);
         }
-        let mut entities = Vec::new();
+        let (mut entities, rollbacks) = (Vec::new(), ledger.rollbacks()?);
         for migration in ledger.migrations_of(&run.run_id)? {
             if global.entity.is_empty() || global.entity.contains(&migration.entity) {
                 let open = ledger.open_exceptions(&migration.entity, &migration.target)?;
-                entities.push(Entity { migration, open });
+                // One that undoes a rollback takes nothing back.
+                let undoes_writing =
+                    |r: &Rollback| r.undo_of.iter().any(|run| rollbacks.iter().all(|r| r.run_id != *run));
+                let is_of = |r: &&Rollback| {
+                    let is_newer = r.entity == migration.entity
+                        && r.target == migration.target
+                        && r.run_id > migration.run_id;
+                    is_newer && undoes_writing(r) && !is_rolled_back(&rollbacks, &r.run_id, &r.entity)
+                };
+                let rolled_back =
+                    rollbacks.iter().filter(is_of).map(|r| r.counts.restored + r.counts.removed).sum();
+                entities.push(Entity { migration, open, rolled_back });
             }
         }
         let how_far = ledger.how_far(&run.run_id)?;
@@ -81,7 +97,7 @@ impl Writing {
                 let facts = json!({
                     "state": e.migration.state, "target": e.migration.target, "records": e.migration.records,
                     "migrated": e.migrated(), "failed": e.migration.counts.failed, "failed_in_all_runs": e.open,
-                    "pending": e.pending(), "batches": e.migration.batches, "batches_done": e.migration.counts.applied,
+                    "pending": e.pending(), "rolled_back": e.rolled_back, "batches": e.migration.batches, "batches_done": e.migration.counts.applied,
                     "seconds_left": self.seconds_left(e),
                 });
                 (e.migration.entity.clone(), facts)

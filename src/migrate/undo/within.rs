@@ -65,8 +65,10 @@ pub(crate) fn within(rows: &mut dyn Rows, batch: &UndoBatch<'_>) -> Result<(Undo
             step @ (Step::Remove { .. } | Step::Write(_)) => drop(steps.insert(place, step)),
         }
     }
+    let planned = steps.clone();
     for phase in [Phase::Insert, Phase::Update] {
-        halved(rows, batch, (&mut steps, phase), &there, &mut undone)?;
+        let range = places(&steps, phase);
+        halved(rows, batch, (&mut steps, phase, range), &there, &mut undone)?;
     }
     // What was written may refer to other rows than before, and a row that stays to one that was to go.
     loop {
@@ -85,7 +87,20 @@ pub(crate) fn within(rows: &mut dyn Rows, batch: &UndoBatch<'_>) -> Result<(Undo
             }
         }
     }
-    halved(rows, batch, (&mut steps, Phase::Delete), &there, &mut undone)?;
+    let range = places(&steps, Phase::Delete);
+    halved(rows, batch, (&mut steps, Phase::Delete, range), &there, &mut undone)?;
+    // What had a value that must be unique may be gone by now.
+    let (again, others) =
+        std::mem::take(&mut undone.faults).into_iter().partition(|(_, fault)| is_unique(fault));
+    undone.faults = others;
+    let again: BTreeMap<usize, Step> = again
+        .into_iter()
+        .filter_map(|(place, _): (usize, Fault)| Some((place, planned.get(&place)?.clone())))
+        .collect();
+    steps.extend(again.clone());
+    for phase in [Phase::Insert, Phase::Update] {
+        halved(rows, batch, (&mut steps, phase, places(&again, phase)), &there, &mut undone)?;
+    }
     let changes = read_back(rows, batch, &steps, &there, &mut undone)?;
     undone.conflicts.sort_by_key(|(place, _)| *place);
     Ok((undone, changes))
@@ -102,15 +117,15 @@ fn places(steps: &BTreeMap<usize, Step>, phase: Phase) -> Vec<usize> {
     steps.iter().filter(|(_, step)| is_of(step)).map(|(place, _)| *place).collect()
 }
 
-/// Takes the steps of a phase for all rows; where that fails, for each half of them on its own, until the row is found.
+/// Takes the steps of a phase for some rows; where that fails, for each half of them on its own, until the row is found.
 fn halved(
     rows: &mut dyn Rows,
     batch: &UndoBatch<'_>,
-    (steps, phase): (&mut BTreeMap<usize, Step>, Phase),
+    (steps, phase, range): (&mut BTreeMap<usize, Step>, Phase, Vec<usize>),
     there: &[Option<Image>],
     undone: &mut Undone,
 ) -> Result<(), Trouble> {
-    let mut ranges = vec![places(steps, phase)];
+    let mut ranges = vec![range];
     while let Some(range) = ranges.pop().filter(|range| !range.is_empty()) {
         rows.savepoint(false)?;
         let fault = match run(rows, batch, (&*steps, phase), there, &range) {
@@ -134,6 +149,11 @@ fn halved(
         }
     }
     Ok(())
+}
+
+/// Whether a value is another row's that must be unique: SQLSTATE 23505, 1062 of MySQL, or SQLite's name.
+fn is_unique(fault: &Fault) -> bool {
+    matches!(fault.code.as_str(), "23505" | "1062" | "SQLITE_CONSTRAINT_UNIQUE")
 }
 
 /// Whether a row is not let go since others refer to it: SQLSTATE 23503, 1451 of MySQL, or SQLite's name.

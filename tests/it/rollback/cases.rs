@@ -221,6 +221,30 @@ pub(super) fn rows_of_others_are_not_cascaded_away(bench: Bench) {
     }
 }
 
+/// Values that must be unique go from row to row, within a batch and over many.
+pub(super) fn unique_values_change_places(bench: Bench) {
+    bench.sql("create table t (k int primary key, name varchar(100) unique, n int)");
+    bench.sql("insert into t values (0, 'a', 0)");
+    bench.stage((0..60).map(
+        |k| json!({ "k": k, "name": if k == 1 { "a".to_owned() } else { format!("name {k}") }, "n": k }),
+    ));
+    let before = bench.dump();
+    bench.migrate().has(&[("inserted", 59), ("updated", 1)]);
+    let between = bench.dump();
+    // Each row takes the name of the one before it, which has another one by then.
+    let name = |k: usize| match k {
+        0 => "free".to_owned(),
+        2 => "a".to_owned(),
+        k => format!("name {}", k - 1),
+    };
+    bench.stage((0..60).map(|k| json!({ "k": k, "name": name(k), "n": k })));
+    bench.told(&["migrate", "--batch-size", "7", "--concurrency", "1"], 0).has(&[("updated", 60)]);
+    bench.rolls_back(&["--run", "last"], 0).has(&[("restored", 60), ("failed", 0)]);
+    assert_eq!(bench.dump(), between);
+    bench.rolls_back(&["--run", "last"], 0).has(&[("removed", 59), ("restored", 1)]);
+    assert_eq!(bench.dump(), before);
+}
+
 /// Rows that refer to rows of their own table, one of them without a key.
 pub(super) fn a_table_that_refers_to_itself(bench: Bench) {
     bench.sql("create table t (k varchar(20) unique, name varchar(100), parent varchar(20), foreign key (parent) references t (k) on delete cascade)");
@@ -662,6 +686,7 @@ pub(super) fn rolled_back_records_are_pending(bench: Bench) {
     bench.sql("update t set n = -1 where k = 4");
     let back = bench.rolls_back(&["--run", "last"], 1);
     // The one in conflict is still as written, so it is not pending.
+    assert_eq!(bench.told(&["status"], 0).json["written"]["entities"]["t"]["pending"], 19);
     let again = bench.migrate();
     again.has(&[("records", 19), ("inserted", 10), ("updated", 9)]);
     bench.rolls_back(&["--run", &again.run_id()], 0);
