@@ -101,7 +101,7 @@ class Migration:
 class Back(Migration):
     """The same over a table that has half of the rows already, with other names: some are changed, some are new. And back again."""
 
-    full = None
+    full, wanted = None, None
 
     def prepare(self):
         super().prepare()
