@@ -9,6 +9,7 @@ mod init;
 mod keys;
 mod migrate;
 mod out;
+mod pacing;
 mod progress;
 mod recheck;
 mod rollback;

@@ -21,7 +21,7 @@ use crate::error::{Context, Error, Result};
 use crate::fault;
 
 /// The layout of manifests that this recon writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// A segment is closed once it is as large as this, in bytes.
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// A fast level: values repeat themselves within a batch, and no more than that is to be had.
@@ -172,18 +172,20 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Goes on with the manifest of a run that was interrupted. A torn end is cut off, and what is whole is closed.
+    /// Goes on with the manifest of a run that was interrupted. A torn end is cut off, and what is whole is closed. `known` is the number
+    /// of the last change that the ledger knows to be in it.
     ///
     /// # Errors
-    /// No manifest there, or one that is damaged; a disk that is full or refuses.
-    pub fn reopen(folder: &Path) -> Result<Self> {
+    /// No manifest there, or one that is damaged, which is left as it is; a disk that is full or refuses.
+    pub fn reopen(folder: &Path, known: u64) -> Result<Self> {
         let head = read_head(folder)?;
         let next_seq = head.segments.last().map_or(1, |last| last.last_seq + 1);
         let mut writer =
             Self { folder: folder.to_path_buf(), head, open: None, next_seq, segment_bytes: SEGMENT_BYTES };
         let path = writer.path_of_next();
-        if path.exists() {
-            let whole = whole_bytes(&path)?;
+        let whole = if path.exists() { Some(whole_bytes(&path)?) } else { None };
+        check_known(folder, next_seq - 1 + whole.as_ref().map_or(0, |whole| whole.count), known)?;
+        if let Some(whole) = whole {
             let file =
                 File::options().read(true).write(true).open(&path).or_failed(|| cannot_write(&path))?;
             file.set_len(whole.bytes).and_then(|()| file.sync_all()).or_failed(|| cannot_write(&path))?;
@@ -324,16 +326,35 @@ fn digest_of(path: &Path) -> Result<String> {
 /// Reads `manifest.json`.
 ///
 /// # Errors
-/// None there, a newer format, or one that is damaged.
+/// None there, another format, or one that is damaged.
 pub fn read_head(folder: &Path) -> Result<Head> {
     let path = folder.join(HEAD);
     let text = fs::read_to_string(&path).or_failed(|| format!("cannot read {}", path.display()))?;
-    let head: Head = serde_json::from_str(&text).or_failed(|| format!("{} is damaged", path.display()))?;
-    if head.format > FORMAT {
-        return Err(Error::failed(format!("{} is of format {}", path.display(), head.format))
-            .help(format!("this recon knows formats up to {FORMAT}: use the newer one that wrote it")));
+    let damaged = || format!("{} is damaged", path.display());
+    let Format { format } = serde_json::from_str(&text).or_failed(damaged)?;
+    if format != FORMAT {
+        let whose = if format > FORMAT { "a newer" } else { "an older" };
+        return Err(Error::failed(format!("{} is of {whose} recon: format {format}", path.display()))
+            .help(format!("this one knows format {FORMAT}: roll back with the recon that wrote it")));
     }
-    Ok(head)
+    serde_json::from_str(&text).or_failed(damaged)
+}
+
+/// What every `manifest.json` says, of whatever format.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// Holds the number of the last change that was read against that of the last one which is known to be there.
+///
+/// # Errors
+/// A manifest of which changes are missing.
+pub fn check_known(folder: &Path, read: u64, known: u64) -> Result<()> {
+    if known <= read {
+        return Ok(());
+    }
+    Err(damaged(folder, &format!("it holds {read} changes, and the run has made {known}")))
 }
 
 /// What of an open segment is whole.

@@ -3,8 +3,10 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
-use crate::event::Progress;
+use super::{Images, Trouble};
+use crate::error::{Error, Result};
+use crate::event::{self, Progress};
+use crate::ledger::manifest::{Change, Writer};
 
 /// How long a store may be away before the run stops; it can be resumed.
 pub const AWAY_MAX: Duration = Duration::from_secs(60);
@@ -35,6 +37,94 @@ impl Retries {
         let doubled = self.pause.saturating_mul(1 << again.saturating_sub(1).min(16)).min(PAUSE_MAX);
         let share = chance();
         doubled.mul_f64(0.75 + share / 2.0)
+    }
+}
+
+/// A batch on its way into a target.
+pub struct Attempt<'a> {
+    /// The batch's number.
+    pub number: u64,
+    /// Takes old images; `None` where the user asked for none.
+    pub manifest: Option<&'a Mutex<Writer>>,
+    /// See [`super::Target::writes_in_parts`].
+    pub in_parts: bool,
+    /// How often it is tried again.
+    pub retries: Retries,
+    /// Who may want to stop in between.
+    pub progress: &'a Progress,
+}
+
+/// How the tries of a batch ended.
+pub struct Tried<T> {
+    /// What the last one gave, or why the store was busy each time.
+    pub end: Result<T, Error>,
+    /// How many there were.
+    pub attempts: u64,
+    /// Whether the connection was lost in one, so that nobody saw its end.
+    pub was_lost: bool,
+}
+
+impl Attempt<'_> {
+    /// Tries until the store takes the batch or was busy too often. `earlier` are the changes that were announced for it before, as
+    /// `once` gets them together with those of earlier tries; a lost session is opened anew.
+    ///
+    /// # Errors
+    /// An interruption; what no other try would help against; a store that was away for longer than [`AWAY_MAX`].
+    pub fn until_taken<S, T>(
+        &self,
+        mut earlier: Vec<Change>,
+        session: &mut Option<S>,
+        mut open: impl FnMut() -> Result<S, Trouble>,
+        mut once: impl FnMut(&mut S, &[Change], &mut Images<'_>) -> Result<T, Trouble>,
+    ) -> Result<Tried<T>> {
+        let (mut announced, mut here, began) = (Vec::new(), Duration::ZERO, Instant::now());
+        let (mut attempts, mut busy, mut lost, mut lost_since) = (0, 0, 0, None);
+        loop {
+            attempts += 1;
+            let mut images = |changes: &mut Vec<Change>| {
+                let since = Instant::now();
+                if let Some(manifest) = self.manifest {
+                    manifest.lock().expect("nobody panics while it writes").append(changes)?;
+                }
+                here += since.elapsed();
+                if self.in_parts {
+                    announced.extend_from_slice(changes);
+                }
+                Ok(())
+            };
+            let tried = match session {
+                Some(session) => once(session, &earlier, &mut images),
+                None => open().and_then(|opened| once(session.insert(opened), &earlier, &mut images)),
+            };
+            let ended = |end| Tried { end, attempts, was_lost: lost > 0 };
+            let pause = match tried {
+                Ok(done) => {
+                    event::add_time(&self.progress.target_ns, began + here);
+                    event::add(&self.progress.own_ns, here.as_nanos() as u64);
+                    return Ok(ended(Ok(done)));
+                }
+                Err(Trouble::Fatal(error)) => return Err(error),
+                Err(Trouble::Busy(error)) if busy >= self.retries.tries => return Ok(ended(Err(error))),
+                Err(Trouble::Busy(error)) => {
+                    busy += 1;
+                    tracing::info!("batch {} is tried again: {error}", self.number);
+                    self.retries.pause_before(busy)
+                }
+                Err(Trouble::Lost(error)) => {
+                    *session = None;
+                    let since = *lost_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > AWAY_MAX {
+                        return Err(error);
+                    }
+                    tracing::warn!("batch {} is tried again over a new connection: {error}", self.number);
+                    lost += 1;
+                    self.retries.pause_before(lost)
+                }
+            };
+            earlier.append(&mut announced);
+            event::add(&self.progress.retries, 1);
+            wait(pause, self.progress)?;
+        }
     }
 }
 

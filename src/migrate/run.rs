@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::batch::{Loaded, Stamp};
 use super::mapped::Mapped;
 use super::plan::Plan;
-use super::retry::{AWAY_MAX, Pace, Retries, wait};
-use super::{Batch, Fault, FaultClass, Receipt, Record, Session, Target, Trouble};
+use super::retry::{Attempt, Pace, Retries};
+use super::{Batch, Fault, FaultClass, Receipt, Record, Session, Target};
 use crate::error::{Error, Result};
 use crate::event::{self, Progress, Unit};
 use crate::fault;
@@ -234,68 +234,31 @@ impl Job<'_> {
         self.progress.end_unit(&Unit { of, name: number.to_string(), rows, failures });
     }
 
-    /// Gets a batch into the target, however often that has to be tried.
+    /// Gets a batch into the target, however often that has to be tried; returns how often that was.
     fn apply<'s>(
         &'s self,
         batch: &Batch<'_>,
-        (was_begun, mut earlier): (bool, Vec<Change>),
+        (was_begun, earlier): (bool, Vec<Change>),
         session: &mut Option<Box<dyn Session + 's>>,
     ) -> Result<(Receipt, u64)> {
-        let in_parts = self.target.writes_in_parts();
-        let (mut announced, mut here, began) = (Vec::new(), Duration::ZERO, Instant::now());
-        let (mut attempts, mut busy, mut lost_since) = (0, 0, None);
-        loop {
-            attempts += 1;
-            let batch = &Batch { earlier: &earlier, ..*batch };
-            let mut images = |changes: &mut Vec<Change>| {
-                let since = Instant::now();
-                if let Some(manifest) = self.manifest {
-                    manifest.lock().expect("nobody panics while it writes").append(changes)?;
-                }
-                here += since.elapsed();
-                if in_parts {
-                    announced.extend_from_slice(changes);
-                }
-                Ok(())
-            };
-            let tried = match session {
-                Some(open) => open.apply(batch, &mut images),
-                None => {
-                    self.target.session().and_then(|opened| session.insert(opened).apply(batch, &mut images))
-                }
-            };
-            let pause = match tried {
-                Ok(receipt) => {
-                    event::add_time(&self.progress.target_ns, began + here);
-                    event::add(&self.progress.own_ns, here.as_nanos() as u64);
-                    return Ok((receipt, attempts));
-                }
-                Err(Trouble::Fatal(error)) => return Err(error),
-                Err(Trouble::Busy(error)) if busy >= self.options.retries.tries => {
-                    // It may be there already, from a try whose end nobody saw: then only its marker can tell.
-                    if was_begun || lost_since.is_some() {
-                        return Err(error);
-                    }
-                    return Ok((all_busy(batch.records, &error), attempts));
-                }
-                Err(Trouble::Busy(error)) => {
-                    busy += 1;
-                    tracing::info!("batch {} is tried again: {error}", batch.number);
-                    self.options.retries.pause_before(busy)
-                }
-                Err(Trouble::Lost(error)) => {
-                    *session = None;
-                    let since = *lost_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() > AWAY_MAX {
-                        return Err(error);
-                    }
-                    tracing::warn!("batch {} is tried again over a new connection: {error}", batch.number);
-                    self.options.retries.pause_before(attempts as u32)
-                }
-            };
-            earlier.append(&mut announced);
-            event::add(&self.progress.retries, 1);
-            wait(pause, self.progress)?;
+        let attempt = Attempt {
+            number: batch.number,
+            manifest: self.manifest,
+            in_parts: self.target.writes_in_parts(),
+            retries: self.options.retries,
+            progress: self.progress,
+        };
+        let tried = attempt.until_taken(
+            earlier,
+            session,
+            || self.target.session(),
+            |session, earlier, images| session.apply(&Batch { earlier, ..*batch }, images),
+        )?;
+        match tried.end {
+            Ok(receipt) => Ok((receipt, tried.attempts)),
+            // It may be there already, from a try whose end nobody saw: then only its marker can tell.
+            Err(error) if was_begun || tried.was_lost => Err(error),
+            Err(error) => Ok((all_busy(batch.records, &error), tried.attempts)),
         }
     }
 

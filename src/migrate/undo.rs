@@ -4,19 +4,24 @@
 //! Anything else is somebody's work, and a conflict. A rollback keeps old images of its own, so that it can be taken back in turn.
 
 mod decide;
+mod references;
 mod within;
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
 
 pub use self::decide::{Step, Write, decide};
+pub use self::references::Asked;
+pub(crate) use self::references::Reference;
+pub use self::within::changing;
 pub(crate) use self::within::{Refused, Rows, within};
 use super::retry::Retries;
 pub use super::{Fault, FaultClass, Trouble};
 use super::{Images, Receipt};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::ledger::manifest::{Change, Image, Op, Origin};
 use crate::spec::{Dataset, DatasetKind};
@@ -28,6 +33,11 @@ pub trait Undo: Send + Sync {
 
     /// The columns of a whole row, in their order; empty where a row is all that it holds.
     fn columns(&self) -> &[String];
+
+    /// The table as foreign keys that refer to it are told of, see [`Asked::not_of`]; empty where a store has none.
+    fn table(&self) -> &str {
+        ""
+    }
 
     /// Batches under way at once: one where rows of the table refer to each other.
     fn concurrency(&self) -> usize;
@@ -87,11 +97,21 @@ pub trait UndoSession {
     /// A store that cannot be reached.
     fn look(&mut self, keys: &[&Image]) -> Result<Vec<Option<Image>>, Trouble>;
 
+    /// Which of these rows others refer to that would go or change with them, by their place, and what those are. Of the rows
+    /// themselves one may refer to another.
+    ///
+    /// # Errors
+    /// A store that cannot be reached.
+    fn referred(&mut self, keys: &[&Image], asked: &Asked<'_>) -> Result<Vec<(usize, String)>, Trouble> {
+        let _ = (keys, asked);
+        Ok(Vec::new())
+    }
+
     /// Takes the changes of a batch back, those left out that are in conflict or do not go; where its marker is there already, nothing.
     /// The images of what is about to change are handed to `images`, which returns when they are on disk.
     ///
     /// # Errors
-    /// Why the batch as a whole is not taken back; then nothing of it is.
+    /// Why the batch as a whole is not taken back; then nothing of it is. A conflict is one under [`OnConflict::Abort`].
     fn undo(&mut self, batch: &UndoBatch<'_>, images: &mut Images<'_>) -> Result<Undone, Trouble>;
 }
 
@@ -122,12 +142,19 @@ pub struct UndoBatch<'a> {
     pub progress: &'a Progress,
 }
 
-/// Rows whose version went forward when they were restored: the digest of what is there, and what it would be with the old version.
-pub type StandIns = HashMap<String, (String, String)>;
+/// Rows that this rollback has restored and that are not to the letter what they were, since their version went forward or a trigger
+/// had its way: by [`key_id`] the digest of what is there, and of what was meant. Both are short, by [`short`].
+pub type StandIns = HashMap<u128, (u128, u128)>;
 
-/// One text for a key.
-pub fn key_text(key: &Image) -> String {
-    serde_json::to_string(key).expect("a key is always JSON")
+/// What tells a key from others.
+pub fn key_id(key: &Image) -> u128 {
+    short(&serde_json::to_string(key).expect("a key is always JSON"))
+}
+
+/// The first 128 bits of a text's SHA-256: no two texts of one run have the same.
+pub fn short(text: &str) -> u128 {
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    u128::from_be_bytes(digest[..16].try_into().expect("half of it"))
 }
 
 /// By what is decided whether a change is taken back.
@@ -236,10 +263,33 @@ pub struct Undone {
     pub expired: u64,
 }
 
-/// The digest of a row as it was meant, where this rollback has restored it with another version.
+/// The digest of a row as it was meant, where this rollback has restored it and it is not that to the letter.
 pub(crate) fn stood_for(stand_ins: &StandIns, change: &Change, digest: String) -> String {
-    let found = if stand_ins.is_empty() { None } else { stand_ins.get(&key_text(&change.key)) };
-    found.filter(|(there, _)| *there == digest).map_or(digest, |(_, meant)| meant.clone())
+    let found = if stand_ins.is_empty() { None } else { stand_ins.get(&key_id(&change.key)) };
+    match (found, &change.post_hash) {
+        (Some(found), Some(ours)) if *found == (short(&digest), short(ours)) => ours.clone(),
+        _ => digest,
+    }
+}
+
+/// Conflicts where none may be.
+pub(crate) fn aborted(batch: &UndoBatch<'_>, undone: &Undone) -> Error {
+    let first = undone.conflicts.first().map(|(place, conflict)| {
+        let key = serde_json::to_string(&batch.changes[*place].key).expect("a key is always JSON");
+        let detail = conflict.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        format!(": {key}: {}{detail}", conflict.kind.message())
+    });
+    Error::incomplete(format!(
+        "entity `{}`: {} rows of a batch are in conflict, so nothing more is rolled back{}",
+        batch.entity,
+        undone.conflicts.len(),
+        first.unwrap_or_default()
+    ))
+    .help(format!(
+        "what was rolled back before stays so, and `rollback apply --run {} --new-run` undoes that; with --new-run and \
+         --on-conflict skip, merge or force the rest is rolled back",
+        batch.run_id
+    ))
 }
 
 /// The change that taking one back is. `pre` and `post` are the row before and after, `hash` the digest of the row after.
@@ -308,8 +358,8 @@ pub(crate) fn ranges(numbers: impl IntoIterator<Item = u64>) -> Vec<(u64, u64)> 
 }
 
 /// A column that a manifest has and the table has not.
-pub(crate) fn column_is_gone(at: &str, column: &str) -> crate::error::Error {
-    crate::error::Error::usage(format!("{at} has no column `{column}`, which it had when it was written to"))
+pub(crate) fn column_is_gone(at: &str, column: &str) -> Error {
+    Error::usage(format!("{at} has no column `{column}`, which it had when it was written to"))
         .help("give the column its name back while the rollback runs: without it nobody can tell what was changed since")
 }
 
@@ -326,7 +376,7 @@ pub fn open<'a>(dataset: &'a Dataset, key: &[String]) -> Result<Box<dyn Undo + '
         DatasetKind::Csv(_)
         | DatasetKind::Jsonl { .. }
         | DatasetKind::Parquet { .. }
-        | DatasetKind::DynamodbExport(_) => Err(crate::error::Error::usage(format!(
+        | DatasetKind::DynamodbExport(_) => Err(Error::usage(format!(
             "dataset `{}` is files, of which recon changes none: there is nothing to roll back in them",
             dataset.name
         ))

@@ -135,16 +135,7 @@ impl Part {
     /// A manifest of which changes are missing.
     pub fn check(&self, frames: &[Frame]) -> Result<()> {
         let known = self.made.values().flatten().flatten().map(|(_, to)| *to).max().unwrap_or(0);
-        let read = frames.last().map_or(0, Frame::last_seq);
-        if known <= read {
-            return Ok(());
-        }
-        Err(Error::failed(format!(
-            "{} is damaged: it holds {read} changes, and run {} has made {known}",
-            self.folder.display(),
-            self.run_id
-        ))
-        .help("nothing can be rolled back by it: restore the file, or the target, from a backup"))
+        manifest::check_known(&self.folder, frames.last().map_or(0, Frame::last_seq), known)
     }
 }
 

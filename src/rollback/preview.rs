@@ -6,7 +6,9 @@ use super::plan::{Group, Plan};
 use crate::error::{Error, Result};
 use crate::event::{self, Progress};
 use crate::ledger::manifest::{Change, Image};
-use crate::migrate::undo::{Guard, Step, Undo, decide, key_text};
+use crate::migrate::undo::{
+    Asked, Conflict, Guard, Kind, Step, Undo, UndoSession, changing, decide, key_id, short,
+};
 
 /// Rows that are asked for at once.
 const ROWS_AT_ONCE: usize = 5_000;
@@ -31,8 +33,8 @@ pub struct Preview {
 /// What a row is after the newer changes of the plan were taken back.
 enum After {
     Gone,
-    /// This digest, with the old version.
-    Row(String),
+    /// This digest with the old version, short.
+    Row(u128),
     /// Nothing was done: it is as it is.
     Same,
 }
@@ -48,7 +50,8 @@ pub fn preview(
     mut each: impl FnMut(&dyn Undo, &Group, &Change, &Step) -> Result<()>,
 ) -> Result<BTreeMap<String, Preview>> {
     let mut all: BTreeMap<String, Preview> = BTreeMap::new();
-    let mut after: HashMap<(String, String), After> = HashMap::new();
+    let mut after: BTreeMap<&str, HashMap<u128, After>> = BTreeMap::new();
+    let tables: Vec<String> = undos.values().map(|undo| undo.table().to_owned()).collect();
     for (at, group) in plan.groups.iter().enumerate() {
         let undo = undo_of(undos, group)?;
         let told = all.entry(group.entity.clone()).or_default();
@@ -62,18 +65,18 @@ pub fn preview(
                 let keys: Vec<&Image> = changes.iter().map(|change| &change.key).collect();
                 let there = session.look(&keys).map_err(|trouble| trouble.error())?;
                 let (changes, there) = spelled(undo, changes, there)?;
-                for (change, now) in changes.iter().zip(&there) {
-                    let known = if is_first {
-                        None
-                    } else {
-                        after.get(&(group.entity.clone(), key_text(&change.key)))
-                    };
-                    let step = judge(undo, change, now.as_ref(), known, &group.guard)?;
-                    told.count(&step);
-                    each(undo, group, change, &step)?;
+                let after = after.entry(&group.entity).or_default();
+                let mut steps = BTreeMap::new();
+                for (place, (change, now)) in changes.iter().zip(&there).enumerate() {
+                    let known = if is_first { None } else { after.get(&key_id(&change.key)) };
+                    steps.insert(place, judge(undo, change, now.as_ref(), known, &group.guard)?);
+                }
+                leave_referred(&mut *session, &changes, &there, &tables, &mut steps)?;
+                for (change, step) in changes.iter().zip(steps.values()) {
+                    told.count(step);
+                    each(undo, group, change, step)?;
                     if !is_last {
-                        let next = outcome(undo, change, &step, &group.guard)?;
-                        after.insert((group.entity.clone(), key_text(&change.key)), next);
+                        after.insert(key_id(&change.key), outcome(undo, change, step, &group.guard)?);
                     }
                 }
                 event::add(&progress.rows_done, changes.len() as u64);
@@ -81,6 +84,31 @@ pub fn preview(
         }
     }
     Ok(all)
+}
+
+/// What others' rows refer to stays. Those of tables of the plan may go before, which is seen only when they do.
+fn leave_referred(
+    session: &mut dyn UndoSession,
+    changes: &[Change],
+    there: &[Option<Image>],
+    tables: &[String],
+    steps: &mut BTreeMap<usize, Step>,
+) -> Result<()> {
+    let removed =
+        steps.iter().filter(|(place, step)| matches!(step, Step::Remove { .. }) && there[**place].is_some());
+    let removed: Vec<usize> = removed.map(|(place, _)| *place).collect();
+    let changed = changing(steps, there);
+    let groups = changed.iter().map(|(columns, places)| (Some(columns), places));
+    for (columns, places) in groups.chain(std::iter::once((None, &removed))) {
+        let keys: Vec<&Image> = places.iter().map(|place| &changes[*place].key).collect();
+        let asked = Asked { columns, not_of: tables };
+        for (i, detail) in session.referred(&keys, &asked).map_err(|trouble| trouble.error())? {
+            let conflict =
+                Conflict { kind: Kind::Referenced, now: there[places[i]].clone(), detail: Some(detail) };
+            steps.insert(places[i], Step::Conflict(conflict));
+        }
+    }
+    Ok(())
 }
 
 /// Changes and what is there in one spelling.
@@ -118,10 +146,11 @@ fn judge(
         // What is there will be another row by then; only its digest is known.
         Some(After::Row(digest)) => {
             let is_old = change.pre.as_ref().map(|pre| undo.digest(pre, &guard.columns)).transpose()?;
-            Ok(match (change.post_hash.as_ref() == Some(digest), is_old.as_ref() == Some(digest)) {
+            let is = |text: &Option<String>| text.as_deref().map(short) == Some(*digest);
+            Ok(match (is(&change.post_hash), is(&is_old)) {
                 (true, _) => decide(change, change.post.as_ref().or(now), change.post_hash.as_deref(), guard),
                 (false, true) => Step::Nothing,
-                (false, false) => decide(change, now, Some(digest), guard),
+                (false, false) => decide(change, now, Some(""), guard),
             })
         }
     }
@@ -131,9 +160,9 @@ fn outcome(undo: &dyn Undo, change: &Change, step: &Step, guard: &Guard) -> Resu
     Ok(match step {
         Step::Conflict(_) => After::Same,
         Step::Remove { .. } => After::Gone,
-        Step::Write(write) if write.merged => After::Row(undo.digest(&write.row, &guard.columns)?),
+        Step::Write(write) if write.merged => After::Row(short(&undo.digest(&write.row, &guard.columns)?)),
         Step::Nothing | Step::Write(_) => match &change.pre {
-            Some(pre) => After::Row(undo.digest(pre, &guard.columns)?),
+            Some(pre) => After::Row(short(&undo.digest(pre, &guard.columns)?)),
             None => After::Gone,
         },
     })
@@ -178,7 +207,7 @@ pub fn compare(
     progress: &Progress,
     mut each: impl FnMut(&dyn Undo, Difference) -> Result<()>,
 ) -> Result<BTreeMap<String, u64>> {
-    let (mut compared, mut seen) = (BTreeMap::new(), HashSet::new());
+    let (mut compared, mut seen) = (BTreeMap::new(), BTreeMap::<&str, HashSet<u128>>::new());
     // The oldest change has the image that counts.
     for (at, group) in plan.groups.iter().enumerate().rev() {
         let undo = undo_of(undos, group)?;
@@ -188,11 +217,12 @@ pub fn compare(
         for batch in &group.batches {
             progress.check()?;
             let mut changes = batch.read(group)?;
+            let seen = seen.entry(&group.entity).or_default();
             if !is_alone {
-                changes.retain(|change| !seen.contains(&(group.entity.clone(), key_text(&change.key))));
+                changes.retain(|change| !seen.contains(&key_id(&change.key)));
             }
             if has_newer {
-                seen.extend(changes.iter().map(|change| (group.entity.clone(), key_text(&change.key))));
+                seen.extend(changes.iter().map(|change| key_id(&change.key)));
             }
             for changes in changes.chunks(ROWS_AT_ONCE) {
                 let keys: Vec<&Image> = changes.iter().map(|change| &change.key).collect();

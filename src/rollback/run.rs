@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 use crate::event::{self, Progress, Unit};
 use crate::fault;
 use crate::ledger::Ledger;
-use crate::ledger::manifest::{self, Change, Image, Writer};
+use crate::ledger::manifest::{self, Change, Frame, Image, Writer};
 use crate::ledger::rollback::{UndoCounts, UndoException};
 use crate::mapping::pipeline::spawn_workers;
-use crate::migrate::retry::{AWAY_MAX, Pace, Retries, wait};
+use crate::migrate::retry::{Attempt, Pace, Retries};
 use crate::migrate::undo::{
-    FaultClass, OnConflict, StandIns, Trouble, Undo, UndoBatch, UndoSession, Undone, key_text,
+    FaultClass, OnConflict, StandIns, Undo, UndoBatch, UndoSession, Undone, aborted, key_id, short,
 };
 
 /// How a rollback goes about it.
@@ -135,36 +135,42 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// What rows stand for that an earlier group has restored, with a version that went forward.
+    /// What rows stand for that an earlier group has restored, and that are not to the letter what was meant.
     fn stand_ins(&self, at: usize, group: &Group, side: &Side<'_>) -> Result<StandIns> {
         let mut all = StandIns::new();
         let before: Vec<&Group> =
             self.plan.groups[..at].iter().filter(|g| g.entity == group.entity).collect();
-        if group.guard.version.is_none() || before.is_empty() {
+        let rollbacks = self.ledger.rollbacks()?;
+        let is_altered = rollbacks.iter().any(|r| r.run_id == self.run_id && r.counts.altered > 0);
+        if before.is_empty() || (group.guard.version.is_none() && !is_altered) {
             return Ok(all);
         }
-        // What the change of a batch was to restore, by the batch's number and the key.
-        let mut meant = HashMap::new();
+        let folder = side.manifest.lock().expect("nobody panics while it writes").folder().to_path_buf();
+        let mut own: HashMap<u64, Vec<Frame>> = HashMap::new();
+        for frame in manifest::frames(&folder)?.1 {
+            own.entry(frame.batch).or_default().push(frame);
+        }
+        let digest = |row: &Image| Ok::<_, Error>(short(&side.undo.digest(row, &group.guard.columns)?));
         for earlier in before {
             for batch in &earlier.batches {
+                let mut meant = HashMap::new();
                 for change in batch.read(earlier)? {
                     if let Some(pre) = &change.pre {
-                        let of = (batch.number, key_text(&change.key));
-                        meant.insert(of, side.undo.digest(pre, &group.guard.columns)?);
+                        meant.insert(key_id(&change.key), digest(pre)?);
+                    }
+                }
+                for frame in own.get(&batch.number).into_iter().flatten() {
+                    for change in frame.read(&folder)? {
+                        let key = key_id(&change.key);
+                        // The last one is what is there.
+                        match (change.post_hash.as_deref().map(short), meant.get(&key)) {
+                            (Some(there), Some(meant)) if there != *meant => all.insert(key, (there, *meant)),
+                            _ => all.remove(&key),
+                        };
                     }
                 }
             }
         }
-        let folder = side.manifest.lock().expect("nobody panics while it writes").folder().to_path_buf();
-        manifest::read(&folder, |change| {
-            let of = (change.batch, key_text(&change.key));
-            // The last one is what is there.
-            match (change.post_hash, meant.get(&of)) {
-                (Some(there), Some(meant)) => drop(all.insert(of.1, (there, meant.clone()))),
-                _ => drop(all.remove(&of.1)),
-            }
-            Ok(())
-        })?;
         Ok(all)
     }
 
@@ -225,8 +231,9 @@ impl Job<'_> {
         let unit =
             Unit { of: group.entity.clone(), name: number.to_string(), rows: counts.handled, failures };
         self.progress.end_unit(&unit);
+        // A store without transactions finds some only while it writes.
         match group.guard.policy == OnConflict::Abort && counts.conflicts > 0 {
-            true => Err(aborted(counts.conflicts, &group.entity)),
+            true => Err(aborted(&batch, &undone)),
             false => Ok(()),
         }
     }
@@ -235,58 +242,24 @@ impl Job<'_> {
     fn apply<'s>(
         &self,
         batch: &UndoBatch<'_>,
-        mut earlier: Vec<Change>,
+        earlier: Vec<Change>,
         session: &mut Option<Box<dyn UndoSession + 's>>,
         side: &'s Side<'_>,
     ) -> Result<Undone> {
-        let in_parts = side.undo.writes_in_parts();
-        let (mut announced, mut here, began) = (Vec::new(), Duration::ZERO, Instant::now());
-        let (mut busy, mut lost, mut lost_since) = (0, 0, None);
-        loop {
-            let batch = &UndoBatch { earlier: &earlier, ..*batch };
-            let mut images = |changes: &mut Vec<Change>| {
-                let since = Instant::now();
-                side.manifest.lock().expect("nobody panics while it writes").append(changes)?;
-                here += since.elapsed();
-                if in_parts {
-                    announced.extend_from_slice(changes);
-                }
-                Ok(())
-            };
-            let tried = match session {
-                Some(open) => open.undo(batch, &mut images),
-                None => {
-                    side.undo.session().and_then(|opened| session.insert(opened).undo(batch, &mut images))
-                }
-            };
-            let pause = match tried {
-                Ok(undone) => {
-                    event::add_time(&self.progress.target_ns, began + here);
-                    event::add(&self.progress.own_ns, here.as_nanos() as u64);
-                    return Ok(undone);
-                }
-                Err(Trouble::Fatal(error)) => return Err(error),
-                Err(Trouble::Busy(error)) if busy >= self.options.retries.tries => return Err(error),
-                Err(Trouble::Busy(error)) => {
-                    busy += 1;
-                    tracing::info!("batch {} is tried again: {error}", batch.number);
-                    self.options.retries.pause_before(busy)
-                }
-                Err(Trouble::Lost(error)) => {
-                    *session = None;
-                    let since = *lost_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() > AWAY_MAX {
-                        return Err(error);
-                    }
-                    tracing::warn!("batch {} is tried again over a new connection: {error}", batch.number);
-                    lost += 1;
-                    self.options.retries.pause_before(lost)
-                }
-            };
-            earlier.append(&mut announced);
-            event::add(&self.progress.retries, 1);
-            wait(pause, self.progress)?;
-        }
+        let attempt = Attempt {
+            number: batch.number,
+            manifest: Some(&side.manifest),
+            in_parts: side.undo.writes_in_parts(),
+            retries: self.options.retries,
+            progress: self.progress,
+        };
+        let tried = attempt.until_taken(
+            earlier,
+            session,
+            || side.undo.session(),
+            |session, earlier, images| session.undo(&UndoBatch { earlier, ..*batch }, images),
+        )?;
+        tried.end
     }
 
     fn exceptions(&self, batch: &UndoBatch<'_>, undone: &Undone, undo: &dyn Undo) -> Vec<UndoException> {
@@ -334,12 +307,6 @@ impl Job<'_> {
         }
         all
     }
-}
-
-/// A conflict where none may be.
-pub fn aborted(conflicts: u64, entity: &str) -> Error {
-    Error::incomplete(format!("entity `{entity}`: {conflicts} rows were changed since, so nothing more is rolled back"))
-        .help("conflicts.csv says which; --on-conflict skip leaves them as they are, merge and force do something about them")
 }
 
 fn counts(undone: &Undone, changes: u64) -> UndoCounts {

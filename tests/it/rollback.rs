@@ -41,7 +41,10 @@ macro_rules! on_sql {
                 replay_keeps_the_first_old_image,
                 children_before_parents,
                 rows_of_others_are_not_cascaded_away,
+                abort_in_the_middle,
+                referred_values_stay,
                 triggers_and_generated_columns,
+                triggers_over_two_runs,
                 soft_deleted_row,
                 version_goes_forward,
                 #[cfg(feature = "faults")]

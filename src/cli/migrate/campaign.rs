@@ -73,7 +73,7 @@ impl Campaign<'_> {
     pub(super) fn run(&self, new_run: bool) -> Result<u8> {
         let (global, kind) = (self.global, self.task.word());
         let spec = global.load_spec()?;
-        let watch = Watch::open(&self.how.watch, &spec)?;
+        let watch = Watch::open(&self.how.pacing.watch, &spec)?;
         let ledger = global.staged_ledger(kind)?;
         let progress = Arc::new(Progress::default());
         check_rolled_back(global, &ledger)?;
@@ -121,7 +121,7 @@ impl Campaign<'_> {
         fs::create_dir_all(&folder).or_failed(|| format!("cannot write {}", folder.display()))?;
         let wanted = Wanted::gather(&self.choice, self.global, &field)?;
         let entities = self.entities(&field, run_id, (resumed, open), &wanted)?;
-        let bar = Bar::of_writing(self.global, self.task.word(), progress, self.how.log_every);
+        let bar = Bar::of_writing(self.global, self.task.word(), progress, self.how.pacing.log_every);
         let began = Instant::now();
         let mut known: Vec<Known> = entities.iter().map(|entity| Known::of(entity)).collect();
         let mut worked = Ok(());
@@ -301,8 +301,7 @@ impl Campaign<'_> {
             }
         };
         plan.verify()?;
-        let manifest =
-            self.manifest(&folder.join("manifest"), field.spec, &state, (&mapped, target.as_ref()))?;
+        let manifest = self.manifest(&folder.join("manifest"), field, &state, (&mapped, target.as_ref()))?;
         let manifest = manifest.map(Mutex::new);
         let options = self.how.options(target.defaults().concurrency);
         let stamp = Stamp { run_id: run_id.to_owned(), at_ns: began_at(ledger, run_id)? };
@@ -405,7 +404,7 @@ impl Campaign<'_> {
     fn manifest(
         &self,
         folder: &Path,
-        spec: &Spec,
+        field: &Field<'_>,
         state: &Migration,
         (mapped, target): (&Mapped<'_>, &dyn Target),
     ) -> Result<Option<Writer>> {
@@ -415,7 +414,7 @@ impl Campaign<'_> {
         let head = Head {
             format: FORMAT,
             run_id: state.run_id.clone(),
-            spec_digest: spec.digest.clone(),
+            spec_digest: field.spec.digest.clone(),
             entity: state.entity.clone(),
             target: state.target.clone(),
             columns: target.image_columns().to_vec(),
@@ -431,7 +430,9 @@ impl Campaign<'_> {
             let why = format!("the columns of {} changed since it began", state.target);
             return Err(unfinished(self.global, &state.run_id, &why, self.task.word()));
         }
-        Writer::reopen(folder).map(Some)
+        let begun = field.ledger.batches(&state.run_id, &state.entity)?;
+        let known = begun.iter().flat_map(|row| &row.made).map(|(_, to)| *to).max().unwrap_or(0);
+        Writer::reopen(folder, known).map(Some)
     }
 }
 

@@ -9,7 +9,6 @@ mod unfinished;
 mod wanted;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -17,9 +16,8 @@ use serde::{Deserialize, Serialize};
 use self::campaign::Campaign;
 pub(super) use self::earlier::{abandon, folder_of};
 use super::Global;
-use super::watch::WatchArgs;
+use super::pacing::Pacing;
 use crate::error::Result;
-use crate::migrate::retry::{Pace, Retries};
 use crate::migrate::run::{ErrorsMax, Options};
 
 #[derive(Args, Debug)]
@@ -109,26 +107,11 @@ pub(super) struct How {
     /// Records in a batch [default: 5000 for SQL targets, 500 for DynamoDB, 50000 for files]
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     batch_size: Option<u64>,
-    /// Batches under way at once [default: as the target takes them]
-    #[arg(long, value_name = "N", value_parser = super::parse_threads)]
-    concurrency: Option<u16>,
     /// Stop once more records than this did not go through, counted from each start on: a number, or a share of those planned, as in 5%
     #[arg(long, value_name = "N|P%", value_parser = parse_errors_max)]
     max_errors: Option<ErrorsMax>,
-    /// No more than so many records a second
-    #[arg(long, value_name = "N", value_parser = parse_rate)]
-    rate: Option<u32>,
-    /// How often a batch is tried again that the store could not take just then
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
-    retries: u32,
-    /// How long to wait before the first further try; each is twice as long as the one before
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = super::parse_duration)]
-    backoff: Duration,
-    /// A line on stderr every so many records; 0 for none [default: 100000 where there is no progress bar]
-    #[arg(long, value_name = "N", value_parser = super::parse_count)]
-    log_every: Option<u64>,
     #[command(flatten)]
-    watch: WatchArgs,
+    pacing: Pacing,
 }
 
 impl Choice {
@@ -142,10 +125,10 @@ impl Choice {
 impl How {
     fn options(&self, concurrency: usize) -> Options {
         Options {
-            concurrency: self.concurrency.map_or(concurrency, usize::from),
+            concurrency: self.pacing.concurrency().unwrap_or(concurrency),
             errors_max: self.max_errors,
-            retries: Retries { tries: self.retries, pause: self.backoff },
-            pace: Pace::new(self.rate),
+            retries: self.pacing.retries(),
+            pace: self.pacing.pace(),
         }
     }
 }
@@ -191,11 +174,6 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<u8> {
 fn parse_positive(text: &str) -> Result<u64, String> {
     let wanted = || format!("`{text}` is no whole number above 0");
     text.parse().ok().filter(|n| (1..=1_000_000).contains(n)).ok_or_else(wanted)
-}
-
-/// A whole number from 1 on.
-pub(super) fn parse_rate(text: &str) -> Result<u32, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("`{text}` is no whole number above 0"))
 }
 
 /// `100` or `5%`.

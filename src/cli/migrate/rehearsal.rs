@@ -62,7 +62,7 @@ impl Campaign<'_> {
                 self.plan(&field, &sides, &mapped, target.as_ref(), (&path, done), wanted.of_replay())?;
             let stamp =
                 Stamp { run_id: self.task.word().to_owned(), at_ns: jiff::Timestamp::now().as_nanosecond() };
-            let (to, retries) = (target.as_ref(), self.how.options(1).retries);
+            let (to, retries) = (target.as_ref(), self.how.pacing.retries());
             let rehearsal = match &mut script_file {
                 None => dry_run::rehearse(&mapped, &plan, to, &stamp, &progress)?,
                 Some(file) => {
@@ -76,7 +76,7 @@ impl Campaign<'_> {
                 left_over: plan.left_over,
                 unparsed,
                 not_found: plan.not_found.clone(),
-                a_second: match self.how.rate {
+                a_second: match self.how.pacing.rate {
                     Some(rate) => Some(rate.into()),
                     None => pace(&ledger, entity, target.fingerprint())?,
                 },

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use super::chosen::{Chosen, folder_of, undos};
 use super::report::{self, Facts, Told};
-use super::{Choice, How, done};
+use super::{Choice, done};
+use crate::cli::pacing::Pacing;
 use crate::cli::progress::Bar;
 use crate::cli::watch::{Watch, WatchArgs};
 use crate::cli::{Ended, Global, during, in_run, migrate};
@@ -21,7 +22,7 @@ use crate::ledger::rollback::Rollback;
 use crate::migrate::undo::{OnConflict, Undo};
 use crate::rollback::plan::{Part, Plan, Undos};
 use crate::rollback::preview::{Preview, preview};
-use crate::rollback::run::{Job, Side};
+use crate::rollback::run::{Job, Options, Side};
 use crate::spec::Spec;
 use crate::warehouse::Warehouse;
 
@@ -76,10 +77,10 @@ impl Campaign<'_> {
     }
 
     /// Rolls back: goes on with a rollback that was interrupted, or begins one.
-    pub(super) fn apply(&self, how: &How, new_run: bool) -> Result<u8> {
+    pub(super) fn apply(&self, pacing: &Pacing, new_run: bool) -> Result<u8> {
         let global = self.global;
         let spec = global.load_spec()?;
-        let watch = Watch::open(&how.watch, &spec)?;
+        let watch = Watch::open(&pacing.watch, &spec)?;
         let ledger = global.staged_ledger("rollback")?;
         let unfinished = self.unfinished(&ledger, new_run)?;
         let progress = Arc::new(Progress::default());
@@ -101,7 +102,7 @@ impl Campaign<'_> {
         let ended = during(&ledger, (&run_id, "rollback"), &watch, &progress, |run_id| {
             let folder = folder(&ledger, run_id)?;
             let field = Field { spec: &spec, ledger: &ledger, progress: &progress, folder: &folder };
-            campaign.drive(&field, run_id, resumed.is_some(), how)
+            campaign.drive(&field, run_id, resumed.is_some(), pacing)
         })?;
         match &ended.result {
             Outcome::Done(told) => report::show(global, told)?,
@@ -167,7 +168,13 @@ impl Campaign<'_> {
         Ok(previews)
     }
 
-    fn drive(&self, field: &Field<'_>, run_id: &str, resumed: bool, how: &How) -> Result<Ended<Outcome>> {
+    fn drive(
+        &self,
+        field: &Field<'_>,
+        run_id: &str,
+        resumed: bool,
+        pacing: &Pacing,
+    ) -> Result<Ended<Outcome>> {
         let ledger = field.ledger;
         let ready = match resumed {
             true => self.opened(field)?,
@@ -191,8 +198,17 @@ impl Campaign<'_> {
         let Ready { plan, undos, facts } = ready;
         let began = Instant::now();
         let sides = self.open_sides(field, run_id, undos)?;
-        let options = how.options();
-        let bar = Bar::of_writing(self.global, "rolled back", field.progress, how.log_every);
+        let options =
+            Options { concurrency: pacing.concurrency(), retries: pacing.retries(), pace: pacing.pace() };
+        for (entity, side) in &sides {
+            let most = side.undo.concurrency();
+            if options.concurrency.is_some_and(|asked| asked > most) {
+                tracing::warn!(
+                    "entity `{entity}` is rolled back {most} at a time: its rows must keep their order"
+                );
+            }
+        }
+        let bar = Bar::of_writing(self.global, "rolled back", field.progress, pacing.log_every);
         let job =
             Job { ledger, run_id, plan: &plan, sides: &sides, options: &options, progress: field.progress };
         let worked = job.run();
@@ -305,7 +321,7 @@ impl Campaign<'_> {
                         ))
                         .help("with --new-run what it took back stays so, and another one begins"));
                     }
-                    Writer::reopen(&folder)?
+                    Writer::reopen(&folder, last_made(field.ledger, run_id, &entity)?)?
                 }
                 false => Writer::create(
                     &folder,
@@ -353,6 +369,13 @@ impl Campaign<'_> {
         warehouse.spill_to(ledger.home())?;
         done::amend(ledger, &warehouse, run_id, plan, folder)
     }
+}
+
+/// The number of the last change that the ledger knows a rollback to have made.
+fn last_made(ledger: &Ledger, run_id: &str, entity: &str) -> Result<u64> {
+    let begun = ledger.undo_batches(run_id)?;
+    let own = begun.iter().filter(|row| row.entity == entity).flat_map(|row| &row.made);
+    Ok(own.map(|(_, to)| *to).max().unwrap_or(0))
 }
 
 /// What became of `apply`.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::chosen::{all_parts, run_row};
 use crate::cli::{Format, Global, print};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::ledger::manifest::read_head;
 use crate::ledger::rollback::Rollback;
@@ -27,6 +27,11 @@ pub(super) fn run(global: &Global) -> Result<u8> {
         Some(ledger) => lines(&ledger)?,
         None => Vec::new(),
     };
+    let is_known = |name: &&String| lines.iter().any(|line| line.entity == **name);
+    if let Some(name) = global.entity.iter().find(|name| !is_known(name)).filter(|_| !lines.is_empty()) {
+        return Err(Error::usage(format!("no run has written entity `{name}`"))
+            .help(format!("`{} rollback list` without --entity lists all", global.command())));
+    }
     let lines: Vec<Line> = lines
         .into_iter()
         .filter(|line| global.entity.is_empty() || global.entity.contains(&line.entity))

@@ -8,18 +8,15 @@ mod report;
 mod verify;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
 use self::campaign::Campaign;
 use super::Global;
-use super::watch::WatchArgs;
+use super::pacing::Pacing;
 use crate::error::Result;
-use crate::migrate::retry::{Pace, Retries};
 use crate::migrate::undo::OnConflict;
-use crate::rollback::run::Options;
 
 #[derive(Args, Debug)]
 pub(super) struct RollbackArgs {
@@ -93,7 +90,7 @@ struct ApplyArgs {
     #[arg(long)]
     new_run: bool,
     #[command(flatten)]
-    how: How,
+    pacing: Pacing,
 }
 
 #[derive(Args, Debug)]
@@ -101,38 +98,6 @@ struct VerifyArgs {
     /// Only this run (`last`: the newest rollback)
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
-}
-
-/// How a rollback goes about it.
-#[derive(Args, Debug)]
-struct How {
-    /// Batches under way at once [default: as the target takes them]
-    #[arg(long, value_name = "N", value_parser = super::parse_threads)]
-    concurrency: Option<u16>,
-    /// No more than so many records a second
-    #[arg(long, value_name = "N", value_parser = super::migrate::parse_rate)]
-    rate: Option<u32>,
-    /// How often a batch is tried again that the store could not take just then
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
-    retries: u32,
-    /// How long to wait before the first further try; each is twice as long as the one before
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = super::parse_duration)]
-    backoff: Duration,
-    /// A line on stderr every so many records; 0 for none [default: 100000 where there is no progress bar]
-    #[arg(long, value_name = "N", value_parser = super::parse_count)]
-    log_every: Option<u64>,
-    #[command(flatten)]
-    watch: WatchArgs,
-}
-
-impl How {
-    fn options(&self) -> Options {
-        Options {
-            concurrency: self.concurrency.map(usize::from),
-            retries: Retries { tries: self.retries, pause: self.backoff },
-            pace: Pace::new(self.rate),
-        }
-    }
 }
 
 pub(super) fn run(global: &Global, args: &RollbackArgs) -> Result<u8> {
@@ -143,7 +108,7 @@ pub(super) fn run(global: &Global, args: &RollbackArgs) -> Result<u8> {
         Command::Plan(args) => Campaign { global, choice: with_entities(&args.choice) }.plan(),
         Command::Apply(args) => {
             let campaign = Campaign { global, choice: with_entities(&args.choice) };
-            if args.dry_run { campaign.plan() } else { campaign.apply(&args.how, args.new_run) }
+            if args.dry_run { campaign.plan() } else { campaign.apply(&args.pacing, args.new_run) }
         }
     }
 }

@@ -95,11 +95,27 @@ fn a_torn_end_is_cut_wherever_it_is_torn() {
         };
         let (found, verified) = all(copy.path()).expect("torn, but not damaged");
         assert_eq!((found, verified.changes), (changes(0..expected), expected), "{size} bytes");
-        let mut writer = Writer::reopen(copy.path()).expect("a manifest that goes on");
+        let missing = Writer::reopen(copy.path(), expected + 1).err().expect("a change is missing");
+        assert!(missing.to_string().contains("is damaged"), "{missing}");
+        assert_eq!(
+            fs::read(copy.path().join(open.file_name().expect("a name"))).expect("it is left").len() as u64,
+            size
+        );
+        let mut writer = Writer::reopen(copy.path(), expected).expect("a manifest that goes on");
         writer.append(&mut changes(expected..expected + 2)).expect("a batch");
         writer.finish().expect("an end");
         let (found, verified) = all(copy.path()).expect("whole again");
         assert_eq!((found, verified.torn_bytes), (changes(0..expected + 2), 0), "{size} bytes");
+    }
+}
+
+#[test]
+fn another_format_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (format, whose) in [(FORMAT - 1, "an older recon"), (FORMAT + 1, "a newer recon")] {
+        fs::write(folder.path().join(HEAD), json!({ "format": format }).to_string()).expect("a head");
+        let refused = read_head(folder.path()).expect_err("what nobody here knows");
+        assert!(refused.to_string().contains(whose), "{refused}");
     }
 }
 

@@ -20,8 +20,8 @@ use crate::fault;
 use crate::ledger::manifest::{Change, Image};
 use crate::migrate::retry::Retries;
 use crate::migrate::undo::{
-    Conflict, Kind, Step, Undo, UndoBatch, UndoSession, Undone, column_is_gone, decide, made, ranges,
-    stood_for,
+    Conflict, Kind, OnConflict, Step, Undo, UndoBatch, UndoSession, Undone, aborted, column_is_gone, decide,
+    made, ranges, stood_for,
 };
 use crate::migrate::{Fault, Images, Trouble};
 use crate::spec::DynamodbOptions;
@@ -345,6 +345,10 @@ impl Session<'_> {
         let (mut undone, mut works) = (Undone::default(), Vec::new());
         for case in self.cases(how, batch, &mut undone).await? {
             works.extend(self.work(case, batch, &mut undone)?);
+        }
+        if batch.guard.policy == OnConflict::Abort && !undone.conflicts.is_empty() && batch.earlier.is_empty()
+        {
+            return Err(Trouble::Fatal(aborted(batch, &undone)));
         }
         self.announce(batch, &mut works, images)?;
         fault::point("rollback.images-kept");

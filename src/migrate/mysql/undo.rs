@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::fault;
 use crate::ledger::manifest::{Change, Image};
 use crate::migrate::undo::{
-    Refused, Rows, Undo, UndoBatch, UndoSession, Undone, column_is_gone, ranges, within,
+    Asked, Reference, Refused, Rows, Undo, UndoBatch, UndoSession, Undone, column_is_gone, ranges, within,
 };
 use crate::migrate::{Images, Receipt, Trouble};
 use crate::query::render;
@@ -53,14 +53,6 @@ pub struct MysqlUndo {
     references: Vec<Reference>,
     /// Whether other columns than the key's are unique.
     has_other_unique: bool,
-}
-
-/// A foreign key that refers to the table and takes rows with what they refer to, or changes them.
-struct Reference {
-    child: String,
-    is_self: bool,
-    /// The column of the child, and the one that it refers to.
-    columns: Vec<[String; 2]>,
 }
 
 impl MysqlUndo {
@@ -174,6 +166,10 @@ impl Undo for MysqlUndo {
 
     fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    fn table(&self) -> &str {
+        &self.tables[0]
     }
 
     fn concurrency(&self) -> usize {
@@ -335,6 +331,10 @@ impl UndoSession for Session<'_> {
         self.read(keys, "")
     }
 
+    fn referred(&mut self, keys: &[&Image], asked: &Asked<'_>) -> Result<Vec<(usize, String)>, Trouble> {
+        Rows::referred(self, keys, asked)
+    }
+
     fn undo(&mut self, batch: &UndoBatch<'_>, images: &mut Images<'_>) -> Result<Undone, Trouble> {
         let undone = self.try_undo(batch, images);
         if matches!(undone, Err(Trouble::Busy(_))) {
@@ -349,8 +349,11 @@ impl Rows for Session<'_> {
         self.read(keys, " for update")
     }
 
-    fn referred(&mut self, keys: &[&Image]) -> Result<Vec<(usize, String)>, Trouble> {
+    fn referred(&mut self, keys: &[&Image], asked: &Asked<'_>) -> Result<Vec<(usize, String)>, Trouble> {
         let target = self.target;
+        if asked.of(&target.references).next().is_none() {
+            return Ok(Vec::new());
+        }
         self.load_keys(keys).map_err(|refused| unfit_key(target, refused))?;
         let key_of = |row: &Image| -> Vec<Json> {
             target.key.iter().map(|name| row.get(name).cloned().unwrap_or_default()).collect()
@@ -359,21 +362,16 @@ impl Rows for Session<'_> {
         let own: HashSet<Vec<Json>> = keys.iter().map(|key| key_of(key)).collect();
         let (images, columns) = target.images("child", &target.key);
         let mut all = Vec::new();
-        for reference in &target.references {
-            let refers = reference.columns.iter();
-            let refers: Vec<String> = refers
-                .map(|[child, parent]| format!("child.{} = old.{}", quoted(child), quoted(parent)))
-                .collect();
+        for reference in asked.of(&target.references) {
+            let refers = reference.refers(quoted);
             let wanted = if reference.is_self { format!(", {}", images.join(", ")) } else { String::new() };
-            let more =
-                [("own", wanted.as_str()), ("child", &reference.child), ("refers", &refers.join(" and "))];
+            let more = [("own", wanted.as_str()), ("child", &reference.child), ("refers", &refers)];
             let rows = self.rows(&target.filled(REFERRED, &more))?;
             let others = rows
                 .iter()
                 .filter(|row| !(reference.is_self && own.contains(&key_of(&images_of(&row[1..], &columns)))));
             let places: BTreeSet<usize> = others.map(|row| place_of(row)).collect();
-            let detail = format!("rows of {} refer to it", reference.child);
-            all.extend(places.into_iter().map(|place| (place, detail.clone())));
+            all.extend(places.into_iter().map(|place| (place, reference.detail())));
         }
         Ok(all)
     }

@@ -14,7 +14,9 @@ use super::session::{BEGIN, image};
 use crate::error::{Context, Error, Result};
 use crate::fault;
 use crate::ledger::manifest::{Change, Image};
-use crate::migrate::undo::{Refused, Rows, Undo, UndoBatch, UndoSession, Undone, ranges, within};
+use crate::migrate::undo::{
+    Asked, Reference, Refused, Rows, Undo, UndoBatch, UndoSession, Undone, ranges, within,
+};
 use crate::migrate::{Images, Receipt, Trouble};
 use crate::query::{identifier, render};
 use crate::spec::{SqlOptions, What};
@@ -24,7 +26,7 @@ use crate::store::postgres::Server;
 
 const COLUMNS: &str = include_str!("../../../queries/rollback/postgres/columns.sql");
 const REFERENCES: &str = include_str!("../../../queries/rollback/postgres/references.sql");
-const UNIQUE_INDEXES: &str = include_str!("../../../queries/rollback/postgres/unique_indexes.sql");
+const OWN: &str = include_str!("../../../queries/rollback/postgres/own.sql");
 const ROWS: &str = include_str!("../../../queries/rollback/postgres/rows.sql");
 const REFERRED: &str = include_str!("../../../queries/rollback/postgres/referred.sql");
 const INSERT: &str = include_str!("../../../queries/rollback/postgres/insert.sql");
@@ -37,6 +39,8 @@ pub struct PostgresUndo {
     fingerprint: String,
     /// The table, quoted.
     table: String,
+    /// The table as the server spells it.
+    own_name: String,
     columns: Vec<String>,
     /// The type of each column.
     types: Vec<String>,
@@ -47,14 +51,6 @@ pub struct PostgresUndo {
     has_other_unique: bool,
     /// Held while a session begins: only one of them makes recon's own table.
     beginning: Mutex<()>,
-}
-
-/// A foreign key that refers to the table.
-struct Reference {
-    child: String,
-    is_self: bool,
-    child_columns: Vec<String>,
-    parent_columns: Vec<String>,
 }
 
 impl PostgresUndo {
@@ -70,7 +66,8 @@ impl PostgresUndo {
         };
         let table = name.to_string();
         let fingerprint = format!("postgres {} {name}", server.shown);
-        let (found, references, has_other_unique) = block_on(look_up(&server, &table))?;
+        let Looked { columns: found, references, own_name, has_other_unique } =
+            block_on(look_up(&server, &table))?;
         let of = |name: &String| {
             let column = found.iter().find(|(column, _)| column == name);
             column.cloned().ok_or_else(|| crate::migrate::undo::column_is_gone(&fingerprint, name))
@@ -81,6 +78,7 @@ impl PostgresUndo {
             server,
             fingerprint,
             table,
+            own_name,
             columns,
             types,
             key,
@@ -115,8 +113,16 @@ impl PostgresUndo {
     }
 }
 
-/// Columns with their types, what refers to the table, and whether more than one index is unique.
-async fn look_up(server: &Server, table: &str) -> Result<(Vec<(String, String)>, Vec<Reference>, bool)> {
+/// What the server says of a table.
+struct Looked {
+    /// With their types.
+    columns: Vec<(String, String)>,
+    references: Vec<Reference>,
+    own_name: String,
+    has_other_unique: bool,
+}
+
+async fn look_up(server: &Server, table: &str) -> Result<Looked> {
     let fail = |e| server.failed(&format!("cannot look {table} up"), e);
     let mut connection = server.connect().await?;
     let rows = sqlx::query(COLUMNS).bind(table).fetch_all(&mut connection).await.map_err(fail)?;
@@ -124,17 +130,16 @@ async fn look_up(server: &Server, table: &str) -> Result<(Vec<(String, String)>,
     let columns = rows.iter().map(column).collect::<sqlx::Result<_>>().map_err(fail)?;
     let rows = sqlx::query(REFERENCES).bind(table).fetch_all(&mut connection).await.map_err(fail)?;
     let reference = |row: &PgRow| {
-        Ok(Reference {
-            child: row.try_get("child")?,
-            is_self: row.try_get("is_self")?,
-            child_columns: row.try_get("child_columns")?,
-            parent_columns: row.try_get("parent_columns")?,
-        })
+        let (children, parents): (Vec<String>, Vec<String>) =
+            (row.try_get("child_columns")?, row.try_get("parent_columns")?);
+        let columns = children.into_iter().zip(parents).map(|(child, parent)| [child, parent]).collect();
+        Ok(Reference { child: row.try_get("child")?, is_self: row.try_get("is_self")?, columns })
     };
     let references = rows.iter().map(reference).collect::<sqlx::Result<_>>().map_err(fail)?;
-    let unique = sqlx::query(UNIQUE_INDEXES).bind(table).fetch_one(&mut connection).await;
-    let unique: i64 = unique.and_then(|row| row.try_get("indexes")).map_err(fail)?;
-    Ok((columns, references, unique > 1))
+    let own = sqlx::query(OWN).bind(table).fetch_one(&mut connection).await.map_err(fail)?;
+    let unique: i64 = own.try_get("unique_indexes").map_err(fail)?;
+    let own_name = own.try_get("name").map_err(fail)?;
+    Ok(Looked { columns, references, own_name, has_other_unique: unique > 1 })
 }
 
 impl Undo for PostgresUndo {
@@ -144,6 +149,10 @@ impl Undo for PostgresUndo {
 
     fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    fn table(&self) -> &str {
+        &self.own_name
     }
 
     fn concurrency(&self) -> usize {
@@ -289,6 +298,10 @@ impl UndoSession for Session<'_> {
         self.read(keys, "")
     }
 
+    fn referred(&mut self, keys: &[&Image], asked: &Asked<'_>) -> Result<Vec<(usize, String)>, Trouble> {
+        Rows::referred(self, keys, asked)
+    }
+
     fn undo(&mut self, batch: &UndoBatch<'_>, images: &mut Images<'_>) -> Result<Undone, Trouble> {
         let undone = self.try_undo(batch, images);
         if matches!(undone, Err(Trouble::Busy(_))) {
@@ -303,13 +316,10 @@ impl Rows for Session<'_> {
         self.read(keys, " for update of old")
     }
 
-    fn referred(&mut self, keys: &[&Image]) -> Result<Vec<(usize, String)>, Trouble> {
+    fn referred(&mut self, keys: &[&Image], asked: &Asked<'_>) -> Result<Vec<(usize, String)>, Trouble> {
         let mut all = Vec::new();
-        for reference in &self.target.references {
-            let pairs = reference.child_columns.iter().zip(&reference.parent_columns);
-            let refers: Vec<String> = pairs
-                .map(|(child, parent)| format!("child.{} = old.{}", identifier(child), identifier(parent)))
-                .collect();
+        for reference in asked.of(&self.target.references) {
+            let refers = reference.refers(identifier);
             // Of these rows themselves one may refer to another.
             let own: Vec<String> = self.target.key.iter().map(|(name, _)| identifier(name)).collect();
             let same = own.iter().zip(&self.target.key).enumerate();
@@ -325,15 +335,14 @@ impl Rows for Session<'_> {
                 same.join(" and ")
             );
             let other = if reference.is_self { other } else { String::new() };
-            let more =
-                [("child", reference.child.as_str()), ("refers", &refers.join(" and ")), ("other", &other)];
+            let more = [("child", reference.child.as_str()), ("refers", refers.as_str()), ("other", &other)];
             let sql = self.target.keyed(REFERRED, 2, &more);
             let rows = block_on(self.keyed(&sql, keys).fetch_all(&mut self.connection));
             for row in
                 rows.map_err(|e| self.trouble("cannot look for rows that refer to what would go", e))?
             {
                 let place: i32 = row.try_get(0).map_err(|e| self.trouble("", e))?;
-                all.push((place as usize, format!("rows of {} refer to it", reference.child)));
+                all.push((place as usize, reference.detail()));
             }
         }
         Ok(all)

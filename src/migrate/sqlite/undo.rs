@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::fault;
 use crate::ledger::manifest::{Change, Image};
 use crate::migrate::undo::{
-    Refused, Rows, Undo, UndoBatch, UndoSession, Undone, column_is_gone, ranges, within,
+    Asked, Reference, Refused, Rows, Undo, UndoBatch, UndoSession, Undone, column_is_gone, ranges, within,
 };
 use crate::migrate::{Images, Receipt, Trouble};
 use crate::query::{identifier, render};
@@ -30,22 +30,17 @@ const DELETE: &str = include_str!("../../../queries/rollback/sqlite/delete.sql")
 /// A table of a SQLite file of which changes are taken back.
 pub struct SqliteUndo<'a> {
     place: Place<'a>,
+    /// Schema in quotes.
+    schema: String,
     /// Schema and table in quotes.
     table: String,
+    /// The table's own name.
+    own_name: String,
     columns: Vec<String>,
     key: Vec<String>,
     /// The keys are equal: to their index, so that it is used, and byte by byte.
     same: String,
     references: Vec<Reference>,
-}
-
-/// A foreign key that refers to the table. All of them are looked at before a row goes, whatever they do then: one that is deferred
-/// would speak only when the batch is committed.
-struct Reference {
-    child: String,
-    is_self: bool,
-    /// Finds the rows that refer to a row.
-    sql: String,
 }
 
 impl<'a> SqliteUndo<'a> {
@@ -70,9 +65,11 @@ impl<'a> SqliteUndo<'a> {
             return Err(column_is_gone(&place.fingerprint, gone));
         }
         let same = same(&table, key);
-        let references = references(&connection, &table, &name.table().text, key, &same)
+        let own_name = name.table().text.to_ascii_lowercase();
+        let references = references(&connection, &table.schema, &own_name)
             .map_err(|e| place.failed("cannot look the table up", e))?;
-        Ok(Self { place, table: table.quoted, columns, key: key.to_vec(), same, references })
+        let (key, schema, table) = (key.to_vec(), table.schema, table.quoted);
+        Ok(Self { place, schema, table, own_name, columns, key, same, references })
     }
 
     fn filled(&self, template: &str, more: &[(&str, &str)]) -> String {
@@ -92,42 +89,21 @@ fn same(table: &Table, key: &[String]) -> String {
     same.collect::<Vec<_>>().join(" and ")
 }
 
-fn references(
-    connection: &Connection,
-    table: &Table,
-    name: &str,
-    key: &[String],
-    same: &str,
-) -> rusqlite::Result<Vec<Reference>> {
-    let mut statement = connection.prepare(&render(REFERENCES, &[("schema", &table.schema)]))?;
-    let schema = &table.schema[1..table.schema.len() - 1].replace("\"\"", "\"");
-    let found = statement.query_map([name, schema], |row| {
+fn references(connection: &Connection, schema: &str, table: &str) -> rusqlite::Result<Vec<Reference>> {
+    let mut statement = connection.prepare(&render(REFERENCES, &[("schema", schema)]))?;
+    let plain = &schema[1..schema.len() - 1].replace("\"\"", "\"");
+    let found = statement.query_map([table, plain], |row| {
         let pair: [String; 2] = [row.get("child_column")?, row.get("parent_column")?];
         Ok((row.get::<_, String>("child")?, row.get::<_, i64>("id")?, pair))
     })?;
     let found: Vec<_> = found.collect::<rusqlite::Result<_>>()?;
     let of_one = found.chunk_by(|a, b| (&a.0, a.1) == (&b.0, b.1));
-    Ok(of_one
-        .map(|columns| {
-            let child = columns[0].0.clone();
-            let is_self = child.eq_ignore_ascii_case(name);
-            // The collation is that of the column that is referred to, which stands first.
-            let refers = columns.iter().map(|(_, _, [child, parent])| {
-                format!("old.{} = child.{}", identifier(parent), identifier(child))
-            });
-            let own = key.iter().map(|name| format!("child.{}", identifier(name))).collect::<Vec<_>>();
-            let pieces = [
-                ("own", if is_self { own.join(", ") } else { "1".to_owned() }),
-                ("table", table.quoted.clone()),
-                ("child", format!("{}.{}", table.schema, identifier(&child))),
-                ("refers", refers.collect::<Vec<_>>().join(" and ")),
-                ("same", same.to_owned()),
-            ];
-            let pieces: Vec<(&str, &str)> =
-                pieces.iter().map(|(name, piece)| (*name, piece.as_str())).collect();
-            Reference { sql: render(REFERRED, &pieces), child, is_self }
-        })
-        .collect())
+    let reference = |columns: &[(String, i64, [String; 2])]| Reference {
+        child: columns[0].0.to_ascii_lowercase(),
+        is_self: columns[0].0.eq_ignore_ascii_case(table),
+        columns: columns.iter().map(|(_, _, pair)| pair.clone()).collect(),
+    };
+    Ok(of_one.map(reference).collect())
 }
 
 impl Undo for SqliteUndo<'_> {
@@ -139,12 +115,16 @@ impl Undo for SqliteUndo<'_> {
         &self.columns
     }
 
-    /// A file has one writer.
+    fn table(&self) -> &str {
+        &self.own_name
+    }
+
     /// Without the letter of the storage class.
     fn text(&self, value: &Json) -> Option<String> {
         value.as_str().map(|text| text.split_once(':').map_or(text, |(_, value)| value).to_owned())
     }
 
+    /// A file has one writer.
     fn concurrency(&self) -> usize {
         1
     }
@@ -247,6 +227,10 @@ impl UndoSession for Session<'_> {
         self.lock(keys)
     }
 
+    fn referred(&mut self, keys: &[&Image], asked: &Asked<'_>) -> Result<Vec<(usize, String)>, Trouble> {
+        Rows::referred(self, keys, asked)
+    }
+
     fn undo(&mut self, batch: &UndoBatch<'_>, images: &mut Images<'_>) -> Result<Undone, Trouble> {
         let undone = self.try_undo(batch, images);
         if undone.is_err() && !self.connection.is_autocommit() {
@@ -272,18 +256,26 @@ impl Rows for Session<'_> {
         keys.iter().map(row).collect()
     }
 
-    fn referred(&mut self, keys: &[&Image]) -> Result<Vec<(usize, String)>, Trouble> {
-        let key_of = |row: &Image| {
-            self.target.key.iter().map(|name| row.get(name).cloned()).collect::<Option<Vec<Json>>>()
-        };
+    fn referred(&mut self, keys: &[&Image], asked: &Asked<'_>) -> Result<Vec<(usize, String)>, Trouble> {
+        let target = self.target;
+        let key_of =
+            |row: &Image| target.key.iter().map(|name| row.get(name).cloned()).collect::<Option<Vec<Json>>>();
         // Of these rows themselves one may refer to another.
         let own: HashSet<Option<Vec<Json>>> = keys.iter().map(|key| key_of(key)).collect();
+        let child_key =
+            target.key.iter().map(|name| format!("child.{}", identifier(name))).collect::<Vec<_>>();
         let mut all = Vec::new();
-        for reference in &self.target.references {
+        for reference in asked.of(&target.references) {
+            let more = [
+                ("own", if reference.is_self { child_key.join(", ") } else { "1".to_owned() }),
+                ("child", format!("{}.{}", target.schema, identifier(&reference.child))),
+                ("refers", reference.refers(identifier)),
+            ];
+            let sql = target.filled(REFERRED, &more.each_ref().map(|(name, piece)| (*name, piece.as_str())));
             for (place, key) in keys.iter().enumerate() {
-                let rows = self.rows(&reference.sql, key)?;
+                let rows = self.rows(&sql, key)?;
                 if rows.into_iter().any(|row| !(reference.is_self && own.contains(&Some(row)))) {
-                    all.push((place, format!("rows of {} refer to it", reference.child)));
+                    all.push((place, reference.detail()));
                 }
             }
         }

@@ -37,7 +37,7 @@ pub struct Write {
 /// Decides what is to be done to take a change back. `now` is what is there, `digest` the digest of that.
 pub fn decide(change: &Change, now: Option<&Image>, digest: Option<&str>, guard: &Guard) -> Step {
     let is_ours = match (&change.post_hash, digest) {
-        (Some(ours), Some(digest)) => ours == digest,
+        (Some(ours), Some(digest)) => ours == digest || is_ours_again(change, now, guard),
         (None, None) => true,
         _ => false,
     };
@@ -74,6 +74,12 @@ fn added<'i>(now: &'i Image, columns: &[String]) -> Option<&'i str> {
     let mut new = now.iter().filter(|(name, value)| !value.is_null() && !columns.contains(name));
     // Where a row is all that it holds, the digest tells of any attribute.
     new.next().filter(|_| !columns.is_empty()).map(|(name, _)| name.as_str())
+}
+
+/// Whether a row is what the change made of it, but for a version that went forward when a rollback was undone.
+fn is_ours_again(change: &Change, now: Option<&Image>, guard: &Guard) -> bool {
+    let (Some(post), Some(now), Some(_)) = (&change.post, now, &guard.version) else { return false };
+    is_same(post, now, guard) && added(now, &guard.columns).is_none()
 }
 
 /// Whether both are one row, but for its version. Columns that the old image does not have are of a later table.

@@ -1,8 +1,11 @@
 //! A batch of changes that is taken back within a transaction: what stores with transactions have in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Conflict, Fault, FaultClass, Kind, Step, Trouble, UndoBatch, Undone, decide, made, stood_for};
+use super::{
+    Asked, Conflict, Fault, FaultClass, Kind, OnConflict, Step, Trouble, UndoBatch, Undone, aborted, decide,
+    made, stood_for,
+};
 use crate::error::Result;
 use crate::ledger::manifest::{Change, Image};
 
@@ -10,8 +13,8 @@ use crate::ledger::manifest::{Change, Image};
 pub(crate) trait Rows {
     /// Reads and locks the rows of some keys, in the order of the keys.
     fn lock(&mut self, keys: &[&Image]) -> Result<Vec<Option<Image>>, Trouble>;
-    /// Which of these rows others refer to that would go or change with them, and what those are.
-    fn referred(&mut self, keys: &[&Image]) -> Result<Vec<(usize, String)>, Trouble>;
+    /// See [`super::UndoSession::referred`].
+    fn referred(&mut self, keys: &[&Image], asked: &Asked<'_>) -> Result<Vec<(usize, String)>, Trouble>;
     /// Inserts rows.
     fn insert(&mut self, rows: &[&Image]) -> Result<u64, Refused>;
     /// Writes columns of rows that are there; those of the key are the same.
@@ -65,6 +68,7 @@ pub(crate) fn within(rows: &mut dyn Rows, batch: &UndoBatch<'_>) -> Result<(Undo
             step @ (Step::Remove { .. } | Step::Write(_)) => drop(steps.insert(place, step)),
         }
     }
+    leave_referred(rows, batch, &mut steps, &there, &mut undone)?;
     let planned = steps.clone();
     for phase in [Phase::Insert, Phase::Update] {
         let range = places(&steps, phase);
@@ -74,7 +78,7 @@ pub(crate) fn within(rows: &mut dyn Rows, batch: &UndoBatch<'_>) -> Result<(Undo
     loop {
         let removed: Vec<usize> = places(&steps, Phase::Delete);
         let keys: Vec<&Image> = removed.iter().map(|place| keys[*place]).collect();
-        let referred = if keys.is_empty() { Vec::new() } else { rows.referred(&keys)? };
+        let referred = if keys.is_empty() { Vec::new() } else { rows.referred(&keys, &Asked::default())? };
         if referred.is_empty() {
             break;
         }
@@ -101,9 +105,48 @@ pub(crate) fn within(rows: &mut dyn Rows, batch: &UndoBatch<'_>) -> Result<(Undo
     for phase in [Phase::Insert, Phase::Update] {
         halved(rows, batch, (&mut steps, phase, places(&again, phase)), &there, &mut undone)?;
     }
-    let changes = read_back(rows, batch, &steps, &there, &mut undone)?;
     undone.conflicts.sort_by_key(|(place, _)| *place);
+    if batch.guard.policy == OnConflict::Abort && !undone.conflicts.is_empty() {
+        return Err(Trouble::Fatal(aborted(batch, &undone)));
+    }
+    let changes = read_back(rows, batch, &steps, &there, &mut undone)?;
     Ok((undone, changes))
+}
+
+/// Leaves rows as they are that others refer to by a column which would change: a foreign key may take its rows along with it.
+fn leave_referred(
+    rows: &mut dyn Rows,
+    batch: &UndoBatch<'_>,
+    steps: &mut BTreeMap<usize, Step>,
+    there: &[Option<Image>],
+    undone: &mut Undone,
+) -> Result<(), Trouble> {
+    for (columns, places) in changing(steps, there) {
+        let keys: Vec<&Image> = places.iter().map(|place| &batch.changes[*place].key).collect();
+        let asked = Asked { columns: Some(&columns), not_of: &[] };
+        for (i, detail) in rows.referred(&keys, &asked)? {
+            let place = places[i];
+            if steps.remove(&place).is_some() {
+                let (now, detail) = (there[place].clone(), Some(detail));
+                undone.conflicts.push((place, Conflict { kind: Kind::Referenced, now, detail }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The rows that are written over, by the columns that change in them.
+pub fn changing(
+    steps: &BTreeMap<usize, Step>,
+    there: &[Option<Image>],
+) -> BTreeMap<BTreeSet<String>, Vec<usize>> {
+    let mut all: BTreeMap<BTreeSet<String>, Vec<usize>> = BTreeMap::new();
+    for (place, step) in steps {
+        let (Step::Write(write), Some(now)) = (step, &there[*place]) else { continue };
+        let differs = write.row.iter().filter(|(name, value)| now.get(*name) != Some(*value));
+        all.entry(differs.map(|(name, _)| name.clone()).collect()).or_default().push(*place);
+    }
+    all
 }
 
 /// The places of the steps of a phase.

@@ -73,6 +73,7 @@ pub(super) fn run_twice(bench: Bench) {
     assert_eq!(bench.dump(), before);
     bench.rolls_back(&["--run", &run], 0).has(&[("rolled_back", 0), ("unchanged", 20), ("conflicts", 0)]);
     assert_eq!(bench.dump(), before);
+    assert!(bench.runs(&["rollback", "list", "-e", "nosuch"], 2).stderr.contains("entity `nosuch`"));
     // There is nothing left that `last` could mean.
     let ran = bench.runs(&["rollback", "apply", "--run", "last"], 2);
     assert!(ran.stderr.contains("rollback list"), "{ran:?}");
@@ -213,11 +214,67 @@ pub(super) fn rows_of_others_are_not_cascaded_away(bench: Bench) {
             "create table theirs (id int primary key, parent int {null}, foreign key (parent) references t (k) {action}); \
              insert into theirs values (1, 7)"
         ));
+        // It is seen before anything is done.
+        let plan = bench.told(&["rollback", "plan", "--run", "last"], 1);
+        plan.has(&[("removed", 19), ("conflicts", 1)]);
+        assert!(
+            bench
+                .report(&plan, "plan.csv", &["k", "action", "reason"])
+                .contains(&"7,conflict,referenced".to_owned())
+        );
+        bench
+            .told(&["rollback", "apply", "--run", "last", "--on-conflict", "abort"], 1)
+            .has(&[("conflicts", 1)]);
+        assert_eq!(bench.sql("select count(*) from child"), "20\n", "{action}");
         let told = bench.rolls_back(&["--run", "last"], 1);
         told.has(&[("removed", 19), ("conflicts", 1), ("failed", 0)]);
         assert_eq!(told.json["entities"]["child"]["removed"], 20, "{action}: {told:?}");
         assert_eq!(bench.sql("select id, parent from theirs"), "1|7\n", "{action}");
         assert!(bench.report(&told, "conflicts.csv", &["k", "kind"]).iter().all(|row| row == "7,referenced"));
+    }
+}
+
+/// A conflict that shows only while a rollback is under way: the batch stays whole, and what went before can be had again.
+pub(super) fn abort_in_the_middle(bench: Bench) {
+    family(&bench, "");
+    bench.told(&["migrate"], 0);
+    // The rows of `child` go before those of `t`, so a new one among them is seen only then.
+    bench.sql("insert into child values (100, 7)");
+    let abort = ["rollback", "apply", "--run", "last", "--on-conflict", "abort"];
+    let ran = bench.runs(&abort, 3);
+    assert!(
+        ran.stderr.contains("other rows refer to the row") && ran.stderr.contains("--new-run"),
+        "{ran:?}"
+    );
+    assert_eq!(bench.sql("select count(*) from t"), "20\n");
+    assert_eq!(bench.sql("select count(*) from child"), "1\n");
+    let words: Vec<&str> = ran.stderr.split_whitespace().collect();
+    let run = words.windows(2).find(|pair| pair[0] == "--run").expect("the rollback")[1];
+    bench.told(&["rollback", "apply", "--run", run, "--new-run"], 0);
+    assert_eq!(bench.sql("select count(*) from child"), "21\n");
+}
+
+/// Somebody's rows refer to a value that the run wrote: they would change with it, or lose it.
+pub(super) fn referred_values_stay(bench: Bench) {
+    for action in ["on update cascade", "on update set null"] {
+        bench.begins_anew();
+        bench.sql("drop table if exists theirs");
+        bench.sql("drop table if exists t");
+        bench.sql("create table t (k int primary key, name varchar(100) not null unique, n int)");
+        bench.sql("insert into t values (1, 'before 1', 1), (2, 'before 2', 2), (3, 'name 3', 3)");
+        bench.stage((0..5).map(record));
+        bench.migrate().has(&[("updated", 3), ("inserted", 2)]);
+        bench.sql(&format!(
+            "create table theirs (id int primary key, name varchar(100), foreign key (name) references t (name) {action}); \
+             insert into theirs values (1, 'name 2'), (2, 'name 3')"
+        ));
+        bench.told(&["rollback", "plan", "--run", "last"], 1).has(&[("restored", 2), ("conflicts", 1)]);
+        let told = bench.rolls_back(&["--run", "last"], 1);
+        // Row 3 gets another value back, and nobody refers to that.
+        told.has(&[("restored", 2), ("removed", 2), ("conflicts", 1)]);
+        assert!(bench.report(&told, "conflicts.csv", &["k", "kind"]).iter().all(|row| row == "2,referenced"));
+        assert_eq!(bench.sql("select id, name from theirs order by id"), "1|name 2\n2|name 3\n", "{action}");
+        assert_eq!(bench.sql("select name, n from t where k = 3"), "name 3|3\n", "{action}");
     }
 }
 
@@ -299,6 +356,26 @@ pub(super) fn triggers_and_generated_columns(bench: Bench) {
     );
 }
 
+/// What a trigger makes of each row that is restored is nobody's work: the changes of the run before go back over it.
+pub(super) fn triggers_over_two_runs(bench: Bench) {
+    filled(&bench);
+    bench.sql(bench.by(
+        "create function count_up() returns trigger language plpgsql as $$ begin new.own := new.own || '+'; return new; end $$; \
+         create trigger counts before update on t for each row execute function count_up()",
+        "create trigger counts before update on t for each row set new.own = concat(new.own, '+')",
+        "create trigger counts after update of name on t begin update t set own = own || '+' where k = new.k; end",
+    ));
+    bench.migrate().has(&[("inserted", 10), ("updated", 10)]);
+    bench.stage((0..20).map(|k| json!({ "k": k, "name": "second", "n": 0 })));
+    bench.migrate().has(&[("updated", 20)]);
+    let told = bench.rolls_back(&["--since", "1h"], 1);
+    told.has(&[("restored", 30), ("removed", 10), ("altered", 20), ("conflicts", 0)]);
+    assert_eq!(
+        bench.sql("select k, name, n, own from t where k < 3"),
+        "0|before|0|own 0+\n2|before|2|own 2+\n"
+    );
+}
+
 /// A row that was marked as deleted, and that the migration brought back to life, is marked again.
 pub(super) fn soft_deleted_row(bench: Bench) {
     bench.sql("create table t (k int primary key, name varchar(100), n int, deleted_at varchar(30), is_deleted int not null)");
@@ -324,7 +401,8 @@ pub(super) fn version_goes_forward(bench: Bench) {
     bench.stage((1..4).map(|k| json!({ "k": k, "name": "second", "v": 6 })));
     bench.migrate().has(&[("updated", 2), ("inserted", 1)]);
     bench.stage((1..4).map(|k| json!({ "k": k, "name": "third", "v": 9 })));
-    bench.migrate().has(&[("updated", 3)]);
+    let second = bench.migrate();
+    second.has(&[("updated", 3)]);
     let plan = bench.told(&["rollback", "plan", "--since", "1h"], 0);
     plan.has(&[("restored", 5), ("removed", 1), ("conflicts", 0)]);
     let told = bench.rolls_back(&["--since", "1h"], 0);
@@ -335,6 +413,9 @@ pub(super) fn version_goes_forward(bench: Bench) {
     // Undone, the version goes on.
     bench.rolls_back(&["--run", &told.run_id()], 0).has(&[("inserted", 1), ("restored", 5)]);
     assert_eq!(bench.sql("select name, version from t where k = 1"), "third|13\n");
+    // Which makes them no work of somebody's: the run can be rolled back again.
+    bench.rolls_back(&["--run", &second.run_id()], 0).has(&[("restored", 3), ("conflicts", 0)]);
+    assert_eq!(bench.sql("select name, version from t where k = 1"), "second|14\n");
 }
 
 /// A run that is killed while it writes its manifest leaves a torn end, which the target never saw.
