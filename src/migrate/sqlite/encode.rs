@@ -146,6 +146,11 @@ impl From<ValueRef<'_>> for Stored {
 }
 
 impl Stored {
+    /// Whether it is NULL.
+    pub(super) fn is_null(&self) -> bool {
+        *self == Self::Null
+    }
+
     /// The value in an image: NULL, or a letter for the storage class, a colon, and the value: `i:` and digits, `r:` and the shortest
     /// digits of a double, `t:` and the text, `u:` and the hex digits of a text that is no UTF-8, `b:` and hex digits.
     pub(super) fn image(&self) -> Json {

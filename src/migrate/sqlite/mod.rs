@@ -3,6 +3,7 @@
 //! What a column is declared as may change a value (<https://www.sqlite.org/datatype3.html>), so each record is read back and held
 //! against what was meant. The transaction holds the file's one write lock from its beginning: nothing that was read can change.
 
+mod deferred;
 mod encode;
 mod look_up;
 mod place;
@@ -10,6 +11,7 @@ mod session;
 mod statements;
 mod undo;
 
+use self::deferred::Deferred;
 use self::encode::{Kept, cell, literal, shown};
 pub use self::look_up::declare;
 use self::look_up::{Table, look_up};
@@ -36,6 +38,7 @@ pub struct SqliteTarget<'a> {
     statements: Statements,
     /// The collations of the key's unique index.
     collations: Vec<Option<String>>,
+    deferred: Deferred,
 }
 
 impl<'a> SqliteTarget<'a> {
@@ -49,7 +52,8 @@ impl<'a> SqliteTarget<'a> {
             return Err(Error::usage(format!("{path}: a query cannot be written to"))
                 .help("give the target dataset a `table`"));
         };
-        let table = look_up(&connect(path, Purpose::Write)?, path, name)?;
+        let connection = connect(path, Purpose::Write)?;
+        let table = look_up(&connection, path, name)?;
         let at = format!("{path} {name}");
         if table.is_view {
             return Err(Error::usage(format!("{at} is a view, which cannot be written to"))
@@ -72,11 +76,15 @@ impl<'a> SqliteTarget<'a> {
         let images: Vec<&str> =
             table.columns.iter().filter(|c| !c.generated).map(|c| c.name.as_str()).collect();
         let Table { schema, quoted, .. } = &table;
+        let place = Place::new(path, name, schema);
+        let deferred = Deferred::look_up(&connection, schema, &name.table().text)
+            .map_err(|e| place.failed("cannot look the table up", e))?;
         Ok(Self {
-            place: Place::new(path, name, schema),
+            place,
             kept: kept.collect(),
             statements: Statements::new(quoted, mapped, &images, &collations),
             collations,
+            deferred,
             mapped,
         })
     }

@@ -1,5 +1,7 @@
 //! A session: the transaction of a batch, record by record.
 
+use std::collections::HashMap;
+
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
@@ -20,7 +22,8 @@ pub(super) struct SqliteSession<'a> {
 
 /// What became of a record.
 enum Outcome {
-    Written(Box<Change>),
+    /// What is there since.
+    Written(Box<Change>, Vec<Stored>),
     Unchanged,
     Refused(Fault),
 }
@@ -38,19 +41,33 @@ impl<'a> SqliteSession<'a> {
         self.target.place.plain(&self.connection, sql)
     }
 
-    fn try_apply(&self, batch: &Batch<'_>, images: &mut Images<'_>) -> Result<Receipt, Trouble> {
+    /// Writes a batch but for the records that cannot be committed, by their row; those that are found are added, and then nothing is
+    /// written.
+    fn try_apply(
+        &self,
+        batch: &Batch<'_>,
+        images: &mut Images<'_>,
+        broken: &mut HashMap<usize, Fault>,
+    ) -> Result<Option<Receipt>, Trouble> {
         let place = &self.target.place;
         let marked = Marked { place, run_id: batch.run_id, entity: batch.entity, batch: batch.number };
         self.plain("begin immediate")?;
         if !marked.take(&self.connection, batch.hash)? {
             let receipt = marked.read_own(&self.connection, batch.hash)?;
             self.plain("rollback")?;
-            return Ok(receipt);
+            return Ok(Some(receipt));
         }
-        let (mut receipt, mut changes) = (Receipt::default(), Vec::new());
+        let (mut receipt, mut changes, mut posts) = (Receipt::default(), Vec::new(), Vec::new());
         for record in batch.records {
-            match self.write(batch.number, record)? {
-                Outcome::Written(change) => {
+            let outcome = match broken.get(&record.row) {
+                Some(fault) => Outcome::Refused(fault.clone()),
+                None => self.write(batch.number, record)?,
+            };
+            match outcome {
+                Outcome::Written(change, post) => {
+                    if !self.target.deferred.is_empty() {
+                        posts.push((record.row, post));
+                    }
                     match change.op {
                         Op::Insert => receipt.inserted += 1,
                         _ => receipt.updated += 1,
@@ -60,6 +77,14 @@ impl<'a> SqliteSession<'a> {
                 Outcome::Unchanged => receipt.unchanged += 1,
                 Outcome::Refused(fault) => receipt.faults.push((record.row, fault)),
             }
+        }
+        let known = broken.len();
+        for (row, post) in posts {
+            broken.extend(self.broken(&post)?.map(|fault| (row, fault)));
+        }
+        if broken.len() > known {
+            self.plain("rollback")?;
+            return Ok(None);
         }
         fault::point("sqlite.written");
         if !changes.is_empty() {
@@ -71,7 +96,18 @@ impl<'a> SqliteSession<'a> {
         fault::point("sqlite.before-commit");
         self.plain("commit")?;
         fault::point("sqlite.committed");
-        Ok(receipt)
+        Ok(Some(receipt))
+    }
+
+    /// Why a row that was written cannot be committed.
+    fn broken(&self, post: &[Stored]) -> Result<Option<Fault>, Trouble> {
+        let names = &self.target.statements.images;
+        let value = |column: &str| {
+            let at = names.iter().position(|name| name.eq_ignore_ascii_case(column))?;
+            Some(post[at].clone())
+        };
+        let found = self.target.deferred.broken(&self.connection, value);
+        found.map_err(|e| self.trouble("cannot look for what the record refers to", e))
     }
 
     /// Writes one record, or leaves everything as it was before it.
@@ -111,7 +147,7 @@ impl<'a> SqliteSession<'a> {
         match written {
             Ok(post) => {
                 self.plain("release record")?;
-                Ok(Outcome::Written(Box::new(self.change(batch, pre, post))))
+                Ok(Outcome::Written(Box::new(self.change(batch, pre, &post)), post))
             }
             Err(fault) => {
                 self.plain("rollback to record")?;
@@ -183,7 +219,7 @@ impl<'a> SqliteSession<'a> {
         Ok(Ok(post))
     }
 
-    fn change(&self, batch: u64, pre: Option<Vec<Stored>>, post: Vec<Stored>) -> Change {
+    fn change(&self, batch: u64, pre: Option<Vec<Stored>>, post: &[Stored]) -> Change {
         let statements = &self.target.statements;
         let image = |row: &[Stored]| -> Image {
             statements.images.iter().cloned().zip(row.iter().map(Stored::image)).collect()
@@ -197,7 +233,7 @@ impl<'a> SqliteSession<'a> {
             Some(pre) => Change {
                 columns: statements.written.clone(),
                 pre: Some(image(&pre)),
-                post: Some(image(&post)),
+                post: Some(image(post)),
                 ..change
             },
         }
@@ -210,10 +246,18 @@ impl<'a> SqliteSession<'a> {
 
 impl Session for SqliteSession<'_> {
     fn apply(&mut self, batch: &Batch<'_>, images: &mut Images<'_>) -> Result<Receipt, Trouble> {
-        let applied = self.try_apply(batch, images);
-        if applied.is_err() && !self.connection.is_autocommit() {
-            self.plain("rollback")?;
+        let mut broken = HashMap::new();
+        loop {
+            match self.try_apply(batch, images, &mut broken) {
+                Ok(None) => {}
+                Ok(Some(receipt)) => return Ok(receipt),
+                Err(trouble) => {
+                    if !self.connection.is_autocommit() {
+                        self.plain("rollback")?;
+                    }
+                    return Err(trouble);
+                }
+            }
         }
-        applied
     }
 }

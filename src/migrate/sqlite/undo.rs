@@ -1,10 +1,11 @@
 //! Taking changes back in a file of SQLite: row by row, each value bound with the storage class that its image names.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, Row, params_from_iter};
 use serde_json::Value as Json;
 
+use super::deferred::Deferred;
 use super::encode::{Stored, digest};
 use super::look_up::{Table, look_up};
 use super::place::{Marked, Place};
@@ -14,7 +15,7 @@ use crate::ledger::manifest::{Change, Image};
 use crate::migrate::undo::{
     Asked, Reference, Refused, Rows, Undo, UndoBatch, UndoSession, Undone, column_is_gone, ranges, within,
 };
-use crate::migrate::{Images, Receipt, Trouble};
+use crate::migrate::{Fault, Images, Receipt, Trouble};
 use crate::query::{identifier, render};
 use crate::spec::What;
 use crate::store::Purpose;
@@ -41,6 +42,7 @@ pub struct SqliteUndo<'a> {
     /// The keys are equal: to their index, so that it is used, and byte by byte.
     same: String,
     references: Vec<Reference>,
+    deferred: Deferred,
 }
 
 impl<'a> SqliteUndo<'a> {
@@ -66,10 +68,11 @@ impl<'a> SqliteUndo<'a> {
         }
         let same = same(&table, key);
         let own_name = name.table().text.to_ascii_lowercase();
-        let references = references(&connection, &table.schema, &own_name)
-            .map_err(|e| place.failed("cannot look the table up", e))?;
+        let fail = |e| place.failed("cannot look the table up", e);
+        let references = references(&connection, &table.schema, &own_name).map_err(fail)?;
+        let deferred = Deferred::look_up(&connection, &table.schema, &own_name).map_err(fail)?;
         let (key, schema, table) = (key.to_vec(), table.schema, table.quoted);
-        Ok(Self { place, schema, table, own_name, columns, key, same, references })
+        Ok(Self { place, schema, table, own_name, columns, key, same, references, deferred })
     }
 
     fn filled(&self, template: &str, more: &[(&str, &str)]) -> String {
@@ -138,7 +141,8 @@ impl Undo for SqliteUndo<'_> {
     }
 
     fn session(&self) -> Result<Box<dyn UndoSession + '_>, Trouble> {
-        Ok(Box::new(Session { target: self, connection: self.place.session()?, has_savepoint: false }))
+        let connection = self.place.session()?;
+        Ok(Box::new(Session { target: self, connection, has_savepoint: false, broken: HashMap::new() }))
     }
 
     fn forget(&self, run_id: &str, entity: &str) -> Result<()> {
@@ -150,6 +154,8 @@ struct Session<'a> {
     target: &'a SqliteUndo<'a>,
     connection: Connection,
     has_savepoint: bool,
+    /// Rows of the batch that cannot be committed, by the place of their change.
+    broken: HashMap<usize, Fault>,
 }
 
 /// The values of some columns of a row.
@@ -198,7 +204,12 @@ impl Session<'_> {
         }
     }
 
-    fn try_undo(&mut self, batch: &UndoBatch<'_>, images: &mut Images<'_>) -> Result<Undone, Trouble> {
+    /// Takes a batch back but for rows that cannot be committed. Where some are found, nothing is done.
+    fn try_undo(
+        &mut self,
+        batch: &UndoBatch<'_>,
+        images: &mut Images<'_>,
+    ) -> Result<Option<Undone>, Trouble> {
         let place = &self.target.place;
         let marked = Marked { place, run_id: batch.run_id, entity: batch.entity, batch: batch.number };
         self.has_savepoint = false;
@@ -206,9 +217,14 @@ impl Session<'_> {
         if !marked.take(&self.connection, batch.hash)? {
             let undone = marked.read_own(&self.connection, batch.hash)?;
             self.plain("rollback")?;
-            return Ok(undone);
+            return Ok(Some(undone));
         }
+        let known = self.broken.len();
         let (mut undone, mut changes): (Undone, Vec<Change>) = within(self, batch)?;
+        if self.broken.len() > known {
+            self.plain("rollback")?;
+            return Ok(None);
+        }
         if !changes.is_empty() {
             images(&mut changes)?;
         }
@@ -218,7 +234,7 @@ impl Session<'_> {
         fault::point("rollback.before-commit");
         self.plain("commit")?;
         fault::point("rollback.committed");
-        Ok(undone)
+        Ok(Some(undone))
     }
 }
 
@@ -232,11 +248,19 @@ impl UndoSession for Session<'_> {
     }
 
     fn undo(&mut self, batch: &UndoBatch<'_>, images: &mut Images<'_>) -> Result<Undone, Trouble> {
-        let undone = self.try_undo(batch, images);
-        if undone.is_err() && !self.connection.is_autocommit() {
-            self.plain("rollback")?;
+        self.broken.clear();
+        loop {
+            match self.try_undo(batch, images) {
+                Ok(None) => {}
+                Ok(Some(undone)) => return Ok(undone),
+                Err(trouble) => {
+                    if !self.connection.is_autocommit() {
+                        self.plain("rollback")?;
+                    }
+                    return Err(trouble);
+                }
+            }
         }
-        undone
     }
 }
 
@@ -324,6 +348,22 @@ impl Rows for Session<'_> {
             count += self.run(&sql, &self.key(key).map_err(Trouble::from)?)?;
         }
         Ok(count)
+    }
+
+    fn left(&self, place: usize) -> Option<Fault> {
+        self.broken.get(&place).cloned()
+    }
+
+    fn has_written(&mut self, place: usize, row: &Image) -> Result<(), Trouble> {
+        let target = self.target;
+        let value = |column: &str| {
+            let name = target.columns.iter().find(|name| name.eq_ignore_ascii_case(column))?;
+            Stored::of(row.get(name)?)
+        };
+        let found = target.deferred.broken(&self.connection, value);
+        let found = found.map_err(|e| self.trouble("cannot look for what the row refers to", e))?;
+        self.broken.extend(found.map(|fault| (place, fault)));
+        Ok(())
     }
 
     /// Each one is released by the next, which takes its place.

@@ -21,6 +21,16 @@ pub(crate) trait Rows {
     fn update(&mut self, keys: &[&Image], rows: &[&Image], columns: &[&str]) -> Result<u64, Refused>;
     /// Deletes rows.
     fn delete(&mut self, keys: &[&Image]) -> Result<u64, Refused>;
+    /// Why a row stays as it is, as an earlier try has found. `place` is that of its change.
+    fn left(&self, place: usize) -> Option<Fault> {
+        let _ = place;
+        None
+    }
+    /// Is told of each row as it is after all was written.
+    fn has_written(&mut self, place: usize, row: &Image) -> Result<(), Trouble> {
+        let _ = (place, row);
+        Ok(())
+    }
     /// Runs `savepoint undo`, or what leads back to it.
     fn savepoint(&mut self, back: bool) -> Result<(), Trouble>;
     /// See [`Undo::digest`].
@@ -60,6 +70,10 @@ pub(crate) fn within(rows: &mut dyn Rows, batch: &UndoBatch<'_>) -> Result<(Undo
     let there = rows.lock(&keys)?;
     let (mut undone, mut steps) = (Undone::default(), BTreeMap::new());
     for (place, (change, now)) in batch.changes.iter().zip(&there).enumerate() {
+        if let Some(fault) = rows.left(place) {
+            undone.faults.push((place, fault));
+            continue;
+        }
         let digest = now.as_ref().map(|now| rows.digest(now, &batch.guard.columns)).transpose()?;
         let digest = digest.map(|digest| stood_for(batch.stand_ins, change, digest));
         match decide(change, now.as_ref(), digest.as_deref(), batch.guard) {
@@ -258,6 +272,9 @@ fn read_back(
     let mut changes = Vec::with_capacity(steps.len());
     for (place, step) in steps {
         let post = posts.remove(place).flatten();
+        if let Some(post) = &post {
+            rows.has_written(*place, post)?;
+        }
         if let (Step::Write(write), Some(post)) = (step, &post) {
             let altered: Vec<String> = write
                 .row

@@ -90,6 +90,40 @@ fn poison_records_are_named_and_the_others_go_in() {
     assert!(migration.rows("select parent from t where k = 5") == "7", "{ran:?}");
 }
 
+/// Foreign keys that are checked only at the commit: what breaks one fails by itself, and so does what refers to that.
+#[test]
+fn a_deferred_foreign_key_holds_up_no_other_record() {
+    let lines = [
+        r#"{"k":1,"up":2,"a":"A","b":1}"#,
+        r#"{"k":2,"up":null,"a":null,"b":7}"#,
+        r#"{"k":3,"up":9,"a":null,"b":null}"#,
+        r#"{"k":4,"up":3,"a":null,"b":null}"#,
+        r#"{"k":5,"up":null,"a":"a","b":2}"#,
+        r#"{"k":6,"up":6,"a":"a","b":1}"#,
+    ];
+    let migration = Table::new(
+        "create table other (a text collate nocase, b int, primary key (a, b)); insert into other values ('a', 1); \
+         create table t (k integer primary key, UP int references T (K) deferrable initially deferred, a text, b int, \
+         foreign key (a, b) references other (a, b) deferrable initially deferred)",
+        "k = { type = \"int\" }\nUP = { from = \"up\", type = \"int\" }\na = \"a\"\nb = { from = \"b\", type = \"int\" }",
+        "",
+        &lines.join("\n"),
+    );
+    assert_eq!(migration.counts(1), [3, 0, 0, 3]);
+    assert_eq!(migration.rows("select k from t order by k"), "1, 2, 6");
+    let fault = |key: &str, column: &str| {
+        (key.to_owned(), "SQLITE_CONSTRAINT_FOREIGNKEY".to_owned(), column.to_owned())
+    };
+    assert_eq!(migration.faults(), [fault("3", "UP"), fault("4", "UP"), fault("5", "a, b")]);
+    // What they refer to comes, and they go in.
+    migration
+        .db()
+        .execute_batch("insert into t values (9, null, null, null); insert into other values ('A', 2)")
+        .expect("SQL");
+    migration.runs(&["replay"], 0);
+    assert_eq!(migration.rows("select k from t order by k"), "1, 2, 3, 4, 5, 6, 9");
+}
+
 #[test]
 fn what_is_there_is_changed_as_the_spec_says() {
     let table = "create table t (k text primary key, a text, b integer, c text, d integer, run text) without rowid; \
