@@ -7,6 +7,7 @@ mod demo;
 mod diff;
 mod init;
 mod keys;
+mod manual;
 mod migrate;
 mod out;
 mod pacing;
@@ -188,6 +189,12 @@ enum Command {
     /// Print the JSON Schema of recon.toml, for editors
     #[command(after_help = "Example: recon schema > recon.schema.json")]
     Schema,
+    /// Print the script by which a shell completes commands and options
+    #[command(after_help = "Example: recon completions bash > /etc/bash_completion.d/recon")]
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    #[command(after_help = "Example: recon man --out /usr/local/share/man/man1 && man recon-diff")]
+    Man(manual::ManArgs),
     /// Forget everything staged and every run of this home, after saying what is lost
     #[command(after_help = "Example: recon reset --yes")]
     Reset(status::ResetArgs),
@@ -270,6 +277,8 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Runs(args) => status::runs(global, args),
         Command::Reset(args) => status::reset(global, args),
         Command::Schema => print(&spec::json_schema()),
+        Command::Completions(args) => manual::completions(args),
+        Command::Man(args) => manual::man(args),
     }
 }
 

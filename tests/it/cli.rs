@@ -38,6 +38,25 @@ fn help() {
 }
 
 #[test]
+fn shells_and_man_know_every_command() {
+    let shell = Shell::new();
+    for name in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = shell.recon(&format!("completions {name}"));
+        assert!(said.code == 0 && said.stdout.contains("spot-check"), "{name}: {}", said.stderr);
+        assert!(said.stdout.contains("on-conflict"), "{name}: options of a command within a command");
+    }
+    let whole = shell.recon("completions bash").stdout;
+    let checked = std::process::Command::new("bash").args(["-n", "-c", &whole]).status().expect("bash");
+    assert!(checked.success(), "the script is one that bash reads");
+    let man = shell.recon("man");
+    assert!(man.code == 0 && man.stdout.contains(".TH recon 1") && man.stdout.contains("recon\\-diff(1)"), "{}", man.stdout);
+    assert_eq!(shell.recon("man --out pages").code, 0);
+    let page = |name: &str| fs::read_to_string(shell.path().join("pages").join(name)).expect("a page");
+    assert!(page("recon-rollback-apply.1").contains("\\-\\-on\\-conflict"));
+    assert!(page("recon-diff.1").contains("Compare the staged sides"));
+}
+
+#[test]
 fn the_way_through() {
     let commands = [
         "check",
