@@ -33,7 +33,9 @@ pub(super) fn completions(args: &CompletionsArgs) -> Result<u8> {
 pub(super) fn man(args: &ManArgs) -> Result<u8> {
     let Some(folder) = &args.out else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page).or_failed(|| "cannot make the page".to_owned())?;
+        clap_mangen::Man::new(Cli::command())
+            .render(&mut page)
+            .or_failed(|| "cannot make the page".to_owned())?;
         return print(&String::from_utf8_lossy(&page));
     };
     let fail = || format!("cannot write {}", folder.display());

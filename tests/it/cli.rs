@@ -49,7 +49,11 @@ fn shells_and_man_know_every_command() {
     let checked = std::process::Command::new("bash").args(["-n", "-c", &whole]).status().expect("bash");
     assert!(checked.success(), "the script is one that bash reads");
     let man = shell.recon("man");
-    assert!(man.code == 0 && man.stdout.contains(".TH recon 1") && man.stdout.contains("recon\\-diff(1)"), "{}", man.stdout);
+    assert!(
+        man.code == 0 && man.stdout.contains(".TH recon 1") && man.stdout.contains("recon\\-diff(1)"),
+        "{}",
+        man.stdout
+    );
     assert_eq!(shell.recon("man --out pages").code, 0);
     let page = |name: &str| fs::read_to_string(shell.path().join("pages").join(name)).expect("a page");
     assert!(page("recon-rollback-apply.1").contains("\\-\\-on\\-conflict"));

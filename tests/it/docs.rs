@@ -69,14 +69,16 @@ fn links_lead_somewhere() {
     assert!(wrong.is_empty() && followed > 30, "{followed} links, of which these lead nowhere: {wrong:#?}");
 }
 
-/// `a::b::c` is the function `c` in `tests/it/a/b.rs`, or one of the list of which a macro in `tests/it/a.rs` makes tests in a module `b`.
+/// `a::b::c` is the function `c` in `tests/it/a/b.rs` or `tests/it/a/b/mod.rs`, or one of the list of which a macro in `tests/it/a.rs` makes tests in a module `b`.
 #[test]
 fn tests_that_are_named_are_there() {
     let text = fs::read_to_string(root().join("docs/coverage.md")).expect("a page");
     let mut named = 0;
     for (module, test) in between(&text, "| `", "` |").filter_map(|name| name.rsplit_once("::")) {
         named += 1;
-        let path = root().join("tests/it").join(module.replace("::", "/")).with_extension("rs");
+        let folder = root().join("tests/it").join(module.replace("::", "/"));
+        let own = folder.join("mod.rs");
+        let path = if own.exists() { own } else { folder.with_extension("rs") };
         let is_there = match fs::read_to_string(&path) {
             Ok(source) => source.contains(&format!("#[test]\nfn {test}()")),
             Err(_) => {
