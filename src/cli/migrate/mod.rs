@@ -199,7 +199,7 @@ pub(super) fn parse_rate(text: &str) -> Result<u32, String> {
 }
 
 /// `100` or `5%`.
-fn parse_errors_max(text: &str) -> Result<ErrorsMax, String> {
+pub(super) fn parse_errors_max(text: &str) -> Result<ErrorsMax, String> {
     let wrong = || format!("`{text}` is neither a number of records nor a share such as 5%");
     match text.strip_suffix('%') {
         Some(share) => {
