@@ -526,3 +526,107 @@ fn status_knows_the_run() {
         project.recon(&["status"]).stdout
     );
 }
+
+const MIGRATION: &str = "unique = [[\"mail\"]]\n[entities.e.checks]\nold_enough = \"age >= 18 or mail is null\"\n[entities.e.fields]\n\
+                         id = { type = \"int\" }\nage = { type = \"int\", max = 99 }\nmail = { length = { max = 3 }, pattern = 'a' }\n";
+
+/// A project that migrates a CSV file into another folder of them, staged.
+fn migration(source: &str) -> Project {
+    let project = project(MIGRATION, source);
+    let spec = project.read("recon.toml").replace("uri = \"b.csv\"", "uri = \"b\"");
+    project.write("recon.toml", spec);
+    std::fs::create_dir(project.path("b")).expect("a folder");
+    project
+}
+
+/// The lines of all files of the target, without headers, sorted.
+fn written(project: &Project) -> Vec<String> {
+    let files =
+        std::fs::read_dir(project.path("b")).expect("a folder").map(|entry| entry.expect("a file").path());
+    let texts = files.map(|path| std::fs::read_to_string(path).expect("a file"));
+    let mut lines: Vec<String> =
+        texts.flat_map(|text| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()).collect();
+    lines.sort();
+    lines
+}
+
+/// The failures of the newest run that wrote, as `key code column message`.
+fn rejected(project: &Project) -> Vec<String> {
+    let runs: Json =
+        serde_json::from_str(&project.recon(&["runs", "--format", "json"]).stdout).expect("JSON");
+    let runs = runs["runs"].as_array().or(runs.as_array()).expect("runs").clone();
+    let run = runs
+        .iter()
+        .find(|run| ["migrate", "replay"].contains(&run["command"].as_str().expect("a command")))
+        .expect("a run");
+    let folder = run["folder"].as_str().expect("a folder");
+    let mut reader = csv::Reader::from_path(project.path(folder).join("failures.csv")).expect("a report");
+    let rows = reader.deserialize().map(|row| row.expect("a row"));
+    rows.map(|row: BTreeMap<String, String>| {
+        format!("{} {} {} {}", row["id"], row["code"], row["column"], row["message"])
+    })
+    .collect()
+}
+
+#[test]
+fn migrate_leaves_invalid_records_where_they_are() {
+    let project = migration("id,age,mail\n1,20,a\n2,200,bbbb\n3,17,aa\n4,30,aab\n5,40,aab\n6,x,a1\n7,,\n");
+    let ran = project.recon(&["migrate", "--dry-run", "--format", "json"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let said: Json = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!([&said["entities"]["e"]["records"], &said["entities"]["e"]["rejected"]], [2, 5], "{said}");
+    let ran = project.recon(&["migrate"]);
+    assert_eq!((ran.code, written(&project)), (1, vec!["1,20,a".to_owned(), "7,,".to_owned()]), "{ran:?}");
+    let twice = "unique mail mail: 2 records have this, and `unique` (mail) allows one";
+    let want = [
+        "2 max age age: above `max` (99); mail: length 4, where `length` is at most 3; mail: does not match `pattern` (a)".to_owned(),
+        "3 check  old_enough: does not keep age >= 18 or mail is null".to_owned(),
+        format!("4 {twice}"),
+        format!("5 {twice}"),
+        "6 cast age age: not".to_owned(),
+    ];
+    let mut found = rejected(&project);
+    found.sort();
+    assert_eq!(found.len(), want.len(), "{found:?}");
+    for (found, want) in found.iter().zip(&want) {
+        assert!(found.starts_with(want.as_str()), "{found} for {want}");
+    }
+    // What is not asked for is unique all the same: a part of the records is held against all of them.
+    let part = migration("id,age,mail\n4,30,aab\n5,40,aab\n");
+    let ran = part.recon(&["migrate", "--where", "id = '4'"]);
+    assert_eq!((ran.code, written(&part)), (1, Vec::new()), "{ran:?}");
+    // Somebody may want them all the same, as far as they can be read.
+    let ran = part.recon(&["replay", "--write-invalid"]);
+    assert_eq!((ran.code, written(&part)), (0, vec!["4,30,aab".to_owned()]), "{ran:?}");
+}
+
+#[test]
+fn a_changed_rule_is_for_what_is_pending() {
+    let project = migration("id,age,mail\n1,20,a\n2,200,a2\n");
+    assert_eq!(project.recon(&["migrate"]).code, 1);
+    assert_eq!(written(&project), ["1,20,a"]);
+    // The rule allows what failed, and forbids what is written: that is done.
+    let spec = project.read("recon.toml").replace("max = 99", "max = 999, min = 50");
+    project.write("recon.toml", &spec);
+    let ran = project.recon(&["replay"]);
+    assert_eq!(
+        (ran.code, written(&project)),
+        (0, vec!["1,20,a".to_owned(), "2,200,a2".to_owned()]),
+        "{ran:?}"
+    );
+    let ran = project.recon(&["migrate"]);
+    assert_eq!((ran.code, written(&project).len()), (0, 2), "{ran:?}");
+    // Hashes are those of before: no rule is part of comparing.
+    assert_eq!(project.recon(&["stage"]).code, 0);
+    assert_eq!(project.recon(&["diff"]).code, 0);
+    let hashed = |project: &Project| {
+        let folder = std::fs::read_dir(project.path("home/stage/diff/e")).expect("hashes");
+        let mut names: Vec<_> = folder.map(|entry| entry.expect("a file").file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = hashed(&project);
+    project.write("recon.toml", spec.replace("min = 50", "min = 5"));
+    assert_eq!(project.recon(&["diff"]).code, 0);
+    assert_eq!(hashed(&project), before);
+}
