@@ -290,7 +290,7 @@ fn what_can_never_meet_is_refused() {
     project.write("recon.toml", SPEC.replace("user = \"user.id\"", "user = \"usr.id\""));
     let ran = diff(&project, &["--references"]);
     assert!(ran.code == 2 && ran.stderr.contains("did you mean `user`?"), "{ran:?}");
-    project.write("recon.toml", SPEC.split("[entities.image.references]").next().expect("text").to_owned());
+    project.write("recon.toml", SPEC.split("[entities.image.references]").next().expect("text"));
     let ran = diff(&project, &["--references"]);
     assert!(ran.code == 2 && ran.stderr.contains("none of the entities has references"), "{ran:?}");
 }

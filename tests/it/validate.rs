@@ -501,8 +501,7 @@ fn values_are_read_in_the_types_of_a_table_that_is_not_staged() {
 #[test]
 fn memory_stays_bounded_however_many_records_are_wrong() {
     let entity = "unique = [[\"v\"]]\n[entities.e.fields]\nid = \"id\"\nv = { type = \"int\", max = 3, check = \"value < 2\" }\n";
-    let source: String =
-        (0..400_000).map(|i| format!("{i},{}\n", i % 7 + 1_000 * i64::from(i % 2))).collect();
+    let source: String = (0..400_000).map(|i| format!("{i},{}\n", i % 7 + 1_000 * (i % 2))).collect();
     let project = project(entity, &format!("id,v\n{source}"));
     let ran = validate(&project, &["--memory", "128MiB", "--threads", "2"]);
     assert_eq!(ran.code, 1, "{ran:?}");
