@@ -31,7 +31,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How long it is waited for the first signal to arrive before the second.
 const BETWEEN_SIGNALS: Duration = Duration::from_millis(300);
 /// The commands that heed signals by saving what they have.
-const STOPPABLE: [&str; 6] = ["stage", "diff", "migrate", "replay", "rollback", "spot-check"];
+const STOPPABLE: [&str; 7] = ["stage", "diff", "validate", "migrate", "replay", "rollback", "spot-check"];
 
 #[derive(Args, Debug)]
 pub(super) struct StartArgs {

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::out::Out;
 use super::progress::Bar;
 use super::recheck::{Rounds, recheck};
+use super::references::{self, Sides};
 use super::watch::{Watch, WatchArgs};
 use super::{Ended, Format, Global, afresh, in_run, print};
 use crate::error::{Error, Result};
@@ -20,6 +21,7 @@ use crate::ledger::{Ledger, Total, now};
 use crate::mapping::side::Staged;
 use crate::reconcile::diff::{Bench, EntityResult, diff_entity};
 use crate::reconcile::report::csv::Style;
+use crate::reconcile::report::references::ReferenceResult;
 use crate::reconcile::report::summary::{RunFacts, summary};
 use crate::reconcile::report::{self, Example, terminal};
 use crate::spec::{Dataset, Spec};
@@ -31,24 +33,27 @@ pub(super) struct DiffArgs {
     /// Folder or s3:// uri for the reports [default: runs/<run-id> in the home]; files there that recon did not write are not
     /// overwritten
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Count it as success when there is nothing to compare
     #[arg(long)]
-    allow_empty: bool,
+    pub(super) allow_empty: bool,
     /// In every report, write a keyed digest in place of this field's values (may be given several times)
     #[arg(long, value_name = "FIELD")]
-    redact: Vec<String>,
+    pub(super) redact: Vec<String>,
     /// Read the records that differ again from their stores, up to N times, and drop those that have become equal
     #[arg(long, value_name = "N")]
     recheck: Option<u32>,
+    /// Compare no fields: look only whether what records refer to is there
+    #[arg(long, conflicts_with = "recheck")]
+    references: bool,
     /// How long to wait before each recheck, as in 5s or 1m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = super::parse_duration, requires = "recheck")]
     delay: Duration,
     /// Put a ' before values that a spreadsheet would run as a formula
     #[arg(long)]
-    spreadsheet_safe: bool,
+    pub(super) spreadsheet_safe: bool,
     #[command(flatten)]
-    watch: WatchArgs,
+    pub(super) watch: WatchArgs,
 }
 
 /// What a diff gives to show.
@@ -68,6 +73,9 @@ pub(super) struct Done {
 }
 
 pub(super) fn run(global: &Global, args: &DiffArgs) -> Result<u8> {
+    if args.references {
+        return references::run(global, args);
+    }
     let ended = execute(global, args)?;
     match global.format {
         Format::Json => print(&pretty(&ended.result.summary))?,
@@ -96,7 +104,7 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         let started_at = now();
         let warehouse = Warehouse::open(ledger.home(), global.threads(), global.engine_memory())?;
         warehouse.stop_with(&progress)?;
-        let style = style(args, &spec, &ledger)?;
+        let style = style(&args.redact, args.spreadsheet_safe, &spec, &ledger)?;
         // Before the work, so that a wrong folder shows at once.
         let folder = match &out {
             Some(Out::Folder(folder)) => folder.clone(),
@@ -108,7 +116,7 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         }
         let bar = Bar::start(global, "comparing", &progress);
         let bench = Bench::new(&spec, &warehouse, &ledger, global.threads(), &progress)?;
-        let mut results = compare(global, &bench, &ledger)?;
+        let (mut results, sides) = compare(global, &bench, &ledger)?;
         if let Some(count) = args.recheck {
             let rounds = Rounds { count, delay: args.delay };
             recheck(global, &bench, &progress, rounds, &mut results)?;
@@ -116,6 +124,8 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         check_redacted(args, &results)?;
         report::redact(&mut results, &style);
         let examples = report::write_csvs(&results, &warehouse, &folder, &style)?;
+        let found = references::check(&bench, &ledger, &sides, &folder, &style)?;
+        results.iter_mut().zip(found).for_each(|(result, found)| result.references = found);
         drop(bar);
         let code = exit_code(&results, args.allow_empty);
         let facts = RunFacts {
@@ -149,13 +159,35 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
     })
 }
 
-fn pretty(summary: &serde_json::Value) -> String {
+pub(super) fn pretty(summary: &serde_json::Value) -> String {
     serde_json::to_string_pretty(summary).expect("counts are always JSON")
 }
 
-fn compare(global: &Global, bench: &Bench<'_>, ledger: &Ledger) -> Result<Vec<EntityResult>> {
-    let Bench { spec, warehouse, progress, .. } = *bench;
+fn compare<'a>(
+    global: &Global,
+    bench: &Bench<'a>,
+    ledger: &Ledger,
+) -> Result<(Vec<EntityResult>, Vec<Sides<'a>>)> {
+    let all = sides(global, bench, ledger)?;
     let mut results = Vec::new();
+    for Sides { entity, source, target } in &all {
+        results.push(diff_entity(bench, entity, source, target)?);
+        event::add(&bench.progress.units_done, 1);
+    }
+    unchanged(ledger, &all)?;
+    Ok((results, all))
+}
+
+/// What was read where it lies may have changed under our eyes.
+pub(super) fn unchanged(ledger: &Ledger, all: &[Sides<'_>]) -> Result<()> {
+    let mut datasets = all.iter().flat_map(|sides| [&sides.source.dataset, &sides.target.dataset]);
+    datasets.try_for_each(|dataset| check_references(ledger, dataset))
+}
+
+/// The entities that are asked about, as they are read, with both sides.
+pub(super) fn sides<'a>(global: &Global, bench: &Bench<'a>, ledger: &Ledger) -> Result<Vec<Sides<'a>>> {
+    let Bench { spec, warehouse, progress, .. } = *bench;
+    let mut all = Vec::new();
     let mut stale: BTreeMap<&str, Option<String>> = BTreeMap::new();
     event::add(&progress.units_total, global.entities(spec).len() as u64);
     for entity in global.entities(spec) {
@@ -171,14 +203,9 @@ fn compare(global: &Global, bench: &Bench<'_>, ledger: &Ledger) -> Result<Vec<En
         };
         let (source, target) = (side(&entity.source)?, side(&entity.target)?);
         let (entity, source) = bench.fold(entity, source)?;
-        results.push(diff_entity(bench, &entity, &source, &target)?);
-        event::add(&progress.units_done, 1);
+        all.push(Sides { entity, source, target });
     }
-    // What was read where it lies may have changed under our eyes.
-    for dataset in results.iter().flat_map(|r| r.looks[0].sides.iter().map(|side| &side.dataset)) {
-        check_references(ledger, dataset)?;
-    }
-    Ok(results)
+    Ok(all)
 }
 
 /// A dataset as it is staged; a Parquet file that is read where it lies must still be what it was.
@@ -194,7 +221,11 @@ pub(super) fn staged(ledger: &Ledger, warehouse: &Warehouse, dataset: &Dataset) 
 }
 
 /// Says on stderr what became of a dataset's files since they were staged, and returns it for the reports.
-fn warn_of_stale_inputs(global: &Global, ledger: &Ledger, dataset: &Dataset) -> Result<Option<String>> {
+pub(super) fn warn_of_stale_inputs(
+    global: &Global,
+    ledger: &Ledger,
+    dataset: &Dataset,
+) -> Result<Option<String>> {
     let stale = stale_inputs(ledger, dataset)?;
     if let Some(words) = stale.as_ref().filter(|_| !global.quiet) {
         eprintln!("warning: dataset `{}`: {words}", dataset.name);
@@ -202,8 +233,17 @@ fn warn_of_stale_inputs(global: &Global, ledger: &Ledger, dataset: &Dataset) -> 
     Ok(stale)
 }
 
-fn style(args: &DiffArgs, spec: &Spec, ledger: &Ledger) -> Result<Style> {
-    for name in &args.redact {
+/// How values are written in reports.
+///
+/// # Errors
+/// A field to be redacted that no entity has (exit 2).
+pub(super) fn style(
+    redact: &[String],
+    spreadsheet_safe: bool,
+    spec: &Spec,
+    ledger: &Ledger,
+) -> Result<Style> {
+    for name in redact {
         let known =
             spec.entities.iter().flat_map(|e| e.fields.iter().flatten().map(|f| &f.name)).any(|f| f == name);
         let open = spec.entities.iter().any(|e| e.fields.is_none());
@@ -213,8 +253,8 @@ fn style(args: &DiffArgs, spec: &Spec, ledger: &Ledger) -> Result<Style> {
         }
     }
     Ok(Style {
-        spreadsheet_safe: args.spreadsheet_safe,
-        redact: args.redact.clone(),
+        spreadsheet_safe,
+        redact: redact.to_vec(),
         redact_key: ledger.hash_seed()?.to_le_bytes().to_vec(),
     })
 }
@@ -237,8 +277,8 @@ fn exit_code(results: &[EntityResult], allow_empty: bool) -> u8 {
     let incomplete =
         results.iter().any(EntityResult::is_incomplete) || !(allow_empty || empty(results).is_empty());
     let different = results.iter().any(|r| {
-        let c = &r.counts;
-        c.mismatched + c.missing + c.extra + c.duplicate_source + c.duplicate_target > 0
+        let orphans: u64 = r.references.iter().map(ReferenceResult::orphans).sum();
+        !r.counts.is_equal() || orphans > 0
     });
     match (incomplete, different) {
         (true, _) => 3,

@@ -13,11 +13,13 @@ mod out;
 mod pacing;
 mod progress;
 mod recheck;
+mod references;
 mod rollback;
 mod show;
 mod spot_check;
 mod stage;
 mod status;
+mod validate;
 mod watch;
 
 use std::io::IsTerminal;
@@ -63,6 +65,12 @@ const SHOW_HELP: &str = "\
 A key that begins with a letter after `-` goes behind `--`: recon show -- -key\n\
 A field that is NULL is named instead of given: recon show --null region 42\n\
 Example: recon show 42        a composite key, field by field: recon show eu 42";
+/// What `recon validate --help` ends with.
+const VALIDATE_HELP: &str = "\
+Keys and types are checked whatever the spec says; rules and references are those of the spec: docs/validation.md\n\
+Exit codes: 0 all records are valid; 1 some are not: failures.csv; 2 the spec is wrong; 3 something could not be checked,\n\
+or there is no record; 4 more invalid records than --max-errors, or it could not be done.\n\
+Example: recon stage source && recon validate --max-errors 1%";
 /// What `recon rollback --help` ends with.
 const ROLLBACK_HELP: &str = "\
 plan and apply take what is to be rolled back: --run RUN|last, --since TIME, --ids KEYS, --from CSV\n\
@@ -75,7 +83,7 @@ Exit codes: 0 it runs; 2 the command line or the spec is wrong; 4 another run is
 Its words go to logs/ in the home: recon logs -f\n\
 Example: recon start migrate --max-errors 1%";
 /// Commands of later versions, which are no misspelt ones of this.
-const COMMANDS_TO_COME: [&str; 2] = ["validate", "report"];
+const COMMANDS_TO_COME: [&str; 1] = ["report"];
 
 /// Verifies data migrations: stages both sides on this machine and compares them, record by record and field by field.
 #[derive(Debug, Parser)]
@@ -156,6 +164,9 @@ enum Command {
     /// Compare the staged sides, write the reports, and update every record's state
     #[command(after_help = "Example: recon diff --out reports --format json")]
     Diff(diff::DiffArgs),
+    /// Hold the staged source against the spec's rules and references, before anything is written
+    #[command(after_help = VALIDATE_HELP)]
+    Validate(validate::ValidateArgs),
     /// Write the pending records of the staged source to the target; goes on where an earlier run stopped
     #[command(after_help = "Example: recon migrate --dry-run && recon migrate --max-errors 1%")]
     Migrate(migrate::MigrateArgs),
@@ -265,6 +276,7 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Check => check::run(global),
         Command::Stage(args) => stage::run(global, args),
         Command::Diff(args) => diff::run(global, args),
+        Command::Validate(args) => validate::run(global, args),
         Command::Migrate(args) => migrate::migrate(global, args),
         Command::Replay(args) => migrate::replay(global, args),
         Command::Rollback(args) => rollback::run(global, args),

@@ -1,4 +1,4 @@
-//! Where `diff --out` puts the reports: a folder, or what keys in object storage begin with.
+//! Where `diff --out` and `validate --out` put the reports: a folder, or what keys in object storage begin with.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,7 +74,8 @@ impl Out {
     /// A store that cannot be reached.
     pub(super) fn send(&self, folder: &Path) -> Result<()> {
         let Self::Objects(place, files) = self else { return Ok(()) };
-        FILES.iter().try_for_each(|name| files.send(&folder.join(name), &place.join(name)))
+        let written = FILES.iter().filter(|name| folder.join(name).exists());
+        written.into_iter().try_for_each(|name| files.send(&folder.join(name), &place.join(name)))
     }
 
     /// Its name, where it is not the folder that the reports were written into.

@@ -264,6 +264,8 @@ fn next(last: Option<&RunRow>) -> &'static str {
         Some(("diff", "done", _)) => "show KEY        (the keys are in the reports of the last run)",
         Some(("diff", "interrupted", _)) => "diff",
         Some(("diff", _, Some(2))) => "check",
+        Some(("validate", "done", Some(0))) => "migrate",
+        Some(("validate", _, _)) => "validate",
         // It ended before it had planned anything.
         Some(("migrate", _, _)) => "migrate",
         Some(("replay", _, _)) => "replay",

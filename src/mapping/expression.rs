@@ -20,16 +20,16 @@ const CLOCKS: [&str; 8] = [
 ];
 
 /// What is wrong with a piece of SQL.
-pub(super) struct Problem {
+pub struct Problem {
     /// Byte offset of the piece at fault.
-    pub(super) offset: usize,
+    pub offset: usize,
     /// In words.
-    pub(super) message: String,
+    pub message: String,
 }
 
 /// What a piece of SQL looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sees {
+pub enum Sees {
     /// One row.
     Row,
     /// One row, to say by it to which others the row belongs.
@@ -42,7 +42,7 @@ pub(super) enum Sees {
 ///
 /// # Errors
 /// What the engine says where it cannot even be asked.
-pub(super) fn problem(
+pub fn problem(
     warehouse: &Warehouse,
     text: &str,
     sees: Sees,

@@ -6,7 +6,7 @@
 
 pub mod access;
 pub mod direct;
-mod expression;
+pub mod expression;
 mod facts;
 pub mod fold;
 pub mod names;

@@ -142,8 +142,16 @@ impl FieldPlan {
 
     /// How a side's values are shown to the predicate of its own, where it has one.
     pub fn shown_to_sql(&self, side: Side) -> Option<Shown> {
+        self.shown_of(self.sql_stores.as_ref()?, side)
+    }
+
+    /// How a side's values are shown to SQL that sees the field, whatever its rule.
+    pub fn shown(&self, side: Side) -> Option<Shown> {
+        self.shown_of(&[self.source.as_ref()?.store().clone(), self.target.as_ref()?.store().clone()], side)
+    }
+
+    fn shown_of(&self, stores: &[StoreType; 2], side: Side) -> Option<Shown> {
         let Status::Compared { class, .. } = self.status else { return None };
-        let stores = self.sql_stores.as_ref()?;
         // A float among numbers stays one: its digits may be more than a decimal holds.
         let class = match (class, &stores[side as usize]) {
             (Class::Number, StoreType::Float32) => Class::Float32,

@@ -1,12 +1,12 @@
 //! A batch of the plan as records: their values cast to what is written, and those that cannot be.
 
-use arrow::array::AsArray;
+use arrow::array::{Array, AsArray, StringArray};
 use arrow::datatypes::{Int64Type, UInt8Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
 
 use super::keys::{join, key_hash};
 use super::mapped::{Mapped, Origin};
-use super::plan::{OWN_COLUMNS, verdict};
+use super::plan::{FAULT, OWN_COLUMNS, verdict};
 use super::{Fault, Record};
 use crate::error::Result;
 use crate::spec::Provenance;
@@ -32,6 +32,7 @@ pub struct Loaded<'a> {
     highs: &'a [u64],
     lows: &'a [u64],
     verdicts: &'a [u8],
+    faults: Option<&'a StringArray>,
 }
 
 impl<'a> Loaded<'a> {
@@ -45,6 +46,7 @@ impl<'a> Loaded<'a> {
             highs: batch.column(1).as_primitive::<UInt64Type>().values(),
             lows: batch.column(2).as_primitive::<UInt64Type>().values(),
             verdicts: batch.column(3).as_primitive::<UInt8Type>().values(),
+            faults: batch.column_by_name(FAULT).map(|column| column.as_string()),
         }
     }
 
@@ -99,6 +101,11 @@ impl<'a> Loaded<'a> {
                 return Err(Fault::permanent("duplicate_key", None, message));
             }
             _ => {}
+        }
+        if let Some(fault) = self.faults.filter(|faults| faults.is_valid(row)) {
+            let (code, field, message): (String, Option<String>, String) =
+                serde_json::from_str(fault.value(row)).expect("the plan wrote it, and was verified");
+            return Err(Fault::permanent(&code, field.as_deref(), message));
         }
         let mut values = Vec::with_capacity(mapped.columns.len());
         for column in &mapped.columns {

@@ -333,6 +333,7 @@ fn own_names(source: &Staged) -> Vec<Field> {
         to: plain(&column.name),
         ty: None,
         rule: crate::spec::Rule::default(),
+        valid: crate::spec::Valid::default(),
         on_conflict: OnConflict::default(),
         line: 0,
     };

@@ -44,6 +44,9 @@ const BATCH_BYTES_MAX: usize = 32 << 20;
 /// Columns of recon's own before the source's: position, both halves of the key's hash, and what speaks against the record.
 pub(super) const OWN_COLUMNS: usize = 4;
 
+/// The last column, where some records break the spec's rules: code, field and message as a JSON array; NULL of those that do not.
+pub(super) const FAULT: &str = "fault";
+
 /// What speaks against a record before anything is written.
 pub(super) mod verdict {
     pub(crate) const FINE: u8 = 0;
@@ -64,6 +67,8 @@ pub struct Selection {
     pub id_max: Option<String>,
     /// What was asked for and is not in the source.
     pub not_found: NotFound,
+    /// A Parquet file of the records that break the spec's rules: `pos`, `code`, `field`, `message`.
+    pub invalid: Option<PathBuf>,
 }
 
 /// Keys that were asked for and are no record's.
@@ -353,7 +358,20 @@ fn ordered_sql(mapped: &Mapped<'_>, selection: &Selection) -> String {
     }
     let records = mapped.plan.query(Side::Source);
     keys.push("pos".to_owned());
-    let pieces = [("records", records.as_str()), ("among", &among), ("keys", &keys.join(", "))];
+    let (fault, invalid) = match &selection.invalid {
+        None => (String::new(), String::new()),
+        Some(path) => {
+            let template = include_str!("../../queries/migrate/invalid.sql");
+            (format!(", {FAULT}"), render(template, &[("file", &query::file(path))]))
+        }
+    };
+    let pieces = [
+        ("records", records.as_str()),
+        ("fault", &fault),
+        ("invalid", &invalid),
+        ("among", &among),
+        ("keys", &keys.join(", ")),
+    ];
     render(include_str!("../../queries/migrate/ordered.sql"), &pieces)
 }
 

@@ -36,12 +36,13 @@ pub struct Options {
 pub enum ErrorsMax {
     /// So many records.
     Records(u64),
-    /// So many of a hundred that the run sets out to write.
+    /// So many of a hundred that the run sets out to look at.
     Percent(f64),
 }
 
 impl ErrorsMax {
-    fn is_passed(self, failed: u64, records: u64) -> bool {
+    /// Whether so many of all are more.
+    pub fn is_passed(self, failed: u64, records: u64) -> bool {
         match self {
             Self::Records(most) => failed > most,
             Self::Percent(most) => failed as f64 * 100.0 > most * records as f64,

@@ -36,6 +36,11 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Whether no record differs or is on one side only.
+    pub fn is_equal(&self) -> bool {
+        self.mismatched + self.missing + self.extra + self.duplicate_source + self.duplicate_target == 0
+    }
+
     /// Holds the sums by verdict against the rows that were read.
     ///
     /// # Errors

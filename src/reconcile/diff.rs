@@ -15,6 +15,7 @@ use super::done;
 use super::failed;
 use super::hash::{Hashed, Learned, hash_side};
 use super::judge::{FieldFindings, Judged, judge};
+use super::report::references::ReferenceResult;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::Progress;
 use crate::fault;
@@ -190,6 +191,8 @@ pub struct EntityResult {
     pub looks: Vec<Look>,
     /// How often the differing records were looked at again, and what became of them.
     pub again: Vec<Again>,
+    /// What became of its references.
+    pub references: Vec<ReferenceResult>,
     /// Whether looking again failed, so that nobody knows what it would have found.
     pub again_failed: bool,
 }
@@ -202,6 +205,7 @@ impl EntityResult {
             || self.again_failed
             || self.again.iter().any(|again| again.gone > 0)
             || self.fields.iter().any(|f| f.status == "not_compared")
+            || self.references.iter().any(|r| r.unchecked.is_some())
     }
 }
 
@@ -314,6 +318,7 @@ pub fn diff_entity(
             stands: [true; VERDICTS],
         }],
         again: Vec::new(),
+        references: Vec::new(),
         again_failed: false,
     })
 }

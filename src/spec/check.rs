@@ -9,6 +9,7 @@ mod hooks;
 mod reference;
 mod rule;
 mod store;
+mod valid;
 mod write;
 
 use std::ops::Range;

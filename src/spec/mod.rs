@@ -17,6 +17,7 @@ mod suggest;
 mod tests;
 mod unknown;
 mod url;
+mod valid;
 mod words;
 mod write;
 
@@ -31,6 +32,7 @@ pub use schema::json_schema;
 pub use store::{Identifier, TableName, What};
 pub(crate) use suggest::closest;
 pub use url::Url;
+pub use valid::{Bound, Length, Valid, number, order};
 pub use words::KINDS;
 pub use write::{OnConflict, Policy, Provenance, Writing};
 
@@ -278,6 +280,10 @@ pub struct Entity {
     pub group_by: Vec<Sql>,
     /// The compared fields in the order of the file; `None`: every column with the same name on both sides.
     pub fields: Option<Vec<Field>>,
+    /// Lists of fields whose values no two records share.
+    pub unique: Vec<Vec<String>>,
+    /// Conditions over the fields, by name.
+    pub checks: Vec<(String, Sql)>,
     /// How its records are written to the target.
     pub writing: Writing,
     /// Declared references to other entities.
@@ -327,6 +333,8 @@ pub struct Field {
     pub ty: Option<Type>,
     /// How its values are compared.
     pub rule: Rule,
+    /// What holds of its values.
+    pub valid: Valid,
     /// What becomes of it where the record is there already.
     pub on_conflict: OnConflict,
     /// 1-based line in the spec.
@@ -401,6 +409,8 @@ pub enum Nulls {
 /// `user_id = "user.id"` under `[entities.x.references]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
+    /// Its name in the spec, which in the short form is the field's.
+    pub name: String,
     /// The referring fields of this entity.
     pub fields: Vec<String>,
     /// The entity referred to.

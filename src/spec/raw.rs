@@ -139,7 +139,7 @@ impl<T: JsonSchema> JsonSchema for ShortOr<T> {
 #[derive(Clone, Debug)]
 pub(super) enum RawAmount {
     Integer(i64),
-    /// Only the file's own text is exact: it is read from the span.
+    /// A float or a large whole number, of which only the file's own text is exact: it is read from the span.
     Float,
     Text(String),
 }
@@ -167,6 +167,14 @@ impl Visitor<'_> for AmountVisitor {
         Ok(RawAmount::Float)
     }
 
+    fn visit_i128<E>(self, _: i128) -> Result<RawAmount, E> {
+        Ok(RawAmount::Float)
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<RawAmount, E> {
+        Ok(RawAmount::Float)
+    }
+
     fn visit_str<E>(self, text: &str) -> Result<RawAmount, E> {
         Ok(RawAmount::Text(text.to_owned()))
     }
@@ -183,6 +191,89 @@ impl JsonSchema for RawAmount {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [{ "type": "number", "minimum": 0 }, { "type": "string", "minLength": 1 }] })
+    }
+}
+
+/// A value that a rule names, which may be negative: a number as TOML has it, or a string.
+#[derive(Clone, Debug)]
+pub(super) struct RawBound(pub(super) RawAmount);
+
+impl<'de> Deserialize<'de> for RawBound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        RawAmount::deserialize(deserializer).map(Self)
+    }
+}
+
+impl JsonSchema for RawBound {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Bound".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["number", "string"] })
+    }
+}
+
+/// `length`: a number, or a table of `min` and `max`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawLength {
+    pub(super) min: Option<u64>,
+    pub(super) max: Option<u64>,
+}
+
+/// `length` as a table.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(rename = "Length")]
+struct RawLengths {
+    /// The least length.
+    min: Option<u64>,
+    /// The greatest length.
+    max: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for RawLength {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LengthVisitor)
+    }
+}
+
+struct LengthVisitor;
+
+impl<'de> Visitor<'de> for LengthVisitor {
+    type Value = RawLength;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, or a table of `min` and `max`")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, length: i64) -> Result<RawLength, E> {
+        let length = u64::try_from(length).map_err(|_| E::custom("a length is not negative"))?;
+        Ok(RawLength { min: Some(length), max: Some(length) })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawLength, A::Error> {
+        let RawLengths { min, max } = RawLengths::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(RawLength { min, max })
+    }
+}
+
+impl JsonSchema for RawLength {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "LengthOrTable".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let table = generator.subschema_for::<RawLengths>();
+        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 0 }, table] })
     }
 }
 
@@ -369,6 +460,10 @@ pub(super) struct RawEntity {
     pub(super) exclusive: Option<bool>,
     /// migrate: columns of the target that say where each record came from.
     pub(super) provenance: Option<RawProvenance>,
+    /// validate, migrate: lists of fields whose values no two records share. A record with a NULL among them shares nothing.
+    pub(super) unique: Option<Vec<At<Vec<At<String>>>>>,
+    /// validate, migrate: SQL over the entity's fields that holds for every record: name = "condition". NULL is no violation.
+    pub(super) checks: Option<Named<At<String>>>,
     /// The compared values: field = SQL over the source's attributes, or a table with more. If not given, all fields with
     /// the same name on both sides are compared.
     pub(super) fields: Option<Named<At<ShortOr<RawField>>>>,
@@ -417,6 +512,21 @@ pub(super) struct RawField {
     pub(super) on_conflict: Option<At<String>>,
     /// migrate, SQL targets: the same as SQL of the target over `old.COLUMN` and `new.COLUMN`.
     pub(super) on_conflict_sql: Option<At<String>>,
+    /// validate, migrate: there is a value, neither NULL nor absent.
+    pub(super) required: Option<At<bool>>,
+    /// validate, migrate: the least value of a number or a time.
+    pub(super) min: Option<At<RawBound>>,
+    /// validate, migrate: the greatest value of a number or a time.
+    pub(super) max: Option<At<RawBound>>,
+    /// validate, migrate: characters of a text, bytes, or elements of a list or a set: how many, or at least and at most.
+    pub(super) length: Option<At<RawLength>>,
+    /// validate, migrate: a regular expression that a text has somewhere in it; `^…$` for the whole of it.
+    pub(super) pattern: Option<At<String>>,
+    /// validate, migrate: the only values.
+    pub(super) one_of: Option<At<Vec<At<RawBound>>>>,
+    /// validate, migrate: SQL that holds for the field's `value`; the entity's other fields are there under their names. NULL is
+    /// no violation.
+    pub(super) check: Option<At<String>>,
     /// Left out of the comparison, on purpose. It is not written either, unless `from` is given.
     pub(super) ignore: Option<At<bool>>,
 }

@@ -10,7 +10,7 @@ use crate::mapping::resolve::{StoreType, resolve};
 use crate::mapping::rules;
 use crate::query;
 use crate::reconcile::report::terminal::{field_name, plain};
-use crate::spec::{Entity, Field, OnConflict, Rule, Sql};
+use crate::spec::{Entity, Field, OnConflict, Rule, Sql, Valid};
 use crate::value::kind::Type;
 
 /// A column of a side.
@@ -121,6 +121,7 @@ fn same_name(name: &str, source: &[Known], target: &[Known]) -> Beside {
         to: own,
         ty: None,
         rule: Rule::default(),
+        valid: Valid::default(),
         on_conflict: OnConflict::default(),
         line: 0,
     };

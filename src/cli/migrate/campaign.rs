@@ -28,6 +28,7 @@ use crate::ledger::manifest::{FORMAT, Head, Writer, read_head};
 use crate::ledger::migration::Migration;
 use crate::ledger::{Ledger, now};
 use crate::mapping::fold::{Folding, Make};
+use crate::mapping::plan::Side;
 use crate::mapping::side::Staged;
 use crate::migrate::batch::Stamp;
 use crate::migrate::keys::Keys;
@@ -38,6 +39,7 @@ use crate::migrate::{self as target, Settled, Target};
 use crate::spec::{Dataset, DatasetKind, Entity, OnConflict, Spec};
 use crate::stage;
 use crate::stage::document::Names;
+use crate::validate::{self, Work};
 use crate::warehouse::Warehouse;
 
 /// What the commands have in common.
@@ -360,7 +362,7 @@ impl Campaign<'_> {
             Some(_) => gather(&self.prepared(field, sides, None)?.plan(field.spec, field.warehouse)?)?,
         };
         let mut gone = Vec::new();
-        let selection = match wanted {
+        let mut selection = match wanted {
             None => Selection {
                 done,
                 limit: self.choice.limit,
@@ -389,6 +391,7 @@ impl Campaign<'_> {
                 Selection { positions: Some(positions), not_found, ..Selection::default() }
             }
         };
+        selection.invalid = self.invalid(field, sides, &keys_folder)?;
         let planning = Planning {
             warehouse: field.warehouse,
             folder: path,
@@ -399,6 +402,28 @@ impl Campaign<'_> {
         let plan = planning.write(mapped, &keys, &selection)?;
         fs::remove_dir_all(&keys_folder).or_failed(|| format!("cannot remove {}", keys_folder.display()))?;
         Ok((plan, gone))
+    }
+
+    /// Which records break the spec's rules, in a file in a folder; `None` where there are no rules, or nobody is to heed them. They are
+    /// held against all records of the entity, also where only some of them are written.
+    fn invalid(&self, field: &Field<'_>, sides: &Sides<'_>, folder: &Path) -> Result<Option<PathBuf>> {
+        if self.choice.write_invalid || !validate::has_rules(sides.entity) {
+            return Ok(None);
+        }
+        let prepared = self.prepared(field, sides, None)?;
+        let mapped = prepared.plan(field.spec, field.warehouse)?;
+        let (scratch, file) = (folder.join("rules"), folder.join("invalid.parquet"));
+        let work = Work {
+            spec: field.spec,
+            warehouse: field.warehouse,
+            seed: field.ledger.hash_seed()?,
+            threads: self.global.threads(),
+            progress: field.progress,
+            counts_rows: false,
+            folder: &scratch,
+        };
+        validate::look_alone(&work, &mapped.plan, Side::Source)?.write_faults(field.warehouse, &file)?;
+        Ok(Some(file))
     }
 
     fn manifest(

@@ -53,6 +53,10 @@ pub(super) struct Choice {
     #[arg(long)]
     #[serde(default)]
     merge_again: bool,
+    /// Write records that break the spec's rules, too
+    #[arg(long)]
+    #[serde(default)]
+    write_invalid: bool,
     /// The entities that were named, if any were.
     #[arg(skip)]
     entities: Vec<String>,
@@ -94,6 +98,9 @@ pub(super) struct ReplayArgs {
     /// Apply `on_conflict_sql` again to records that earlier runs have merged
     #[arg(long)]
     merge_again: bool,
+    /// Write records that break the spec's rules, too
+    #[arg(long)]
+    write_invalid: bool,
     /// Begin a new run although one is unfinished
     #[arg(long)]
     new_run: bool,
@@ -159,6 +166,7 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<u8> {
     let choice = Choice {
         no_undo: args.no_undo,
         merge_again: args.merge_again,
+        write_invalid: args.write_invalid,
         entities: global.entity.clone(),
         replay: Some(args.choice.clone()),
         ..Choice::default()
@@ -177,7 +185,7 @@ fn parse_positive(text: &str) -> Result<u64, String> {
 }
 
 /// `100` or `5%`.
-fn parse_errors_max(text: &str) -> Result<ErrorsMax, String> {
+pub(super) fn parse_errors_max(text: &str) -> Result<ErrorsMax, String> {
     let wrong = || format!("`{text}` is neither a number of records nor a share such as 5%");
     match text.strip_suffix('%') {
         Some(share) => {

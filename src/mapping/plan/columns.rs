@@ -3,7 +3,7 @@
 use super::super::side::Staged;
 use crate::error::{Error, Result};
 use crate::query::identifier;
-use crate::spec::{Entity, Field, OnConflict, Rule, Spec, Sql};
+use crate::spec::{Entity, Field, OnConflict, Rule, Spec, Sql, Valid};
 
 /// A field for every column, as if the spec had named each one. Where not one row of either side could be read there are no
 /// columns, and the key alone is what the spec speaks of.
@@ -26,6 +26,7 @@ pub(super) fn same_names(entity: &Entity, source: &Staged, target: &Staged) -> V
                 to: own,
                 ty: None,
                 rule: Rule::default(),
+                valid: Valid::default(),
                 on_conflict: OnConflict::default(),
                 line: 0,
             }

@@ -125,6 +125,16 @@ impl Shown {
 }
 
 impl SqlType {
+    /// A column of such values as SQL sees it.
+    pub fn seen(&self, column: &str) -> String {
+        self.seen.map_or_else(|| column.to_owned(), |seen| format!("cast({column} as {seen})"))
+    }
+
+    /// The type in SQL, as it is seen.
+    pub fn name(&self) -> &str {
+        self.seen.unwrap_or(&self.stored)
+    }
+
     /// A value as it lies beside the hashes; `None` for NULL and absent.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 pub mod csv;
 pub mod found;
+pub mod references;
 pub mod spot_check;
 pub mod summary;
 pub mod terminal;
@@ -42,8 +43,16 @@ pub struct Example {
 }
 
 /// The files that a diff writes. The summary stands for all of them: it is the first to go and the last to come.
-pub const FILES: [&str; 7] =
-    ["mismatches.csv", "missing.csv", "extra.csv", "duplicates.csv", "failures.csv", "proven.csv", SUMMARY];
+pub const FILES: [&str; 8] = [
+    "mismatches.csv",
+    "missing.csv",
+    "extra.csv",
+    "duplicates.csv",
+    "failures.csv",
+    "orphans.csv",
+    "proven.csv",
+    SUMMARY,
+];
 const SUMMARY: &str = "summary.json";
 
 /// Makes a folder ready for reports; what a killed run had begun to write there goes.
@@ -60,7 +69,10 @@ pub fn begin(folder: &Path) -> Result<()> {
 }
 
 /// Takes the summary of an earlier run away, so that its counts are never beside the tables of this one.
-fn forget_summary(folder: &Path) -> Result<()> {
+///
+/// # Errors
+/// A file that cannot be removed.
+pub fn forget_summary(folder: &Path) -> Result<()> {
     let path = folder.join(SUMMARY);
     match fs::remove_file(&path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -84,7 +96,7 @@ pub fn write_summary(folder: &Path, text: &str) -> Result<()> {
 /// How many differing cells the terminal shows.
 const EXAMPLES_MAX: usize = 5;
 
-/// Writes every table of [`FILES`] into a folder and returns the first differences. The summary of an earlier run in that
+/// Writes every table of [`FILES`] but `orphans.csv` into a folder and returns the first differences. The summary of an earlier run in that
 /// folder goes first.
 ///
 /// # Errors

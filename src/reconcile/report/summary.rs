@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::super::diff::{EntityResult, FieldResult};
+use super::references;
 use crate::ledger::proof::Proof;
 use crate::value::Number;
 
@@ -76,6 +77,9 @@ fn entity(result: &EntityResult) -> Json {
             "dataset": s.dataset.name, "generation": s.generation, "staged_at": s.staged_at,
         })).collect::<Vec<_>>(),
     });
+    if !result.references.is_empty() {
+        facts["references"] = references::json(&result.references);
+    }
     if let Some(rows) = result.folded_rows {
         facts["folded_rows"] = json!(rows);
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::super::diff::EntityResult;
-use super::Example;
+use super::{Example, references};
 use crate::ledger::proof::Proof;
 
 /// Longest value shown of a difference.
@@ -46,8 +46,12 @@ pub fn summary(
             }
         }
     }
+    let has_orphans = results.iter().flat_map(|r| &r.references).any(|r| r.orphans() > 0);
     let verdict = match exit_code {
         0 => "equal",
+        1 if has_orphans && results.iter().all(|r| r.counts.is_equal()) => {
+            "equal, but records refer to what is not there"
+        }
         1 => "different",
         _ if results.iter().any(EntityResult::is_incomplete) => {
             "incomplete: not everything could be compared"
@@ -63,6 +67,8 @@ pub fn summary(
             }
             None => writeln!(out, "next: see mismatches.csv there"),
         };
+    } else if exit_code == 1 && has_orphans {
+        let _ = writeln!(out, "next: see orphans.csv there");
     } else if exit_code == 1 {
         let _ = writeln!(out, "next: see missing.csv, extra.csv and duplicates.csv there");
     } else if results.iter().any(EntityResult::is_incomplete) {
@@ -167,6 +173,7 @@ fn fields(result: &EntityResult, out: &mut String) {
             );
         }
     }
+    references::text(&result.name, &result.references, out);
     remarks(result, out);
 }
 

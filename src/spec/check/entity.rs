@@ -29,6 +29,8 @@ impl Checker<'_> {
         let fields = raw.fields.is_some().then(|| self.fields(name, raw, &key));
         let references = self.references(name, raw, all);
         let writing = self.writing(raw, &key);
+        let unique = self.unique(name, raw);
+        let checks = self.checks(raw);
         Some(Entity {
             name: name.value.clone(),
             source: source?,
@@ -38,6 +40,8 @@ impl Checker<'_> {
             key,
             group_by,
             fields,
+            unique,
+            checks,
             writing,
             references,
             line: self.line(name),

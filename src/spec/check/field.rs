@@ -3,7 +3,7 @@
 use super::Checker;
 use crate::spec::raw::{At, RawField, ShortOr};
 use crate::spec::suggest::did_you_mean;
-use crate::spec::{Field, OnConflict, Rule, Sql};
+use crate::spec::{Field, OnConflict, Rule, Sql, Valid};
 use crate::value::kind::{TYPE_NAMES, Type};
 
 /// What people call a type elsewhere.
@@ -36,7 +36,7 @@ impl Checker<'_> {
             return None;
         }
         let of_name = |part: &str| format!("`{part}` of field `{}`", name.value);
-        let (from, to, ty, rule, on_conflict) = match &raw.value {
+        let (from, to, ty, rule, valid, on_conflict) = match &raw.value {
             ShortOr::Short(text) => {
                 let at = At { value: text.clone(), span: raw.span.clone() };
                 (
@@ -44,6 +44,7 @@ impl Checker<'_> {
                     self.own_name(name),
                     None,
                     Rule::default(),
+                    Valid::default(),
                     OnConflict::default(),
                 )
             }
@@ -53,10 +54,20 @@ impl Checker<'_> {
                 let ty = table.ty.as_ref().and_then(|at| self.ty(at));
                 let rule = self.rule(name, table, ty, is_key);
                 let on_conflict = self.on_conflict(name, table, is_key);
-                (from?, to?, ty, rule?, on_conflict)
+                let valid = self.valid(name, table, ty);
+                (from?, to?, ty, rule?, valid, on_conflict)
             }
         };
-        Some(Field { name: name.value.clone(), from, to, ty, rule, on_conflict, line: self.line(name) })
+        Some(Field {
+            name: name.value.clone(),
+            from,
+            to,
+            ty,
+            rule,
+            valid,
+            on_conflict,
+            line: self.line(name),
+        })
     }
 
     fn sql_or_own_name(&mut self, at: Option<&At<String>>, name: &At<String>, what: &str) -> Option<Sql> {

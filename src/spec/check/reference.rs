@@ -48,6 +48,7 @@ impl Checker<'_> {
                 let referred = self.known_entity(&other, all)?;
                 self.own_field(&other, referred, &field)?;
                 Some(Reference {
+                    name: name.value.clone(),
                     fields: vec![name.value.clone()],
                     entity: other.value,
                     to: vec![field.value],
@@ -109,7 +110,7 @@ impl Checker<'_> {
             self.report(span, message, "give as many fields under `to` as under `fields`");
             return None;
         }
-        Some(Reference { fields, entity: other.value.clone(), to })
+        Some(Reference { name: name.value.clone(), fields, entity: other.value.clone(), to })
     }
 
     fn known_entity<'r>(

@@ -102,7 +102,7 @@ impl Checker<'_> {
     }
 
     /// The number as the file has it, so that no digit is lost.
-    fn amount_text(&self, at: &At<RawAmount>) -> String {
+    pub(super) fn amount_text(&self, at: &At<RawAmount>) -> String {
         match &at.value {
             RawAmount::Integer(number) => number.to_string(),
             RawAmount::Float => self.text.text[at.span.clone()].replace('_', ""),

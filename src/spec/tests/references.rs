@@ -26,7 +26,8 @@ fn reference(lines: &str) -> Reference {
 
 fn made(fields: &[&str], entity: &str, to: &[&str]) -> Reference {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    Reference { fields: owned(fields), entity: entity.to_owned(), to: owned(to) }
+    let name = if fields.len() > 1 { "owner" } else { fields[0] }.to_owned();
+    Reference { name, fields: owned(fields), entity: entity.to_owned(), to: owned(to) }
 }
 
 #[test]
