@@ -30,6 +30,8 @@ pub struct Staged {
     pub dataset: Dataset,
     /// The number of its newest generation.
     pub generation: i64,
+    /// When its staging began, RFC 3339.
+    pub began_at: String,
     /// When it was staged, RFC 3339.
     pub staged_at: String,
     /// What the user was warned of.
@@ -178,6 +180,7 @@ impl Staged {
         let mut staged = Self {
             dataset: dataset.clone(),
             generation: generation.id,
+            began_at: generation.started_at,
             staged_at: generation.completed_at.unwrap_or_default(),
             warnings,
             proof: generation.proof,
@@ -198,6 +201,7 @@ impl Staged {
         Self {
             dataset: dataset.clone(),
             generation: 0,
+            began_at: String::new(),
             staged_at: String::new(),
             warnings: Vec::new(),
             proof: None,
