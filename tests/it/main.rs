@@ -29,6 +29,7 @@ mod paths;
 mod postgres;
 mod project;
 mod random;
+mod report;
 mod rollback;
 mod rules_sql;
 mod s3;

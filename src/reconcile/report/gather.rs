@@ -22,7 +22,7 @@ const DISTINCT_MAX: usize = 20_000;
 /// Of so long values it is not asked whether they come again.
 const VALUE_BYTES_MAX: usize = 200;
 /// Ranges or beginnings of keys that are shown.
-const BARS_MAX: usize = 20;
+pub const BARS_MAX: usize = 20;
 /// Differences of a field that are shown.
 const CHANGES_MAX: usize = 3;
 /// First differences of a field that are kept.
@@ -242,6 +242,7 @@ fn places(
         }
     })?;
     let shown = counts.into_iter().map(|((entity, i), ranges)| {
+        let ranges = if ranges.len() > BARS_MAX { shorter(ranges) } else { ranges };
         let mut ranges: Vec<((i128, String), u64)> = ranges.into_iter().collect();
         if ranges.len() > BARS_MAX {
             ranges.sort_by(|(a, n), (b, m)| m.cmp(n).then_with(|| a.cmp(b)));
@@ -250,6 +251,17 @@ fn places(
         (entity, i, ranges.into_iter().map(|((_, range), count)| (range, count)).collect::<Vec<_>>())
     });
     Ok(shown.filter(|(_, _, ranges)| ranges.len() > 1).collect())
+}
+
+/// The ranges of texts with beginnings that are a character shorter.
+fn shorter(ranges: BTreeMap<(i128, String), u64>) -> BTreeMap<(i128, String), u64> {
+    let mut found = BTreeMap::new();
+    for ((at, range), count) in ranges {
+        let start = range.strip_suffix('…').and_then(|start| start.char_indices().last());
+        let range = start.map_or_else(|| range.clone(), |(end, _)| format!("{}…", &range[..end]));
+        *found.entry((at, range)).or_default() += count;
+    }
+    found
 }
 
 /// Counts the rows of a run's `failures.csv`.

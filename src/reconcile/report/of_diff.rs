@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::document::{Column, Document, Field, Section, Tile, Tone, Verdict, footer};
-use super::gather::{Change, Failures, Gathered};
+use super::gather::{BARS_MAX, Change, Failures, Gathered};
 use super::terminal::thousands;
 
 /// What a report says beside what the run's files have.
@@ -311,7 +311,7 @@ fn fields(entity: &Json) -> Vec<Field> {
 fn concentrations(gathered: &Gathered) -> Vec<Section> {
     let bars = gathered.places.iter().map(|(entity, i, bars)| Section::Bars {
         title: format!("{entity}: where the records are that are not matched"),
-        note: None,
+        note: (bars.len() == BARS_MAX).then(|| format!("The {BARS_MAX} places with the most of them.")),
         label: gathered.keys.get(*i).cloned().unwrap_or_default(),
         bars: bars.clone(),
     });

@@ -196,7 +196,7 @@
       if (!row) return;
       const title = el('h3', {}, `${row[1]}: `, value(keyText(row[2])), ...(row[3] === null ? [` is ${row[0]}`] : [', ', value(row[3])]));
       const side = (name, text) => el('div', {}, el('h4', {}, name), el('pre', { tabindex: '0' }, value(text, true)));
-      detail.replaceChildren(title, ...(row[3] === null ? [] : [cell('div', 'pair', side('Source', row[5]), side('Target', row[6])), note(firstDifference(row[5], row[6]))]));
+      detail.replaceChildren(title, ...(row[3] === null ? [] : [cell('div', 'pair', side('Source', row[5]), side('Target', row[6])), note(firstDifference(row[5], row[6]))].filter(Boolean)));
       detail.hidden = false;
     };
     view.addEventListener('scroll', () => requestAnimationFrame(() => show(false)));
@@ -226,7 +226,7 @@
 
   // Where two texts begin to differ, for what looks alike.
   const firstDifference = (source, target) => {
-    if (source === null || target === null) return '';
+    if (source === null || target === null || (number.test(source) && number.test(target))) return '';
     const [a, b] = [[...source], [...target]];
     const at = a.findIndex((c, i) => c !== b[i]);
     const place = at < 0 ? a.length : at;
