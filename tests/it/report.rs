@@ -138,12 +138,8 @@ fn the_page_has_what_the_files_have_and_nothing_from_elsewhere() {
     // Made again, it is the same but for how recon was called.
     let before = shell.read(&format!("{folder}/report.html"));
     let said = shell.recon("report");
-    assert_eq!(
-        (said.code, said.stdout.trim()),
-        (0, format!("{folder}/report.html").as_str()),
-        "{}",
-        said.stderr
-    );
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.trim().ends_with(&format!("{folder}/report.html")), "{}", said.stdout);
     assert!(
         before == shell.read(&format!("{folder}/report.html")),
         "the page is another one when it is made again"
@@ -208,7 +204,7 @@ fn hostile_values_are_text_in_every_form() {
     assert!(read_xml(&xml).contains(&"<b>|`".to_owned()), "{xml}");
     let markdown = project.recon(&["report", "--as", "markdown"]).stdout;
     assert!(
-        !markdown.contains("<i>|") && !markdown.contains('\u{202e}') && markdown.contains("``<b>\\|` ``"),
+        !markdown.contains("<i>|") && !markdown.contains('\u{202e}') && markdown.contains("`` <b>\\|` ``"),
         "{markdown}"
     );
 }
@@ -388,7 +384,11 @@ fn a_summary_to_sign_says_no_more_than_is_known() {
     shell.recon("stage --no-progress");
     assert_eq!(shell.recon("diff --no-progress").code, 0);
     standing(("VERIFIED", 0));
-    insta::assert_snapshot!("sign_off", shell.transcript(&["report --sign-off --as markdown"]));
+    // How long a run took is another one each time.
+    let text = shell.transcript(&["report --sign-off --as markdown"]);
+    let is_time = |cell: &str| cell.strip_suffix(" s").is_some_and(|n| n.parse::<f64>().is_ok());
+    let cells = text.split(" | ").map(|cell| if is_time(cell) { "[took]" } else { cell });
+    insta::assert_snapshot!("sign_off", cells.collect::<Vec<_>>().join(" | "));
     // Writing afterwards takes it back, and so does a diff of a target that was staged before.
     assert_eq!(shell.recon("rollback apply --run last --no-progress").code, 0);
     standing(("NOT VERIFIED: its newest diff (", 3));

@@ -186,7 +186,7 @@ impl Report {
         for name in there {
             let (from, to) = (self.folder.join(name), folder.join(name));
             // Where both are one file, it is there already.
-            if from.canonicalize().ok() != to.canonicalize().ok() || !to.exists() {
+            if from.canonicalize().ok() != to.canonicalize().ok() {
                 std::fs::copy(&from, &to).or_failed(|| format!("cannot write {}", to.display()))?;
             }
         }

@@ -218,7 +218,7 @@ fn read_reports(folder: &Path, prefix: &str, reports: &mut BTreeMap<String, Stri
 
 /// Without what is different in every run.
 fn without_ids(mut json: Json) -> Json {
-    const IDS: [&str; 5] = ["run_id", "started_at", "ended_at", "staged_at", "generation"];
+    const IDS: [&str; 6] = ["run_id", "started_at", "ended_at", "began_at", "staged_at", "generation"];
     match &mut json {
         Json::Object(all) => {
             let kept = std::mem::take(all).into_iter().filter(|(name, _)| !IDS.contains(&name.as_str()));
