@@ -142,8 +142,7 @@ impl Staged {
             std::path::absolute(&folder).or_failed(|| format!("cannot find {}", folder.display()))?;
         let (mut parts, mut failures, mut physical) = (Vec::new(), Vec::new(), Vec::new());
         let (mut has_lines, mut is_chain) = (false, false);
-        let units = ledger.units(generation.id)?;
-        let mut warnings = generation.warnings;
+        let (units, mut warnings) = (ledger.units(generation.id)?, generation.warnings);
         if dataset.kind.is_live() {
             warnings.extend(moments(&units));
         }

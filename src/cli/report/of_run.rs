@@ -192,7 +192,7 @@ impl Other {
         let outcome = |part: &Part| match part.failed {
             0 => Outcome::Passed,
             n => Outcome::Failed(
-                format!("{n} records did not go through; they are in failures.csv"),
+                format!("records that did not go through: {n}, in failures.csv"),
                 String::new(),
             ),
         };

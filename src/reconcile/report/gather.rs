@@ -65,6 +65,19 @@ pub struct Failures {
     pub first: String,
 }
 
+/// How many records there are by the ranges of a part of their keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The entity.
+    pub entity: String,
+    /// The number of the key's field.
+    pub part: usize,
+    /// In words, with the records in it.
+    pub ranges: Vec<(String, u64)>,
+    /// Whether there are others, with fewer records in them.
+    pub is_cut: bool,
+}
+
 /// What the tables add up to.
 #[derive(Clone, Debug, Default)]
 pub struct Gathered {
@@ -78,8 +91,8 @@ pub struct Gathered {
     pub changes: BTreeMap<(String, String), Vec<(Change, u64)>>,
     /// Whether there were more different differences than are counted.
     pub changes_cut: bool,
-    /// Records that are not matched by a part of the key: entity, number of the key's field, and a count by range.
-    pub places: Vec<(String, usize, Vec<(String, u64)>)>,
+    /// Where the records are that are not matched.
+    pub places: Vec<Place>,
     /// By entity, stage, class and code.
     pub failures: Vec<Failures>,
 }
@@ -220,10 +233,7 @@ impl Extent {
 }
 
 /// Counts the records by ranges of their keys, for the parts of keys of which there are several.
-fn places(
-    folder: &Path,
-    extents: BTreeMap<(String, usize), Extent>,
-) -> Result<Vec<(String, usize, Vec<(String, u64)>)>> {
+fn places(folder: &Path, extents: BTreeMap<(String, usize), Extent>) -> Result<Vec<Place>> {
     let mut counts: BTreeMap<(String, usize), BTreeMap<(i128, String), u64>> = BTreeMap::new();
     each_finding(folder, |_, key_width, cells, is_new_record| {
         if !is_new_record {
@@ -244,13 +254,15 @@ fn places(
     let shown = counts.into_iter().map(|((entity, i), ranges)| {
         let ranges = if ranges.len() > BARS_MAX { shorter(ranges) } else { ranges };
         let mut ranges: Vec<((i128, String), u64)> = ranges.into_iter().collect();
-        if ranges.len() > BARS_MAX {
+        let is_cut = ranges.len() > BARS_MAX;
+        if is_cut {
             ranges.sort_by(|(a, n), (b, m)| m.cmp(n).then_with(|| a.cmp(b)));
             ranges.truncate(BARS_MAX);
         }
-        (entity, i, ranges.into_iter().map(|((_, range), count)| (range, count)).collect::<Vec<_>>())
+        let ranges = ranges.into_iter().map(|((_, range), count)| (range, count)).collect();
+        Place { entity, part: i, ranges, is_cut }
     });
-    Ok(shown.filter(|(_, _, ranges)| ranges.len() > 1).collect())
+    Ok(shown.filter(|place: &Place| place.ranges.len() > 1).collect())
 }
 
 /// The ranges of texts with beginnings that are a character shorter.

@@ -78,7 +78,7 @@ fn suite(name: &str, entity: &Json, gathered: &Gathered) -> Suite {
     let mut cases: Vec<Case> = entity["fields"].as_object().into_iter().flatten().map(field).collect();
     let found = |word: &str, counts: [&str; 2], file: &str| {
         let [n, m] = counts.map(|word| count(entity, word));
-        let says = format!("{} rows; they are in {file}", n + m);
+        let says = format!("rows: {}, in {file}", n + m);
         let outcome = match (n + m, word) {
             (0, _) => Outcome::Passed,
             (_, "(unchecked)") => Outcome::Error(says),

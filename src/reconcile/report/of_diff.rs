@@ -159,18 +159,14 @@ pub(super) fn verdict(summary: &Json) -> Verdict {
     };
     let matched = thousands(sum(&["matched"]));
     let (tone, word, meaning) = match summary["exit_code"].as_u64() {
-        Some(0) => (
-            Tone::Good,
-            "Equal",
-            format!(
-                "Everything was compared, and all {matched} records of the source are in the target as they should be."
-            ),
-        ),
+        Some(0) => {
+            (Tone::Good, "Equal", format!("Everything was compared. Records that are matched: {matched}."))
+        }
         Some(1) => (
             Tone::Bad,
             "Different",
             format!(
-                "Everything was compared. {matched} records are matched; {} are mismatched, {} missing, {} extra; {} rows have a key that is there more than once.",
+                "Everything was compared. Records that are matched: {matched}, mismatched: {}, missing: {}, extra: {}; rows whose key is there more than once: {}.",
                 thousands(sum(&["mismatched"])),
                 thousands(sum(&["missing"])),
                 thousands(sum(&["extra"])),
@@ -181,7 +177,7 @@ pub(super) fn verdict(summary: &Json) -> Verdict {
             Tone::Warn,
             "Incomplete",
             format!(
-                "Not everything could be compared, so nothing is known of the rest. {matched} records are matched."
+                "Not everything could be compared, so nothing is known of the rest. Records that are matched: {matched}."
             ),
         ),
     };
@@ -200,7 +196,7 @@ fn not_compared(summary: &Json) -> Option<Section> {
         let (source, target) = (count(entity, "unchecked"), count(entity, "unchecked_target"));
         if source + target > 0 {
             items.push(format!(
-                "{name}: {} rows of the source and {} of the target are unchecked, since they or their counterparts did not parse or cast: failures.csv",
+                "{name}: unchecked, since they or their counterparts did not parse or cast: {} of the source's rows, {} of the target's; failures.csv",
                 thousands(source),
                 thousands(target)
             ));
@@ -209,13 +205,13 @@ fn not_compared(summary: &Json) -> Option<Section> {
         let unassigned = count(warnings, "unassigned_failures");
         if unassigned > 0 {
             let rows = thousands(unassigned);
-            items.push(format!("{name}: {rows} rows of its datasets did not parse and may be its own"));
+            items.push(format!("{name}: rows of its datasets that did not parse and may be its own: {rows}"));
         }
         let gone: u64 =
             entity["rechecks"].as_array().into_iter().flatten().map(|round| count(round, "gone")).sum();
         if gone > 0 {
             items.push(format!(
-                "{name}: {} records are on neither side when they are read again: stage again",
+                "{name}: records that were on neither side when they were read again: {}; stage again to be sure",
                 thousands(gone)
             ));
         }
@@ -309,11 +305,11 @@ fn fields(entity: &Json) -> Vec<Field> {
 
 /// Where the findings are: by the keys, and by the differences that come again.
 fn concentrations(gathered: &Gathered) -> Vec<Section> {
-    let bars = gathered.places.iter().map(|(entity, i, bars)| Section::Bars {
-        title: format!("{entity}: where the records are that are not matched"),
-        note: (bars.len() == BARS_MAX).then(|| format!("The {BARS_MAX} places with the most of them.")),
-        label: gathered.keys.get(*i).cloned().unwrap_or_default(),
-        bars: bars.clone(),
+    let bars = gathered.places.iter().map(|place| Section::Bars {
+        title: format!("{}: where the records are that are not matched", place.entity),
+        note: place.is_cut.then(|| format!("The {BARS_MAX} places with the most of them.")),
+        label: gathered.keys.get(place.part).cloned().unwrap_or_default(),
+        bars: place.ranges.clone(),
     });
     let mut sections: Vec<Section> = bars.collect();
     let rows: Vec<Vec<Option<String>>> = gathered
