@@ -309,7 +309,7 @@ fn verified(entities: &[Entity]) -> Section {
     let counted = ["source_rows", "target_rows", "matched", "mismatched", "missing", "extra"];
     let names = ["Source", "Target", "Matched", "Mismatched", "Missing", "Extra", "Duplicate", "Unchecked"];
     columns.extend(names.map(Column::counts));
-    columns.extend(["Stagings", "Spec"].map(Column::words));
+    columns.extend([Column::words("Stagings"), Column::values("Spec")]);
     let rows = entities.iter().map(|e| {
         let count = |word: &str| e.facts[word].as_u64();
         let both = |words: [&str; 2]| Some(count(words[0])? + count(words[1])?);
@@ -358,7 +358,7 @@ fn moved(known: &Known, is_shown: &dyn Fn(&String) -> bool) -> Section {
         Column::words("State"),
         Column::values("Target"),
         Column::words("Staging"),
-        Column::words("Spec"),
+        Column::values("Spec"),
     ]);
     let note = rows.is_empty().then(|| {
         "No run of recon has written anything: what is in the target was moved by others.".to_owned()
