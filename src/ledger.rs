@@ -56,6 +56,8 @@ pub struct RunRow {
     pub folder: Option<String>,
     /// How it ended, in words.
     pub message: Option<String>,
+    /// Digest of the spec that it began with.
+    pub spec_digest: String,
 }
 
 /// A staging of a dataset.
@@ -67,12 +69,31 @@ pub struct Generation {
     pub definition: String,
     /// Whether every unit is staged.
     pub complete: bool,
+    /// RFC 3339, UTC; nothing in it was read before.
+    pub started_at: String,
     /// RFC 3339, UTC.
     pub completed_at: Option<String>,
     /// What the user was warned of.
     pub warnings: Vec<String>,
     /// What was proven equal to the other side in the stores, where that was not staged.
     pub proof: Option<Proof>,
+}
+
+/// What a run has staged of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedBy {
+    /// The staging's number.
+    pub generation: i64,
+    /// The dataset.
+    pub dataset: String,
+    /// `staging` or `complete`.
+    pub state: String,
+    /// Units that are staged.
+    pub units: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Rows that did not parse.
+    pub failures: u64,
 }
 
 /// A staged unit.
@@ -314,12 +335,36 @@ impl Ledger {
                     id: row.get(0)?,
                     definition: row.get(1)?,
                     complete: row.get::<_, String>(2)? == "complete",
+                    started_at: row.get(6)?,
                     completed_at: row.get(3)?,
                     warnings: serde_json::from_str(&warnings).unwrap_or_default(),
                     proof: proof.map(|text| serde_json::from_str(&text).map_err(damaged)).transpose()?,
                 })
             })
             .optional()
+        })
+    }
+
+    /// The stagings that a run began, as far as no newer ones took their place.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn generations_of(&self, run_id: &str) -> Result<Vec<StagedBy>> {
+        self.with(|conn| {
+            conn.prepare_cached(sql::GENERATIONS_OF)?
+                .query_map([run_id], |row| {
+                    let count = |i: usize| row.get::<_, i64>(i).map(|n| n as u64);
+                    let (units, rows, failures) = (count(3)?, count(4)?, count(5)?);
+                    Ok(StagedBy {
+                        generation: row.get(0)?,
+                        dataset: row.get(1)?,
+                        state: row.get(2)?,
+                        units,
+                        rows,
+                        failures,
+                    })
+                })?
+                .collect()
         })
     }
 
@@ -491,6 +536,7 @@ fn run_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RunRow> {
         exit_code: row.get(5)?,
         folder: row.get(6)?,
         message: row.get(7)?,
+        spec_digest: row.get(8)?,
     })
 }
 

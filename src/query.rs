@@ -7,18 +7,20 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 /// Statements of the ledger (SQLite).
 pub mod ledger {
     /// Numbered migrations, in order.
-    pub const MIGRATIONS: [&str; 5] = [
+    pub const MIGRATIONS: [&str; 6] = [
         include_str!("../queries/ledger/0001_create.sql"),
         include_str!("../queries/ledger/0002_proofs.sql"),
         include_str!("../queries/ledger/0003_steps.sql"),
         include_str!("../queries/ledger/0004_migrations.sql"),
         include_str!("../queries/ledger/0005_rollbacks.sql"),
+        include_str!("../queries/ledger/0006_times.sql"),
     ];
     pub(crate) const INSERT_RUN: &str = include_str!("../queries/ledger/insert_run.sql");
     pub(crate) const FINISH_RUN: &str = include_str!("../queries/ledger/finish_run.sql");
     pub(crate) const CLOSE_ABANDONED_RUNS: &str = include_str!("../queries/ledger/close_abandoned_runs.sql");
     pub(crate) const RUNS: &str = include_str!("../queries/ledger/runs.sql");
     pub(crate) const LATEST_GENERATION: &str = include_str!("../queries/ledger/latest_generation.sql");
+    pub(crate) const GENERATIONS_OF: &str = include_str!("../queries/ledger/generations_of.sql");
     pub(crate) const INSERT_GENERATION: &str = include_str!("../queries/ledger/insert_generation.sql");
     pub(crate) const DESCRIBE_GENERATION: &str = include_str!("../queries/ledger/describe_generation.sql");
     pub(crate) const COMPLETE_GENERATION: &str = include_str!("../queries/ledger/complete_generation.sql");

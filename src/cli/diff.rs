@@ -1,7 +1,7 @@
 //! `recon diff`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +21,11 @@ use crate::ledger::{Ledger, Total, now};
 use crate::mapping::side::Staged;
 use crate::reconcile::diff::{Bench, EntityResult, diff_entity};
 use crate::reconcile::report::csv::Style;
+use crate::reconcile::report::gather::gather;
+use crate::reconcile::report::of_diff::{self, About, SpecText};
 use crate::reconcile::report::references::ReferenceResult;
 use crate::reconcile::report::summary::{RunFacts, summary};
-use crate::reconcile::report::{self, Example, terminal};
+use crate::reconcile::report::{self, Example, html, terminal};
 use crate::spec::{Dataset, Spec};
 use crate::stage::run::{check_references, definition, stale_inputs};
 use crate::warehouse::Warehouse;
@@ -140,6 +142,7 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
             summary["altered"] =
                 json!({ "spreadsheet_safe": style.spreadsheet_safe, "redacted": style.redact });
         }
+        write_page(global, &spec, &summary, &folder)?;
         report::write_summary(&folder, &format!("{}\n", pretty(&summary)))?;
         if let Some(out) = &out {
             out.send(&folder)?;
@@ -157,6 +160,14 @@ pub(super) fn execute(global: &Global, args: &DiffArgs) -> Result<Ended<Done>> {
         let result = Done { results, warehouse, folder, place, summary, examples, allow_empty };
         Ok(Ended { code, folder: Some(at), result })
     })
+}
+
+/// Writes `report.html` from what the other reports say.
+fn write_page(global: &Global, spec: &Spec, summary: &serde_json::Value, folder: &Path) -> Result<()> {
+    let spec = SpecText { digest: spec.digest.clone(), text: spec.shown() };
+    let about = About { command: global.command(), spec: Some(spec) };
+    let page = of_diff::page(summary, &gather(folder)?, &about);
+    html::write(&folder.join(html::NAME), &page, Some(folder))
 }
 
 pub(super) fn pretty(summary: &serde_json::Value) -> String {

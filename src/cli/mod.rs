@@ -14,6 +14,7 @@ mod pacing;
 mod progress;
 mod recheck;
 mod references;
+mod report;
 mod rollback;
 mod show;
 mod spot_check;
@@ -77,13 +78,20 @@ plan and apply take what is to be rolled back: --run RUN|last, --since TIME, --i
 Exit codes: 0 all of it is back; 1 rows were left as they are, since somebody has changed them: conflicts.csv;\n\
 2 the command line or the spec is wrong; 3 interrupted: the same command goes on; 4 it could not be done.\n\
 Example: recon rollback plan --run last && recon rollback apply --run last && recon rollback verify --run last";
+/// What `recon report --help` ends with.
+const REPORT_HELP: &str = "\
+Exit codes: 0 written; 2 there is no such run; 4 its files are gone.\n\
+--sign-off: 0 all is verified and equal; 1 differences; 3 not verified since the last writing, or not wholly.\n\
+Examples:\n  \
+recon report                               the last run, as a page\n  \
+recon report --run last --as junit --out build\n  \
+recon report --sign-off --out handover";
 /// What `recon start --help` ends with.
 const START_HELP: &str = "\
 Exit codes: 0 it runs; 2 the command line or the spec is wrong; 4 another run is going on; else what it ended with at once.\n\
 Its words go to logs/ in the home: recon logs -f\n\
 Example: recon start migrate --max-errors 1%";
 /// Commands of later versions, which are no misspelt ones of this.
-const COMMANDS_TO_COME: [&str; 1] = ["report"];
 
 /// Verifies data migrations: stages both sides on this machine and compares them, record by record and field by field.
 #[derive(Debug, Parser)]
@@ -182,6 +190,9 @@ enum Command {
     /// Read random records afresh from both stores and show them side by side
     #[command(after_help = "Example: recon spot-check -n 50 --seed 7")]
     SpotCheck(spot_check::SpotCheckArgs),
+    /// What a run found or did: a page, or csv, json, junit, markdown or parquet; or the summary to be signed
+    #[command(after_help = REPORT_HELP)]
+    Report(report::ReportArgs),
     /// Run a command in the background: stage, diff, migrate, replay or rollback apply, with its options
     #[command(after_help = START_HELP)]
     Start(background::StartArgs),
@@ -216,13 +227,7 @@ pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let error = match wrong_command(error) {
-                Ok(ours) => {
-                    eprintln!("{}", ours.report());
-                    return ours.exit_code();
-                }
-                Err(error) => error,
-            };
+            let error = harmless_suggestions(error);
             let _ = error.print();
             return if error.use_stderr() { 2 } else { 0 };
         }
@@ -240,31 +245,23 @@ pub fn main() -> u8 {
     }
 }
 
-/// What is said of a command that this version does not have. What destroys something is never suggested.
-fn wrong_command(mut error: clap::Error) -> std::result::Result<Error, clap::Error> {
+/// Leaves out of what clap suggests in place of a command that is none whatever destroys something.
+fn harmless_suggestions(mut error: clap::Error) -> clap::Error {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
     if error.kind() != ErrorKind::InvalidSubcommand {
-        return Err(error);
+        return error;
     }
-    match error.get(ContextKind::InvalidSubcommand) {
-        Some(ContextValue::String(name)) if COMMANDS_TO_COME.contains(&name.as_str()) => {
-            Ok(Error::usage(format!("`{name}` is not part of this version of recon"))
-                .help("`recon --help` lists the commands that are"))
-        }
-        _ => {
-            let suggested = match error.get(ContextKind::SuggestedSubcommand) {
-                Some(ContextValue::Strings(names)) => names.clone(),
-                Some(ContextValue::String(name)) => vec![name.clone()],
-                _ => Vec::new(),
-            };
-            let harmless: Vec<String> = suggested.into_iter().filter(|name| name != "reset").collect();
-            error.remove(ContextKind::SuggestedSubcommand);
-            if !harmless.is_empty() {
-                error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(harmless));
-            }
-            Err(error)
-        }
+    let suggested = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(names)) => names.clone(),
+        Some(ContextValue::String(name)) => vec![name.clone()],
+        _ => Vec::new(),
+    };
+    let harmless: Vec<String> = suggested.into_iter().filter(|name| name != "reset").collect();
+    error.remove(ContextKind::SuggestedSubcommand);
+    if !harmless.is_empty() {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(harmless));
     }
+    error
 }
 
 fn run(cli: &Cli) -> Result<u8> {
@@ -282,6 +279,7 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Rollback(args) => rollback::run(global, args),
         Command::Show(args) => show::run(global, args),
         Command::SpotCheck(args) => spot_check::run(global, args),
+        Command::Report(args) => report::run(global, args),
         Command::Start(args) => background::start(global, args),
         Command::Stop(args) => background::stop(global, args),
         Command::Logs(args) => background::logs(global, args),

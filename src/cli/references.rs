@@ -56,7 +56,7 @@ pub(super) fn check(
     }
     let keys = key_columns(&asked.iter().map(|sides| sides.entity.key.as_slice()).collect::<Vec<_>>());
     let header = std::iter::once("entity").chain(keys.iter().map(String::as_str));
-    let header = header.chain(["field", "value", "missing_in", "side"]);
+    let header = header.chain(["field", "value", "missing_in"]);
     let mut file = CsvFile::create(&path, style, header)?;
     let own: Vec<&Entity> = asked.iter().map(|sides| &*sides.entity).collect();
     let others = others(bench, ledger, &own)?;
@@ -175,7 +175,7 @@ fn write(
         let field = looked.subjects[told.subject].name.as_str();
         let mut cells = vec![Some(looked.plan.entity.name.as_str())];
         cells.extend(key);
-        cells.extend([Some(field), told.value.as_deref(), Some(missing_in), Some(looked.side.word())]);
+        cells.extend([Some(field), told.value.as_deref(), Some(missing_in)]);
         file.row(cells)
     })
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Ledger, RunRow, run_row};
+use super::{Ledger, RunRow, now, run_row};
 use crate::error::Result;
 use crate::fault;
 use crate::query::ledger as sql;
@@ -78,6 +78,8 @@ pub struct BatchRow {
     pub inserted: u64,
     /// The numbers in the manifest of the changes that were made, from–to.
     pub made: Vec<(u64, u64)>,
+    /// When it was done, RFC 3339, UTC; `None` of one that is not.
+    pub at: Option<String>,
 }
 
 /// A record that did not go through.
@@ -224,6 +226,7 @@ impl Ledger {
                         applied: row.get::<_, String>(3)? == "APPLIED",
                         inserted: count(row, 4)?,
                         made: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default(),
+                        at: row.get(6)?,
                     })
                 })?
                 .collect()
@@ -261,7 +264,8 @@ impl Ledger {
                 counts.updated as i64,
                 counts.unchanged as i64,
                 counts.failed as i64,
-                made
+                made,
+                now()
             ];
             if transaction.prepare_cached(sql::APPLY_BATCH)?.execute(row)? > 0 {
                 let batch = params![run_id, entity, batch as i64];

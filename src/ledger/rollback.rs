@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, params};
 
-use super::Ledger;
+use super::{Ledger, now};
 use crate::error::Result;
 use crate::fault;
 use crate::query::ledger as sql;
@@ -74,6 +74,8 @@ pub struct UndoBatchRow {
     pub done: bool,
     /// The numbers of its changes in the rollback's own manifest, from–to.
     pub made: Vec<(u64, u64)>,
+    /// When it was done, RFC 3339, UTC; `None` of one that is not.
+    pub at: Option<String>,
 }
 
 /// A change that was not taken back, or not to the letter.
@@ -182,6 +184,7 @@ impl Ledger {
                         hash: row.get(3)?,
                         done: row.get::<_, String>(4)? == "ROLLED_BACK",
                         made: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default(),
+                        at: row.get(6)?,
                     })
                 })?
                 .collect()
@@ -218,7 +221,7 @@ impl Ledger {
         let made = serde_json::to_string(made).expect("numbers are always JSON");
         self.with(|conn| {
             let transaction = conn.unchecked_transaction()?;
-            let row = params![run_id, entity, batch as i64, made];
+            let row = params![run_id, entity, batch as i64, made, now()];
             if transaction.prepare_cached(sql::END_UNDO_BATCH)?.execute(row)? > 0 {
                 let c = counts;
                 let sums = [

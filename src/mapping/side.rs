@@ -30,6 +30,8 @@ pub struct Staged {
     pub dataset: Dataset,
     /// The number of its newest generation.
     pub generation: i64,
+    /// When its staging began, RFC 3339.
+    pub began_at: String,
     /// When it was staged, RFC 3339.
     pub staged_at: String,
     /// What the user was warned of.
@@ -140,8 +142,7 @@ impl Staged {
             std::path::absolute(&folder).or_failed(|| format!("cannot find {}", folder.display()))?;
         let (mut parts, mut failures, mut physical) = (Vec::new(), Vec::new(), Vec::new());
         let (mut has_lines, mut is_chain) = (false, false);
-        let units = ledger.units(generation.id)?;
-        let mut warnings = generation.warnings;
+        let (units, mut warnings) = (ledger.units(generation.id)?, generation.warnings);
         if dataset.kind.is_live() {
             warnings.extend(moments(&units));
         }
@@ -178,6 +179,7 @@ impl Staged {
         let mut staged = Self {
             dataset: dataset.clone(),
             generation: generation.id,
+            began_at: generation.started_at,
             staged_at: generation.completed_at.unwrap_or_default(),
             warnings,
             proof: generation.proof,
@@ -198,6 +200,7 @@ impl Staged {
         Self {
             dataset: dataset.clone(),
             generation: 0,
+            began_at: String::new(),
             staged_at: String::new(),
             warnings: Vec::new(),
             proof: None,

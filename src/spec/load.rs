@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::Spec;
 use super::check::check;
 use super::interpolate::{Fault, interpolate};
-use super::place::{Problem, SpecText};
+use super::place::{Problem, SpecText, shown};
 use super::raw::RawSpec;
 use super::unknown::unknown_keys;
 use crate::error::{Error, Result};
@@ -47,7 +47,7 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Spec> {
 /// # Errors
 /// Anything that is wrong with the text: of kind usage (exit 2), with the place.
 pub fn parse(text: &str, path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Spec> {
-    let digest = format!("{:032x}", xxh3_128(text.as_bytes()));
+    let digest = digest_of(text.as_bytes());
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let place = SpecText { path, text };
     let document = DeTable::parse(text).map_err(|error| place.error(vec![toml_problem(&error)]))?;
@@ -58,6 +58,16 @@ pub fn parse(text: &str, path: &Path, env: &dyn Fn(&str) -> Option<String>) -> R
     let raw: RawSpec = toml::from_str(text).map_err(|error| place.error(vec![toml_problem(&error)]))?;
     let (datasets, entities, hooks) = check(&raw, place, document.get_ref(), env)?;
     Ok(Spec { path: path.to_owned(), digest, datasets, entities, hooks, text: text.to_owned() })
+}
+
+/// Digest and text of a spec file as they may be shown, whether or not it is right; `None` where it cannot be read.
+pub fn as_shown(path: &Path) -> Option<(String, String)> {
+    let bytes = std::fs::read(path).ok()?;
+    Some((digest_of(&bytes), shown(path, &String::from_utf8_lossy(&bytes))))
+}
+
+fn digest_of(bytes: &[u8]) -> String {
+    format!("{:032x}", xxh3_128(bytes))
 }
 
 /// A text with every `${NAME}` replaced, as in the strings of a dataset.

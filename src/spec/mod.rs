@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::value::kind::Type;
 
 pub use hooks::{HookCommand, Hooks};
-pub use load::{interpolated, load, parse, time_zone};
+pub use load::{as_shown, interpolated, load, parse, time_zone};
 pub use schema::json_schema;
 pub use store::{Identifier, TableName, What};
 pub(crate) use suggest::closest;
@@ -62,6 +62,11 @@ impl Spec {
     /// The entity of that name.
     pub fn entity(&self, name: &str) -> Option<&Entity> {
         self.entities.iter().find(|entity| entity.name == name)
+    }
+
+    /// The file's text as it may be shown: before interpolation, with stars in place of what is or may be a password.
+    pub fn shown(&self) -> String {
+        place::shown(&self.path, &self.text)
     }
 
     /// A usage error (exit 2) that shows a place of the spec: `recon.toml:LINE:COLUMN: message`, the line, and a caret.

@@ -113,6 +113,12 @@ impl SpecText<'_> {
     }
 }
 
+/// The whole text as it may be shown: with stars in place of what is or may be a password.
+pub(super) fn shown(path: &Path, text: &str) -> String {
+    let place = SpecText { path, text };
+    (1..=text.lines().count()).map(|line| place.harmless(line) + "\n").collect()
+}
+
 fn push_help(text: &mut String, help: Option<String>) {
     if let Some(help) = help {
         text.push_str(&format!("\n  help: {help}"));

@@ -32,7 +32,9 @@ fn project() -> Shell {
 fn help() {
     let shell = Shell::new();
     insta::assert_snapshot!("help", shell.transcript(&[""]));
-    for command in ["demo", "init", "check", "stage", "diff", "show", "status", "runs", "schema", "reset"] {
+    for command in
+        ["demo", "init", "check", "stage", "diff", "show", "status", "runs", "report", "schema", "reset"]
+    {
         insta::assert_snapshot!(format!("help_{command}"), shell.transcript(&[&format!("{command} --help")]));
     }
 }
@@ -121,6 +123,7 @@ fn wrong_words_on_the_command_line() {
         "migrate",
         "replay --help",
         "report last",
+        "report --as pdf",
         "stage both",
         "stage --max-errors many",
         "stage --memory nonsense",

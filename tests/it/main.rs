@@ -30,6 +30,7 @@ mod postgres;
 mod project;
 mod random;
 mod references;
+mod report;
 mod rollback;
 mod rules_sql;
 mod s3;

@@ -43,6 +43,7 @@ fn staged(files: &[PathBuf]) -> Staged {
             line: 1,
         },
         generation: 1,
+        began_at: String::new(),
         staged_at: String::new(),
         warnings: Vec::new(),
         proof: None,

@@ -43,12 +43,40 @@ impl Style {
     }
 }
 
+/// A file that appears under its name only when it is whole.
+pub(super) struct WholeFile {
+    path: PathBuf,
+    pub(super) out: BufWriter<File>,
+    _temporary: Temporary,
+}
+
+impl WholeFile {
+    /// Begins a file.
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        let file = File::create(temporary(path)).or_failed(|| format!("cannot write {}", path.display()))?;
+        let (out, path) = (BufWriter::new(file), path.to_path_buf());
+        Ok(Self { out, _temporary: Temporary(temporary(&path)), path })
+    }
+
+    /// Writes a piece of it.
+    pub(super) fn put(&mut self, text: &str) -> Result<()> {
+        self.out.write_all(text.as_bytes()).or_failed(|| format!("cannot write {}", self.path.display()))
+    }
+
+    /// Makes the file durable and gives it its name.
+    pub(super) fn finish(self) -> Result<()> {
+        let fail = || format!("cannot write {}", self.path.display());
+        let file = self.out.into_inner().map_err(std::io::IntoInnerError::into_error).or_failed(fail)?;
+        file.sync_all().or_failed(fail)?;
+        fault::point("report.before-rename");
+        fs::rename(temporary(&self.path), &self.path).or_failed(fail)
+    }
+}
+
 /// A CSV file that appears under its name only when it is whole.
 pub struct CsvFile {
-    path: PathBuf,
-    out: BufWriter<File>,
+    file: WholeFile,
     style: Style,
-    _temporary: Temporary,
 }
 
 /// The file under its temporary name. It goes where the writing fails, so that a full disk gets its room back; once it is
@@ -67,13 +95,7 @@ impl CsvFile {
     /// # Errors
     /// A disk that is full or refuses.
     pub fn create<'a>(path: &Path, style: &Style, header: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        let file = File::create(temporary(path)).or_failed(|| format!("cannot write {}", path.display()))?;
-        let mut csv = Self {
-            path: path.to_path_buf(),
-            out: BufWriter::new(file),
-            style: style.clone(),
-            _temporary: Temporary(temporary(path)),
-        };
+        let mut csv = Self { file: WholeFile::create(path)?, style: style.clone() };
         csv.row(header.into_iter().map(Some))?;
         Ok(csv)
     }
@@ -98,7 +120,7 @@ impl CsvFile {
             }
         }
         line.push('\n');
-        self.out.write_all(line.as_bytes()).or_failed(|| format!("cannot write {}", self.path.display()))
+        self.file.put(&line)
     }
 
     /// Makes the file durable and gives it its name.
@@ -106,11 +128,7 @@ impl CsvFile {
     /// # Errors
     /// A disk that is full or refuses.
     pub fn finish(self) -> Result<()> {
-        let fail = || format!("cannot write {}", self.path.display());
-        let file = self.out.into_inner().map_err(std::io::IntoInnerError::into_error).or_failed(fail)?;
-        file.sync_all().or_failed(fail)?;
-        fault::point("report.before-rename");
-        fs::rename(temporary(&self.path), &self.path).or_failed(fail)
+        self.file.finish()
     }
 }
 
@@ -131,13 +149,9 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
 /// # Errors
 /// A disk that is full or refuses.
 pub fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let fail = || format!("cannot write {}", path.display());
-    let _temporary = Temporary(temporary(path));
-    let mut file = File::create(temporary(path)).or_failed(fail)?;
-    file.write_all(text.as_bytes()).or_failed(fail)?;
-    file.sync_all().or_failed(fail)?;
-    fault::point("report.before-rename");
-    fs::rename(temporary(path), path).or_failed(fail)
+    let mut file = WholeFile::create(path)?;
+    file.put(text)?;
+    file.finish()
 }
 
 #[cfg(test)]

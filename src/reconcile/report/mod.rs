@@ -1,9 +1,18 @@
-//! Reports: the CSV files, `summary.json`, and the summary on the terminal. All are made from an [`EntityResult`] and the
-//! findings that it points to; each appears only when it is whole.
+//! Reports: the CSV files, `summary.json`, and the summary on the terminal, which are made from an [`EntityResult`] and the
+//! findings that it points to; and what is made from those files again: the page, Markdown, JUnit's XML. Each appears only when it is
+//! whole.
 
 pub mod csv;
+pub mod document;
 pub mod found;
+pub mod gather;
+pub mod html;
+pub mod junit;
+pub mod markdown;
+pub mod of_diff;
+pub mod parquet;
 pub mod references;
+pub mod rows;
 pub mod spot_check;
 pub mod summary;
 pub mod terminal;
@@ -43,7 +52,7 @@ pub struct Example {
 }
 
 /// The files that a diff writes. The summary stands for all of them: it is the first to go and the last to come.
-pub const FILES: [&str; 8] = [
+pub const FILES: [&str; 9] = [
     "mismatches.csv",
     "missing.csv",
     "extra.csv",
@@ -51,6 +60,7 @@ pub const FILES: [&str; 8] = [
     "failures.csv",
     "orphans.csv",
     "proven.csv",
+    html::NAME,
     SUMMARY,
 ];
 const SUMMARY: &str = "summary.json";

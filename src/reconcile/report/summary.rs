@@ -74,7 +74,8 @@ fn entity(result: &EntityResult) -> Json {
         "unmapped": result.unmapped,
         "warnings": warnings,
         "datasets": result.looks[0].sides.iter().map(|s| json!({
-            "dataset": s.dataset.name, "generation": s.generation, "staged_at": s.staged_at,
+            "dataset": s.dataset.name, "generation": s.generation, "began_at": s.began_at,
+            "staged_at": s.staged_at,
         })).collect::<Vec<_>>(),
     });
     if !result.references.is_empty() {

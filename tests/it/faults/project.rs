@@ -184,7 +184,7 @@ impl Project {
         assert_eq!(leftovers(home), Vec::<PathBuf>::new(), "left by the diff");
         let diff_id = diff.json()["run_id"].as_str().expect("an id").to_owned();
         read_reports(&home.join("runs").join(diff_id), "diff", &mut reports);
-        assert_eq!(reports.keys().filter(|name| name.starts_with("diff")).count(), 7, "{:?}", reports.keys());
+        assert_eq!(reports.keys().filter(|name| name.starts_with("diff")).count(), 8, "{:?}", reports.keys());
         let status = self.run(home, &["status", "--format", "json"]).exits(0).json();
         let (rows, failures) = (staged.by_dataset("rows"), staged.by_dataset("failures"));
         let staged_rows =
@@ -211,6 +211,10 @@ fn read_reports(folder: &Path, prefix: &str, reports: &mut BTreeMap<String, Stri
         if path.extension().is_some_and(|extension| extension == "json") {
             text = without_ids(serde_json::from_str(&text).expect("JSON")).to_string();
         }
+        // A page has ids, times and the home's path in it; its records are those of the tables.
+        if let Some((_, records)) = text.split_once("id=\"records\">") {
+            text = records.split_once("</script>").expect("their end").0.to_owned();
+        }
         let name = path.file_name().expect("a name").to_string_lossy();
         reports.insert(format!("{prefix}/{name}"), text);
     }
@@ -218,7 +222,7 @@ fn read_reports(folder: &Path, prefix: &str, reports: &mut BTreeMap<String, Stri
 
 /// Without what is different in every run.
 fn without_ids(mut json: Json) -> Json {
-    const IDS: [&str; 5] = ["run_id", "started_at", "ended_at", "staged_at", "generation"];
+    const IDS: [&str; 6] = ["run_id", "started_at", "ended_at", "began_at", "staged_at", "generation"];
     match &mut json {
         Json::Object(all) => {
             let kept = std::mem::take(all).into_iter().filter(|(name, _)| !IDS.contains(&name.as_str()));

@@ -14,12 +14,13 @@ fn a_killed_diff_leaves_no_summary_beside_reports_of_two_runs() {
     project.stage(&home).exits(3);
     project.run(&home, &args).exits(3);
     let whole = reports(&out);
-    assert_eq!(whole.len(), 7, "{whole:?}");
+    assert_eq!(whole.len(), 8, "{whole:?}");
     for fault in [
         "report.before-rename:1",
         "report.before-rename:3",
         "report.before-summary",
         "report.before-rename:7",
+        "report.before-rename:8",
     ] {
         assert!(run_with_fault(project.path(), &home, &args, fault).was_killed(), "{fault}");
         assert!(!out.join("summary.json").exists(), "{fault}");
