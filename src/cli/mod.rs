@@ -91,7 +91,6 @@ const START_HELP: &str = "\
 Exit codes: 0 it runs; 2 the command line or the spec is wrong; 4 another run is going on; else what it ended with at once.\n\
 Its words go to logs/ in the home: recon logs -f\n\
 Example: recon start migrate --max-errors 1%";
-/// Commands of later versions, which are no misspelt ones of this.
 
 /// Verifies data migrations: stages both sides on this machine and compares them, record by record and field by field.
 #[derive(Debug, Parser)]

@@ -40,11 +40,15 @@ impl Wanted {
 
 /// The texts of a key in the order of the entity's.
 pub fn texts(undo: &dyn Undo, key: &Image, names: &[String]) -> Vec<Option<String>> {
-    ordered(key, names).into_iter().map(|value| undo.text(value)).collect()
+    ordered(!undo.columns().is_empty(), key, names).into_iter().map(|value| undo.text(value)).collect()
 }
 
-/// The values of a key in the order of the entity's, where both have the same names.
-pub fn ordered<'k>(key: &'k Image, names: &[String]) -> Vec<&'k Json> {
+/// The values of a key in the order of the entity's. A table's column may have the name of another field of the key, so there only the order
+/// counts, in which it was written; items of DynamoDB have none, and are named as the table's key is.
+pub fn ordered<'k>(is_table: bool, key: &'k Image, names: &[String]) -> Vec<&'k Json> {
+    if is_table {
+        return key.values().collect();
+    }
     let named: Vec<&Json> = names.iter().filter_map(|name| key.get(name)).collect();
     if named.len() == key.len() { named } else { key.values().collect() }
 }

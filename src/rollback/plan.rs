@@ -60,6 +60,9 @@ pub struct Group {
     pub origin: Option<String>,
     /// By what is decided.
     pub guard: Guard,
+    /// See [`Part::back_by`].
+    #[serde(default)]
+    pub back_by: Option<String>,
     /// The batches.
     pub batches: Vec<Planned>,
 }
@@ -113,6 +116,8 @@ pub struct Part {
     pub made: BTreeMap<u64, Option<Vec<(u64, u64)>>>,
     /// Whether the run is a rollback itself.
     pub is_rollback: bool,
+    /// The rollback that has taken all of it back, where it is in force: what is there since is others' work.
+    pub back_by: Option<String>,
 }
 
 /// What is asked for.
@@ -193,6 +198,13 @@ impl Plan {
             }
         }
         versions.finish()?;
+        // A version that any of the runs knew goes forward whichever of them is taken back.
+        for at in 0..plan.groups.len() {
+            let entity = &plan.groups[at].entity;
+            let of_entity = plan.groups.iter().filter(|group| group.entity == *entity);
+            let version = of_entity.filter_map(|group| group.guard.version.clone()).next();
+            plan.groups[at].guard.version = plan.groups[at].guard.version.take().or(version);
+        }
         Ok(plan)
     }
 
@@ -231,6 +243,7 @@ impl Plan {
                 folder: part.folder.clone(),
                 origin: frame.origin.clone(),
                 guard: guard.clone(),
+                back_by: part.back_by.clone(),
                 batches: vec![planned],
             }),
         }
@@ -392,18 +405,23 @@ pub fn parts(ledger: &Ledger, folder_of: &dyn Fn(&str, &str) -> PathBuf) -> Resu
             let known = |applied: bool, made: Vec<_>| (applied || !made.is_empty()).then_some(made);
             let made = rows.into_iter().map(|row| (row.batch, known(row.applied, row.made))).collect();
             let Migration { run_id, entity, target, .. } = m;
-            parts.push(Part { run_id, entity, folder, target, made, is_rollback: false });
+            parts.push(Part { run_id, entity, folder, target, made, is_rollback: false, back_by: None });
         }
     }
-    for r in ledger.rollbacks()? {
+    let rollbacks = ledger.rollbacks()?;
+    for r in &rollbacks {
         let folder = folder_of(&r.run_id, &r.entity).join("manifest");
-        if folder.join("manifest.json").exists() {
+        // One that is gone is missed by whoever reads it.
+        if folder.join("manifest.json").exists() || has_changed(r) {
             let rows = ledger.undo_batches(&r.run_id)?.into_iter().filter(|row| row.entity == r.entity);
             let known = |done: bool, made: Vec<_>| (done || !made.is_empty()).then_some(made);
             let made = rows.map(|row| (row.batch, known(row.done, row.made))).collect();
-            let Rollback { run_id, entity, target, .. } = r;
-            parts.push(Part { run_id, entity, folder, target, made, is_rollback: true });
+            let Rollback { run_id, entity, target, .. } = r.clone();
+            parts.push(Part { run_id, entity, folder, target, made, is_rollback: true, back_by: None });
         }
+    }
+    for part in &mut parts {
+        part.back_by = rolled_back_by(&rollbacks, &part.run_id, &part.entity).map(str::to_owned);
     }
     let order: BTreeMap<String, usize> =
         ledger.runs(u32::MAX)?.into_iter().enumerate().map(|(i, run)| (run.run_id, i)).collect();
@@ -411,6 +429,12 @@ pub fn parts(ledger: &Ledger, folder_of: &dyn Fn(&str, &str) -> PathBuf) -> Resu
     parts.reverse();
     parts.sort_by_key(|part| order.get(&part.run_id).copied().unwrap_or(usize::MAX));
     Ok(parts)
+}
+
+/// Whether a rollback has changed anything, as far as the ledger knows.
+fn has_changed(rollback: &Rollback) -> bool {
+    let counts = &rollback.counts;
+    counts.restored + counts.removed + counts.inserted > 0
 }
 
 /// Whether all that a run changed of an entity was taken back, no row left, and stays so.
@@ -424,6 +448,13 @@ pub fn rolled_back_by<'r>(rollbacks: &'r [Rollback], run_id: &str, entity: &str)
         let is_all = r.is_whole && r.state == "done" && r.counts.conflicts + r.counts.failed == 0;
         r.entity == entity && is_all && r.undo_of.iter().any(|one| one == run_id)
     };
-    let in_force = |r: &&Rollback| !is_rolled_back(rollbacks, &r.run_id, entity);
+    // One that was undone, if only in part, has left something of the run there.
+    let undoes = |x: &Rollback, r: &Rollback| {
+        x.entity == entity
+            && x.undo_of.contains(&r.run_id)
+            && has_changed(x)
+            && !is_rolled_back(rollbacks, &x.run_id, entity)
+    };
+    let in_force = |r: &&Rollback| !rollbacks.iter().any(|x| undoes(x, r));
     rollbacks.iter().rev().filter(is_of).find(in_force).map(|r| r.run_id.as_str())
 }

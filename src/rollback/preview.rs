@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::event::{self, Progress};
 use crate::ledger::manifest::{Change, Image};
 use crate::migrate::undo::{
-    Asked, Conflict, Guard, Kind, Step, Undo, UndoSession, changing, decide, key_id, short,
+    Asked, Conflict, Guard, Kind, StandIns, Step, Undo, UndoSession, changing, decide, key_id, short,
+    stood_for,
 };
 
 /// Rows that are asked for at once.
@@ -39,13 +40,14 @@ enum After {
     Same,
 }
 
-/// Works out what a plan would do. `each` is told of every change in order, and of what would be done.
+/// Works out what a plan would do. `stand_ins` are what earlier rollbacks have restored, by entity. `each` is told of every change in order, and of what would be done.
 ///
 /// # Errors
 /// A store that cannot be read; a manifest that is damaged; an interruption; what `each` says.
 pub fn preview(
     plan: &Plan,
     undos: &BTreeMap<String, Box<dyn Undo + '_>>,
+    stand_ins: impl Fn(&Group, &dyn Undo) -> Result<StandIns>,
     progress: &Progress,
     mut each: impl FnMut(&dyn Undo, &Group, &Change, &Step) -> Result<()>,
 ) -> Result<BTreeMap<String, Preview>> {
@@ -59,6 +61,7 @@ pub fn preview(
         let (is_last, is_first) =
             (!plan.groups[at + 1..].iter().any(is_of), !plan.groups[..at].iter().any(is_of));
         let mut session = undo.session().map_err(|trouble| trouble.error())?;
+        let stand_ins = stand_ins(group, undo)?;
         for batch in &group.batches {
             progress.check()?;
             for changes in batch.read(group)?.chunks(ROWS_AT_ONCE) {
@@ -69,13 +72,17 @@ pub fn preview(
                 let mut steps = BTreeMap::new();
                 for (place, (change, now)) in changes.iter().zip(&there).enumerate() {
                     let known = if is_first { None } else { after.get(&key_id(&change.key)) };
-                    steps.insert(place, judge(undo, change, now.as_ref(), known, &group.guard)?);
+                    let step = match &group.back_by {
+                        Some(_) => Step::Nothing,
+                        None => judge(undo, (change, now.as_ref()), known, &group.guard, &stand_ins)?,
+                    };
+                    steps.insert(place, step);
                 }
                 leave_referred(&mut *session, &changes, &there, &tables, &mut steps)?;
                 for (change, step) in changes.iter().zip(steps.values()) {
                     told.count(step);
                     each(undo, group, change, step)?;
-                    if !is_last {
+                    if !is_last && group.back_by.is_none() {
                         after.insert(key_id(&change.key), outcome(undo, change, step, &group.guard)?);
                     }
                 }
@@ -132,14 +139,15 @@ fn undo_of<'u>(undos: &'u BTreeMap<String, Box<dyn Undo + '_>>, group: &Group) -
 
 fn judge(
     undo: &dyn Undo,
-    change: &Change,
-    now: Option<&Image>,
+    (change, now): (&Change, Option<&Image>),
     known: Option<&After>,
     guard: &Guard,
+    stand_ins: &StandIns,
 ) -> Result<Step> {
     match known {
         None | Some(After::Same) => {
             let digest = now.map(|now| undo.digest(now, &guard.columns)).transpose()?;
+            let digest = digest.map(|digest| stood_for(stand_ins, change, digest));
             Ok(decide(change, now, digest.as_deref(), guard))
         }
         Some(After::Gone) => Ok(decide(change, None, None, guard)),

@@ -1,6 +1,7 @@
 //! A rollback: group by group, batch by batch through the order of writes, until all are taken back or something stops it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -13,7 +14,7 @@ use crate::event::{self, Progress, Unit};
 use crate::fault;
 use crate::ledger::Ledger;
 use crate::ledger::manifest::{self, Change, Frame, Image, Writer};
-use crate::ledger::rollback::{UndoCounts, UndoException};
+use crate::ledger::rollback::{Rollback, UndoCounts, UndoException};
 use crate::mapping::pipeline::spawn_workers;
 use crate::migrate::retry::{Attempt, Pace, Retries};
 use crate::migrate::undo::{
@@ -135,41 +136,20 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// What rows stand for that an earlier group has restored, and that are not to the letter what was meant.
+    /// What rows stand for that an earlier group, or an earlier rollback, has restored, and that are not to the letter what was meant.
     fn stand_ins(&self, at: usize, group: &Group, side: &Side<'_>) -> Result<StandIns> {
         let mut all = StandIns::new();
+        if group.back_by.is_some() {
+            return Ok(all);
+        }
+        restored_before(self.ledger, self.run_id, group, &*side.undo, &mut all)?;
         let before: Vec<&Group> =
             self.plan.groups[..at].iter().filter(|g| g.entity == group.entity).collect();
         let rollbacks = self.ledger.rollbacks()?;
         let is_altered = rollbacks.iter().any(|r| r.run_id == self.run_id && r.counts.altered > 0);
-        if before.is_empty() || (group.guard.version.is_none() && !is_altered) {
-            return Ok(all);
-        }
-        let folder = side.manifest.lock().expect("nobody panics while it writes").folder().to_path_buf();
-        let mut own: HashMap<u64, Vec<Frame>> = HashMap::new();
-        for frame in manifest::frames(&folder)?.1 {
-            own.entry(frame.batch).or_default().push(frame);
-        }
-        let digest = |row: &Image| Ok::<_, Error>(short(&side.undo.digest(row, &group.guard.columns)?));
-        for earlier in before {
-            for batch in &earlier.batches {
-                let mut meant = HashMap::new();
-                for change in batch.read(earlier)? {
-                    if let Some(pre) = &change.pre {
-                        meant.insert(key_id(&change.key), digest(pre)?);
-                    }
-                }
-                for frame in own.get(&batch.number).into_iter().flatten() {
-                    for change in frame.read(&folder)? {
-                        let key = key_id(&change.key);
-                        // The last one is what is there.
-                        match (change.post_hash.as_deref().map(short), meant.get(&key)) {
-                            (Some(there), Some(meant)) if there != *meant => all.insert(key, (there, *meant)),
-                            _ => all.remove(&key),
-                        };
-                    }
-                }
-            }
+        if !before.is_empty() && (group.guard.version.is_some() || is_altered) {
+            let folder = side.manifest.lock().expect("nobody panics while it writes").folder().to_path_buf();
+            restored(&before, &folder, (&*side.undo, &group.guard.columns), &mut all)?;
         }
         Ok(all)
     }
@@ -217,7 +197,10 @@ impl Job<'_> {
             retries: self.options.retries,
             progress: self.progress,
         };
-        let undone = self.apply(&batch, earlier, session, side)?;
+        let undone = match &group.back_by {
+            Some(_) => Undone { noop: changes.len() as u64, ..Undone::default() },
+            None => self.apply(&batch, earlier, session, side)?,
+        };
         fault::point("rollback.applied");
         let since = Instant::now();
         let counts = counts(&undone, changes.len() as u64);
@@ -307,6 +290,73 @@ impl Job<'_> {
         }
         all
     }
+}
+
+/// Adds what earlier rollbacks have restored otherwise than was meant.
+///
+/// # Errors
+/// A ledger that cannot be read.
+pub fn restored_before(
+    ledger: &Ledger,
+    run_id: &str,
+    group: &Group,
+    undo: &dyn Undo,
+    all: &mut StandIns,
+) -> Result<()> {
+    let of =
+        |r: &Rollback| (r.entity.as_str(), r.target.as_str()) == (group.entity.as_str(), undo.fingerprint());
+    for r in ledger.rollbacks()?.iter().filter(|r| of(r) && r.run_id != run_id) {
+        let folder = ledger.home().join("runs").join(&r.run_id);
+        if r.counts.restored == 0 || (group.guard.version.is_none() && r.counts.altered == 0) {
+            continue;
+        }
+        let added = Plan::open(&folder).and_then(|plan| {
+            let groups: Vec<&Group> = plan.groups.iter().filter(|g| g.entity == group.entity).collect();
+            let own = group.folder.parent().and_then(Path::file_name).unwrap_or_default();
+            let manifest = folder.join("entities").join(own).join("manifest");
+            restored(&groups, &manifest, (undo, &group.guard.columns), all)
+        });
+        // Without them more rows are taken for somebody's work, and left.
+        if let Err(error) = added {
+            tracing::warn!("nobody can tell what rollback {} restored: {error}", r.run_id);
+        }
+    }
+    Ok(())
+}
+
+/// Adds what the groups of a rollback, whose manifest is in a folder, have restored otherwise than was meant.
+fn restored(
+    groups: &[&Group],
+    folder: &Path,
+    (undo, columns): (&dyn Undo, &[String]),
+    all: &mut StandIns,
+) -> Result<()> {
+    let mut own: HashMap<u64, Vec<Frame>> = HashMap::new();
+    for frame in manifest::frames(folder)?.1 {
+        own.entry(frame.batch).or_default().push(frame);
+    }
+    let digest = |row: &Image| Ok::<_, Error>(short(&undo.digest(row, columns)?));
+    for group in groups {
+        for batch in &group.batches {
+            let mut meant = HashMap::new();
+            for change in batch.read(group)? {
+                if let Some(pre) = &change.pre {
+                    meant.insert(key_id(&change.key), digest(pre)?);
+                }
+            }
+            for frame in own.get(&batch.number).into_iter().flatten() {
+                for change in frame.read(folder)? {
+                    let key = key_id(&change.key);
+                    // The last one is what is there.
+                    match (change.post_hash.as_deref().map(short), meant.get(&key)) {
+                        (Some(there), Some(meant)) if there != *meant => all.insert(key, (there, *meant)),
+                        _ => all.remove(&key),
+                    };
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn counts(undone: &Undone, changes: u64) -> UndoCounts {

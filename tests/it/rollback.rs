@@ -34,6 +34,10 @@ macro_rules! on_sql {
                 #[cfg(feature = "faults")]
                 killed_in_the_middle,
                 run_twice,
+                keys_that_are_spelled_otherwise,
+                keys_whose_columns_have_each_others_names,
+                #[cfg(feature = "faults")]
+                an_undo_that_is_killed_and_left,
                 row_already_deleted,
                 key_recreated_by_others,
                 migrated_and_rolled_back_twice,
@@ -42,6 +46,7 @@ macro_rules! on_sql {
                 children_before_parents,
                 rows_of_others_are_not_cascaded_away,
                 abort_in_the_middle,
+                verify_wants_all_of_a_run,
                 referred_values_stay,
                 triggers_and_generated_columns,
                 triggers_over_two_runs,

@@ -19,10 +19,10 @@ use crate::fault;
 use crate::ledger::Ledger;
 use crate::ledger::manifest::{FORMAT, Head, Writer, read_head};
 use crate::ledger::rollback::Rollback;
-use crate::migrate::undo::{OnConflict, Undo};
-use crate::rollback::plan::{Part, Plan, Undos};
+use crate::migrate::undo::{OnConflict, StandIns, Undo};
+use crate::rollback::plan::{Group, Part, Plan, Undos};
 use crate::rollback::preview::{Preview, preview};
-use crate::rollback::run::{Job, Options, Side};
+use crate::rollback::run::{Job, Options, Side, restored_before};
 use crate::spec::Spec;
 use crate::warehouse::Warehouse;
 
@@ -161,9 +161,15 @@ impl Campaign<'_> {
     /// Looks what a plan would do, and writes it down row by row.
     fn look(&self, field: &Field<'_>, ready: &Ready<'_>) -> Result<BTreeMap<String, Preview>> {
         let mut file = report::PlanFile::create(field.folder, &ready.plan, &ready.facts)?;
-        let previews = preview(&ready.plan, &ready.undos, field.progress, |undo, group, change, step| {
-            file.row(group, change, undo, step)
-        })?;
+        let stand_ins = |group: &Group, undo: &dyn Undo| {
+            let mut all = StandIns::new();
+            restored_before(field.ledger, "", group, undo, &mut all)?;
+            Ok(all)
+        };
+        let previews =
+            preview(&ready.plan, &ready.undos, stand_ins, field.progress, |undo, group, change, step| {
+                file.row(group, change, undo, step)
+            })?;
         file.finish()?;
         Ok(previews)
     }
@@ -278,7 +284,8 @@ impl Campaign<'_> {
                     .filter(|part| part.entity == *entity)
                     .map(|part| part.run_id.clone())
                     .collect(),
-                is_whole: self.choice.is_whole(),
+                is_whole: self.choice.is_whole()
+                    && !plan.groups.iter().any(|group| group.entity == **entity && group.back_by.is_some()),
                 ..Rollback::default()
             })
             .collect();

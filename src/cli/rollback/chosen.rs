@@ -74,12 +74,11 @@ impl Choice {
             let ended =
                 runs.iter().find(|run| run.run_id == part.run_id).and_then(|run| run.ended_at.as_ref());
             if !is_in(began(&part.run_id)?) {
-                if !part.is_rollback
-                    && is_in(time(ended)?)
-                    && !is_rolled_back(&rollbacks, &part.run_id, &part.entity)
-                {
-                    left_out
-                        .push(format!("run {} began before and ended after; --run takes it", part.run_id));
+                if is_in(time(ended)?) && !is_rolled_back(&rollbacks, &part.run_id, &part.entity) {
+                    let words = format!("run {} began before and ended after; --run takes it", part.run_id);
+                    if !left_out.contains(&words) {
+                        left_out.push(words);
+                    }
                 }
                 continue;
             }

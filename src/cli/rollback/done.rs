@@ -29,8 +29,10 @@ pub(super) fn amend(
     plan: &Plan,
     folder: &Path,
 ) -> Result<()> {
-    // What is not known to be taken back is written again, and found to be there.
-    let begun: HashSet<u64> = ledger.undo_batches(run_id)?.into_iter().map(|row| row.batch).collect();
+    // What is not known to be taken back is written again, and found to be there; as written counts only what is known to be.
+    let batches = ledger.undo_batches(run_id)?;
+    let begun: HashSet<u64> = batches.iter().map(|row| row.batch).collect();
+    let done: HashSet<u64> = batches.iter().filter(|row| row.done).map(|row| row.batch).collect();
     let mut kept: HashSet<(String, String, u64)> = HashSet::new();
     ledger.undo_exceptions(run_id, |e| {
         if e.state != "ALTERED" {
@@ -51,7 +53,9 @@ pub(super) fn amend(
                     None => (group.run_id.clone(), false),
                     Some(origin) => (origin.run_id, origin.was_done),
                 };
-                positions.entry(of).or_default().push(pos);
+                if !of.1 || done.contains(&batch.number) {
+                    positions.entry(of).or_default().push(pos);
+                }
             }
         }
         for ((run, is_done), positions) in positions {

@@ -263,7 +263,9 @@ pub(super) fn write(told: &Told, ledger: &Ledger) -> Result<()> {
         let key: Image =
             serde_json::from_str(&e.key).or_failed(|| "the ledger's keys are damaged".to_owned())?;
         let mut cells = vec![Some(e.entity.clone())];
-        let key = ordered(&key, told.facts.key_of(&e.entity)).into_iter();
+        let is_table =
+            told.entities.iter().any(|r| r.entity == e.entity && !r.target.starts_with("dynamodb "));
+        let key = ordered(is_table, &key, told.facts.key_of(&e.entity)).into_iter();
         let key = key.map(|text| text.as_str().map(str::to_owned));
         cells.extend(key.chain(std::iter::repeat(None)).take(keys.len()));
         if e.state == "ROLLBACK_CONFLICT" {

@@ -14,6 +14,7 @@ use crate::error::{Context, Error, Result};
 use crate::event::Progress;
 use crate::ledger::Ledger;
 use crate::ledger::manifest;
+use crate::ledger::rollback::Rollback;
 use crate::migrate::undo::Undo;
 use crate::reconcile::report::csv::{CsvFile, Style, write_whole};
 use crate::reconcile::report::key_columns;
@@ -45,7 +46,9 @@ pub(super) fn run(global: &Global, run: Option<&str>) -> Result<u8> {
     let watch = Watch::open(&WatchArgs::default(), &spec)?.without_units();
     let ledger = global.staged_ledger("rollback-verify")?;
     let parts = all_parts(&ledger)?;
-    let rollback = run.map(|run| rollback_of(global, &ledger, &parts, run)).transpose()?;
+    let is_asked = |entity: &str| global.entity.is_empty() || global.entity.iter().any(|e| e == entity);
+    let parts: Vec<Part> = parts.into_iter().filter(|part| is_asked(&part.entity)).collect();
+    let rollback = run.map(|run| rollbacks_of(global, &ledger, &parts, run)).transpose()?;
     let progress = Arc::new(Progress::default());
     let ended = in_run(&ledger, "rollback-verify", &spec.digest, &watch, &progress, |run_id| {
         let folder = ledger.home().join("runs").join(run_id);
@@ -66,11 +69,16 @@ pub(super) fn run(global: &Global, run: Option<&str>) -> Result<u8> {
                 torn_bytes: read.torn_bytes,
             });
         }
-        let rolled = rollback.as_ref().and_then(|(_, rollback)| rollback.as_ref());
+        let rolled = rollback.as_ref().map(|(_, all)| all).filter(|all| !all.is_empty());
         let compared =
-            rolled.map(|rollback| held(&spec, &ledger, &progress, (run_id, rollback), &parts)).transpose()?;
+            rolled.map(|all| held(&spec, &ledger, &progress, (run_id, all), &parts)).transpose()?;
         drop(bar);
-        let code = u8::from(compared.as_ref().is_some_and(|compared| compared.differing > 0));
+        // Asked whether it is as it was, nobody may take silence for a yes.
+        let code = match &compared {
+            Some(compared) => u8::from(compared.differing > 0),
+            None if rollback.is_some() => 3,
+            None => 0,
+        };
         let text = json(&wholes, compared.as_ref(), code);
         write_whole(&folder.join("summary.json"), &format!("{text}\n"))?;
         Ok(Ended { code, folder: Some(folder), result: (wholes, compared, text) })
@@ -78,37 +86,61 @@ pub(super) fn run(global: &Global, run: Option<&str>) -> Result<u8> {
     let (wholes, compared, text) = &ended.result;
     match global.format {
         Format::Json => print(text)?,
-        Format::Text => print(&words(wholes, compared.as_ref(), ended.folder.as_deref()))?,
+        Format::Text => {
+            print(&words(wholes, (rollback.is_some(), compared.as_ref()), ended.folder.as_deref()))?
+        }
     };
     Ok(ended.code)
 }
 
-/// The runs whose manifests are checked, and the rollback with whose plan the target is compared.
-fn rollback_of(
+/// The runs whose manifests are checked, and the rollbacks with whose plans the target is compared: of a migration those that took all of
+/// it back, every entity that was asked for; none where there are none.
+fn rollbacks_of(
     global: &Global,
     ledger: &Ledger,
     parts: &[Part],
     run: &str,
-) -> Result<(Vec<String>, Option<String>)> {
+) -> Result<(Vec<String>, Vec<String>)> {
     let rollbacks = ledger.rollbacks()?;
     let is_asked = |entity: &str| global.entity.is_empty() || global.entity.iter().any(|e| e == entity);
-    let mut own = rollbacks.iter().rev().filter(|r| r.state == "done" && is_asked(&r.entity));
-    let found = match run {
-        "last" => own.next(),
-        // Of a migration, only where all of it was taken back.
-        id => own.find(|r| r.run_id == id || (r.is_whole && r.undo_of.iter().any(|one| one == id))),
-    };
-    let wrote = |id: &str| parts.iter().any(|part| part.run_id == id);
-    match found {
-        Some(found) => {
-            let mut runs = found.undo_of.clone();
-            runs.push(found.run_id.clone());
-            Ok((runs, Some(found.run_id.clone())))
+    let own = rollbacks.iter().rev().find(|r| is_asked(&r.entity) && (run == "last" || r.run_id == run));
+    if let Some(own) = own {
+        if own.state == "running" {
+            let what = format!("rollback {} is unfinished", own.run_id);
+            return Err(Error::usage(what).help(format!(
+                "`{} rollback apply` goes on with it; then it can be verified",
+                global.command()
+            )));
         }
-        None if run != "last" && wrote(run) => Ok((vec![run.to_owned()], None)),
-        None => Err(Error::usage(format!("no run `{run}` has a manifest or was rolled back"))
-            .help(format!("`{} rollback list` lists those that have", global.command()))),
+        let mut runs: Vec<String> =
+            rollbacks.iter().filter(|r| r.run_id == own.run_id).flat_map(|r| r.undo_of.clone()).collect();
+        runs.push(own.run_id.clone());
+        return Ok((runs, vec![own.run_id.clone()]));
     }
+    let of_run: Vec<&Part> = parts.iter().filter(|part| part.run_id == run).collect();
+    if of_run.is_empty() {
+        return Err(Error::usage(format!("no run `{run}` has a manifest or was rolled back"))
+            .help(format!("`{} rollback list` lists those that have", global.command())));
+    }
+    let mut runs = vec![run.to_owned()];
+    let took_back = |part: &&Part| {
+        let is_of = |r: &&Rollback| {
+            r.entity == part.entity
+                && r.is_whole
+                && r.state == "done"
+                && r.undo_of.iter().any(|one| one == run)
+        };
+        rollbacks.iter().rev().find(is_of).map(|r| r.run_id.clone())
+    };
+    let mut all: Vec<String> = of_run.iter().filter_map(took_back).collect();
+    if all.len() < of_run.len() {
+        return Ok((runs, Vec::new()));
+    }
+    // The newest first, as a plan has it.
+    all.sort_by(|a, b| b.cmp(a));
+    all.dedup();
+    runs.extend(all.iter().cloned());
+    Ok((runs, all))
 }
 
 /// Compares the target with what it was before the changes that a rollback took back.
@@ -116,10 +148,14 @@ fn held(
     spec: &Spec,
     ledger: &Ledger,
     progress: &Progress,
-    (run_id, rollback): (&str, &str),
+    (run_id, rollbacks): (&str, &[String]),
     parts: &[Part],
 ) -> Result<Compared> {
-    let plan = Plan::open(&ledger.home().join("runs").join(rollback))?;
+    let mut plan = Plan::default();
+    for rollback in rollbacks {
+        plan.groups.extend(Plan::open(&ledger.home().join("runs").join(rollback))?.groups);
+    }
+    plan.groups.retain(|group| parts.iter().any(|part| part.entity == group.entity));
     let mut undos = undos(spec);
     for group in &plan.groups {
         let part = parts.iter().find(|part| part.run_id == group.run_id && part.entity == group.entity);
@@ -149,7 +185,7 @@ fn held(
     })?;
     file.finish()?;
     let run_id = plan.groups.first().map(|group| group.run_id.clone()).unwrap_or_default();
-    Ok(Compared { run_id, rollback: rollback.to_owned(), rows, differing })
+    Ok(Compared { run_id, rollback: rollbacks.join(", "), rows, differing })
 }
 
 fn difference_rows(
@@ -192,7 +228,11 @@ fn json(wholes: &[Whole], compared: Option<&Compared>, code: u8) -> String {
     serde_json::to_string_pretty(&all).expect("facts are always JSON")
 }
 
-fn words(wholes: &[Whole], compared: Option<&Compared>, folder: Option<&std::path::Path>) -> String {
+fn words(
+    wholes: &[Whole],
+    (is_asked, compared): (bool, Option<&Compared>),
+    folder: Option<&std::path::Path>,
+) -> String {
     let mut out = String::new();
     for w in wholes {
         let torn = match w.torn_bytes {
@@ -209,8 +249,8 @@ fn words(wholes: &[Whole], compared: Option<&Compared>, folder: Option<&std::pat
     if wholes.is_empty() {
         out.push_str("no run has a manifest\n");
     }
-    if compared.is_none() && wholes.len() == 1 {
-        out.push_str("it is not rolled back as a whole, so the target was not compared\n");
+    if compared.is_none() && is_asked {
+        out.push_str("it is not rolled back as a whole, so the target was not compared: --run takes the id of a rollback, too\n");
     }
     if let Some(c) = compared {
         for (entity, rows) in &c.rows {

@@ -158,6 +158,8 @@ struct Work {
 /// What became of an item.
 enum Done {
     Written,
+    /// It was to go, and had gone.
+    Gone,
     Conflict(Conflict),
     Failed(Fault),
 }
@@ -299,6 +301,7 @@ impl Session<'_> {
             {
                 Done::Written
             }
+            Ok(Answer::Refused(None)) if work.new.is_none() => Done::Gone,
             Ok(Answer::Refused(there)) => {
                 let kind = match (&work.now, &there) {
                     (_, None) => Kind::Deleted,
@@ -364,6 +367,7 @@ impl Session<'_> {
                         self.count(&work.step, work.new.as_ref(), &mut undone);
                         seqs.push(work.seq);
                     }
+                    Done::Gone => undone.noop += 1,
                     Done::Conflict(conflict) => undone.conflicts.push((work.place, conflict)),
                     Done::Failed(fault) => undone.faults.push((work.place, fault)),
                 }

@@ -31,6 +31,7 @@ use crate::value::unhex;
 const CREATE: &str = include_str!("../../../queries/migrate/mysql/create_batch.sql");
 const LOAD: &str = include_str!("../../../queries/migrate/mysql/load.sql");
 const EMPTY: &str = include_str!("../../../queries/rollback/mysql/empty.sql");
+const SEES_ALL: &str = include_str!("../../../queries/rollback/mysql/sees_all.sql");
 const REFERENCES: &str = include_str!("../../../queries/rollback/mysql/references.sql");
 const ROWS: &str = include_str!("../../../queries/rollback/mysql/rows.sql");
 const REFERRED: &str = include_str!("../../../queries/rollback/mysql/referred.sql");
@@ -75,6 +76,18 @@ impl MysqlUndo {
             return Err(Error::usage(format!("{} {name} is no table", server.shown)).help(help));
         }
         let references = references(&mut connection, &table.database, &name.table().text).map_err(fail)?;
+        let sees_all: Option<bool> = connection.query_first(SEES_ALL).map_err(fail)?;
+        if sees_all != Some(true) {
+            let user: Option<String> = connection.query_first("select current_user()").map_err(fail)?;
+            let user = user.unwrap_or_default();
+            return Err(Error::usage(format!(
+                "{} {name}: {user} sees only foreign keys of tables that it may use, and rows of others could go with those that are removed",
+                server.shown
+            ))
+            .help(format!(
+                "`grant references on *.* to {user}` lets it see all foreign keys, and nothing else; it can be revoked afterwards"
+            )));
+        }
         let (place, has_other_unique) = (Place::new(server, name, &table.database), table.has_other_unique());
         let found: Vec<Found> = table.columns.into_iter().filter(|found| !found.generated).collect();
         let columns: Vec<String> = found.iter().map(|found| found.name.clone()).collect();
@@ -284,8 +297,9 @@ impl Session<'_> {
         let mut all = vec![None; keys.len()];
         for values in self.rows(&sql)? {
             let (place, image) = (place_of(&values), images_of(&values[1..], &columns));
-            // An index may take two texts for one: only the row of this very key is meant.
-            if target.key.iter().all(|name| image.get(name) == keys[place].get(name)) {
+            // An index may take two texts for one: the row of this very key is meant, and another one only tells that it is there.
+            if all[place].is_none() || target.key.iter().all(|name| image.get(name) == keys[place].get(name))
+            {
                 all[place] = Some(image);
             }
         }

@@ -178,13 +178,8 @@ impl Undo for PostgresUndo {
     }
 
     fn session(&self) -> Result<Box<dyn UndoSession + '_>, Trouble> {
-        let _alone = self.beginning.lock().expect("nobody panics while a session begins");
-        let connection = block_on(async {
-            let mut connection = self.server.connect().await.map_err(Trouble::Lost)?;
-            Marked::make(&self.server, &mut connection).await?;
-            Ok::<_, Trouble>(connection)
-        })?;
-        Ok(Box::new(Session { target: self, connection }))
+        let connection = block_on(self.server.connect()).map_err(Trouble::Lost)?;
+        Ok(Box::new(Session { target: self, connection, has_markers: false }))
     }
 
     fn forget(&self, run_id: &str, entity: &str) -> Result<()> {
@@ -222,6 +217,8 @@ pub(super) fn digest<'t>(texts: impl Iterator<Item = Option<&'t str>>) -> String
 struct Session<'a> {
     target: &'a PostgresUndo,
     connection: PgConnection,
+    /// Whether recon's own table is known to be there.
+    has_markers: bool,
 }
 
 /// The texts of a column of some rows.
@@ -260,8 +257,10 @@ impl Session<'_> {
         for row in rows {
             let read = || Ok((row.try_get::<i32, _>(0)? as usize, image(&row, 1, &self.target.columns)?));
             let (place, image) = read().map_err(|e: sqlx::Error| self.trouble("", e))?;
-            // An index may take two texts for one: only the row of this very key is meant.
-            if self.target.key.iter().all(|(name, _)| image.get(name) == keys[place].get(name)) {
+            // An index may take two texts for one: the row of this very key is meant, and another one only tells that it is there.
+            if all[place].is_none()
+                || self.target.key.iter().all(|(name, _)| image.get(name) == keys[place].get(name))
+            {
                 all[place] = Some(image);
             }
         }
@@ -303,6 +302,11 @@ impl UndoSession for Session<'_> {
     }
 
     fn undo(&mut self, batch: &UndoBatch<'_>, images: &mut Images<'_>) -> Result<Undone, Trouble> {
+        if !self.has_markers {
+            let _alone = self.target.beginning.lock().expect("nobody panics while a session begins");
+            block_on(Marked::make(&self.target.server, &mut self.connection))?;
+            self.has_markers = true;
+        }
         let undone = self.try_undo(batch, images);
         if matches!(undone, Err(Trouble::Busy(_))) {
             self.plain("rollback")?;

@@ -39,7 +39,9 @@ pub struct SqliteUndo<'a> {
     own_name: String,
     columns: Vec<String>,
     key: Vec<String>,
-    /// The keys are equal: to their index, so that it is used, and byte by byte.
+    /// The keys are equal to their index.
+    alike: String,
+    /// The keys are equal to their index, so that it is used, and byte by byte.
     same: String,
     references: Vec<Reference>,
     deferred: Deferred,
@@ -66,13 +68,13 @@ impl<'a> SqliteUndo<'a> {
         if let Some(gone) = key.iter().find(|name| !columns.contains(name)) {
             return Err(column_is_gone(&place.fingerprint, gone));
         }
-        let same = same(&table, key);
+        let [alike, same] = [false, true].map(|exactly| same(&table, key, exactly));
         let own_name = name.table().text.to_ascii_lowercase();
         let fail = |e| place.failed("cannot look the table up", e);
         let references = references(&connection, &table.schema, &own_name).map_err(fail)?;
         let deferred = Deferred::look_up(&connection, &table.schema, &own_name).map_err(fail)?;
         let (key, schema, table) = (key.to_vec(), table.schema, table.quoted);
-        Ok(Self { place, schema, table, own_name, columns, key, same, references, deferred })
+        Ok(Self { place, schema, table, own_name, columns, key, alike, same, references, deferred })
     }
 
     fn filled(&self, template: &str, more: &[(&str, &str)]) -> String {
@@ -81,13 +83,14 @@ impl<'a> SqliteUndo<'a> {
     }
 }
 
-fn same(table: &Table, key: &[String]) -> String {
+fn same(table: &Table, key: &[String], exactly: bool) -> String {
     let names: Vec<&str> = key.iter().map(String::as_str).collect();
     let collations = table.unique_on(&names).unwrap_or_else(|| vec![None; key.len()]);
     let same = key.iter().zip(collations).enumerate().map(|(i, (name, collation))| {
         let equal = format!("old.{} = ?{}", identifier(name), i + 1);
         let collate = collation.map(|name| format!(" collate {}", identifier(&name))).unwrap_or_default();
-        format!("{equal}{collate} and {equal} collate binary")
+        let exact = if exactly { format!(" and {equal} collate binary") } else { String::new() };
+        format!("{equal}{collate}{exact}")
     });
     same.collect::<Vec<_>>().join(" and ")
 }
@@ -270,12 +273,16 @@ impl Rows for Session<'_> {
         let target = self.target;
         let images: Vec<String> =
             target.columns.iter().map(|name| format!("old.{}", identifier(name))).collect();
-        let sql = target.filled(ROWS, &[("images", &images.join(", "))]);
+        let sql = target.filled(ROWS, &[("images", &images.join(", ")), ("same", &target.alike)]);
         let row = |key: &&Image| {
             let found = self.rows(&sql, key)?.into_iter();
-            let mut found = found.map(|values| target.columns.iter().cloned().zip(values).collect::<Image>());
-            // A whole number and a double may be one to the index.
-            Ok(found.find(|image| target.key.iter().all(|name| image.get(name) == key.get(name))))
+            let mut found: Vec<Image> =
+                found.map(|values| target.columns.iter().cloned().zip(values).collect()).collect();
+            // The index may take two texts for one, and a whole number and a double: the row of this very key is meant, and another one
+            // only tells that it is there.
+            let own =
+                found.iter().position(|image| target.key.iter().all(|name| image.get(name) == key.get(name)));
+            Ok((!found.is_empty()).then(|| found.swap_remove(own.unwrap_or(0))))
         };
         keys.iter().map(row).collect()
     }

@@ -36,6 +36,9 @@ pub struct Write {
 
 /// Decides what is to be done to take a change back. `now` is what is there, `digest` the digest of that.
 pub fn decide(change: &Change, now: Option<&Image>, digest: Option<&str>, guard: &Guard) -> Step {
+    if let Some(conflict) = respelled(change, now, guard) {
+        return Step::Conflict(conflict);
+    }
     let is_ours = match (&change.post_hash, digest) {
         (Some(ours), Some(digest)) => ours == digest || is_ours_again(change, now, guard),
         (None, None) => true,
@@ -74,6 +77,15 @@ fn added<'i>(now: &'i Image, columns: &[String]) -> Option<&'i str> {
     let mut new = now.iter().filter(|(name, value)| !value.is_null() && !columns.contains(name));
     // Where a row is all that it holds, the digest tells of any attribute.
     new.next().filter(|_| !columns.is_empty()).map(|(name, _)| name.as_str())
+}
+
+/// A row that only the index takes for that of the key: somebody has spelled it otherwise, or its column has another type. No policy
+/// overrides that, since nobody can tell which row is meant.
+fn respelled(change: &Change, now: Option<&Image>, guard: &Guard) -> Option<Conflict> {
+    let now = now.filter(|_| !guard.columns.is_empty())?;
+    let (name, _) = change.key.iter().find(|(name, value)| now.get(*name) != Some(*value))?;
+    let detail = Some(format!("its key is spelled otherwise now, in column {name}"));
+    Some(Conflict { kind: Kind::Changed, now: Some(now.clone()), detail })
 }
 
 /// Whether a row is what the change made of it, but for a version that went forward when a rollback was undone.

@@ -141,7 +141,9 @@ impl Migrated {
             let again = session.undo(&batch, &mut |_| Ok(()))?;
             if undone.altered.is_empty() {
                 let as_before = counts(&undone)[..4].iter().sum::<u64>() - undone.merged;
-                assert_eq!((again.noop, again.made.len()), (as_before, 0), "{again:?}");
+                // Where a row went, another one may be there that is of the same key but for its spelling.
+                let others = (again.conflicts.len() - undone.conflicts.len()) as u64;
+                assert_eq!((again.noop + others, again.made.len()), (as_before, 0), "{again:?}");
             }
             undo.forget(&run_id, "t").expect("the marker goes");
         }

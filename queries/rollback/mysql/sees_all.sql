@@ -1,0 +1,7 @@
+-- Whether the user sees the foreign keys of every table: a privilege on all tables shows them. Parameters: none. Columns: sees_all. Grain:
+-- one row.
+select exists (
+  select 1 from information_schema.user_privileges as p
+  where p.grantee = concat("'", replace(current_user(), '@', "'@'"), "'")
+    and p.privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'REFERENCES', 'CREATE', 'DROP', 'ALTER', 'INDEX', 'TRIGGER')
+) as sees_all
