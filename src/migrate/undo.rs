@@ -35,7 +35,7 @@ pub trait Undo: Send + Sync {
     fn columns(&self) -> &[String];
 
     /// The table as foreign keys that refer to it are told of, see [`Asked::not_of`]; empty where a store has none.
-    fn table(&self) -> &str {
+    fn own_name(&self) -> &str {
         ""
     }
 

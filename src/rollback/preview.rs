@@ -53,7 +53,7 @@ pub fn preview(
 ) -> Result<BTreeMap<String, Preview>> {
     let mut all: BTreeMap<String, Preview> = BTreeMap::new();
     let mut after: BTreeMap<&str, HashMap<u128, After>> = BTreeMap::new();
-    let tables: Vec<String> = undos.values().map(|undo| undo.table().to_owned()).collect();
+    let tables: Vec<String> = undos.values().map(|undo| undo.own_name().to_owned()).collect();
     for (at, group) in plan.groups.iter().enumerate() {
         let undo = undo_of(undos, group)?;
         let told = all.entry(group.entity.clone()).or_default();

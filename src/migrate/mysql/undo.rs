@@ -181,7 +181,7 @@ impl Undo for MysqlUndo {
         &self.columns
     }
 
-    fn table(&self) -> &str {
+    fn own_name(&self) -> &str {
         &self.tables[0]
     }
 

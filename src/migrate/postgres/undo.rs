@@ -151,7 +151,7 @@ impl Undo for PostgresUndo {
         &self.columns
     }
 
-    fn table(&self) -> &str {
+    fn own_name(&self) -> &str {
         &self.own_name
     }
 

@@ -121,7 +121,7 @@ impl Undo for SqliteUndo<'_> {
         &self.columns
     }
 
-    fn table(&self) -> &str {
+    fn own_name(&self) -> &str {
         &self.own_name
     }
 
