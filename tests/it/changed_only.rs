@@ -313,7 +313,7 @@ fn where_equal_texts_do_not_decide_everything_is_staged() {
         (fields("v = { from = \"v\", sql = \"source <> target\" }"), "field `v` has a predicate of its own"),
         (fields("v = { from = \"v\", json = true }"), "field `v` has a rule that its values may not fit"),
         (fields("m = \"m\""), "field `m` is "),
-        (fields("v = \"v\"") + "[entities.row.references]\nv = \"row.k\"\n", "it has references"),
+        (fields("v = \"v\"") + "[entities.row.references]\nk = \"row.k\"\n", "it has references"),
     ];
     for (rest, reason) in cases {
         let said = whole(&project("postgres", &database.url, "\"k\"", &rest));
