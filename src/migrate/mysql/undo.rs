@@ -363,6 +363,10 @@ impl Rows for Session<'_> {
         self.read(keys, " for update")
     }
 
+    fn is_referred(&self) -> bool {
+        !self.target.references.is_empty()
+    }
+
     fn referred(&mut self, keys: &[&Image], asked: &Asked<'_>) -> Result<Vec<(usize, String)>, Trouble> {
         let target = self.target;
         if asked.of(&target.references).next().is_none() {

@@ -320,6 +320,10 @@ impl Rows for Session<'_> {
         self.read(keys, " for update of old")
     }
 
+    fn is_referred(&self) -> bool {
+        !self.target.references.is_empty()
+    }
+
     fn referred(&mut self, keys: &[&Image], asked: &Asked<'_>) -> Result<Vec<(usize, String)>, Trouble> {
         let mut all = Vec::new();
         for reference in asked.of(&self.target.references) {

@@ -287,6 +287,10 @@ impl Rows for Session<'_> {
         keys.iter().map(row).collect()
     }
 
+    fn is_referred(&self) -> bool {
+        !self.target.references.is_empty()
+    }
+
     fn referred(&mut self, keys: &[&Image], asked: &Asked<'_>) -> Result<Vec<(usize, String)>, Trouble> {
         let target = self.target;
         let key_of =

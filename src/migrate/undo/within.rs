@@ -13,6 +13,8 @@ use crate::ledger::manifest::{Change, Image};
 pub(crate) trait Rows {
     /// Reads and locks the rows of some keys, in the order of the keys.
     fn lock(&mut self, keys: &[&Image]) -> Result<Vec<Option<Image>>, Trouble>;
+    /// Whether any foreign key refers to the table.
+    fn is_referred(&self) -> bool;
     /// See [`super::UndoSession::referred`].
     fn referred(&mut self, keys: &[&Image], asked: &Asked<'_>) -> Result<Vec<(usize, String)>, Trouble>;
     /// Inserts rows.
@@ -82,7 +84,9 @@ pub(crate) fn within(rows: &mut dyn Rows, batch: &UndoBatch<'_>) -> Result<(Undo
             step @ (Step::Remove { .. } | Step::Write(_)) => drop(steps.insert(place, step)),
         }
     }
-    leave_referred(rows, batch, &mut steps, &there, &mut undone)?;
+    if rows.is_referred() {
+        leave_referred(rows, batch, &mut steps, &there, &mut undone)?;
+    }
     let planned = steps.clone();
     for phase in [Phase::Insert, Phase::Update] {
         let range = places(&steps, phase);
